@@ -1,0 +1,65 @@
+"""Records and errors that cross the rooms of the project.
+
+Shorthand: B batch, Q queries, D embedding width, C classes with background, h w mask size,
+T F spectrogram frames and bins, Ta Fa audio lattice at stride 16.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+
+class BadSampleError(ValueError):
+    """A file of one sample can't be used.
+
+    The data set reports and skips it in training, and raises it at test or with ``strict=True``.
+    """
+
+    def __init__(self, path: str | Path, reason: str, remedy: str) -> None:
+        super().__init__(path, reason, remedy)
+        self.path, self.reason, self.remedy = str(path), reason, remedy
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}. {self.remedy}"
+
+
+@dataclass(frozen=True)
+class VisualFeatures:
+    """What the decoder reads of an image.
+
+    Attributes:
+        mask_features: Pixel embedding u~_v at stride 4, (B, D, h, w).
+        memories: Maps at strides 32, 16 and 8, each (B, D, h_l, w_l).
+    """
+
+    mask_features: Tensor
+    memories: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class AudioFeatures:
+    """What the decoder reads of a sound.
+
+    Attributes:
+        levels: Backbone maps on the (T, F) lattice, finest first; the last is u_a at stride 16.
+        memory: u_a projected to the decoder's width, (B, D, Ta, Fa).
+    """
+
+    levels: tuple[Tensor, ...]
+    memory: Tensor
+
+
+@dataclass(frozen=True)
+class DecoderOutput:
+    """Predictions of all supervised layers; index 0 is the one after TD-A.
+
+    Attributes:
+        embeddings: Normalised queries q~, (layers, B, Q, D).
+        cls_logits: Unnormalised log-posteriors, (layers, B, Q, C + 1); the last class is no-object.
+        mask_logits: (layers, B, Q, h, w) at stride 4.
+    """
+
+    embeddings: Tensor
+    cls_logits: Tensor
+    mask_logits: Tensor

@@ -1,0 +1,100 @@
+"""Batches images and waveforms on the device: normalise, pad, stack, spectrogram (SPEC 1)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.model import ImgDataPreprocessor
+from mmseg.registry import MODELS
+from mmseg.utils import stack_batch
+from torch import Tensor
+
+from .spectrogram import DropBin, first_bin, stft_magnitude
+
+
+@MODELS.register_module()
+class AVDataPreprocessor(ImgDataPreprocessor):
+    """Collated samples in, what the model reads out.
+
+    Images are padded at the right and at the bottom, after normalisation, to the largest of the
+    batch and a multiple of ``size_divisor``. In training the label maps are padded with them; at
+    test they keep the size of the original frame, and the padding is noted in the metainfo
+    (``img_padding_size``), from where ``BaseSegmentor.postprocess_result`` takes it off again.
+
+    Args:
+        mean: Per channel, RGB, in [0, 255].
+        std: As ``mean``.
+        size_divisor: The padded height and width are multiples of it.
+        pad_val: Value of padded pixels after normalisation.
+        seg_pad_val: Label of padded pixels.
+        bgr_to_rgb: mmcv reads BGR; the backbones' ImageNet weights want RGB.
+        drop_bin: Which of the 257 bins of the STFT goes, 'nyquist' or 'dc'.
+    """
+
+    def __init__(
+        self,
+        *,
+        mean: Sequence[float] = (123.675, 116.28, 103.53),
+        std: Sequence[float] = (58.395, 57.12, 57.375),
+        size_divisor: int = 32,
+        pad_val: float = 0.0,
+        seg_pad_val: int = 255,
+        bgr_to_rgb: bool = True,
+        drop_bin: DropBin = "nyquist",
+    ) -> None:
+        super().__init__(
+            mean=mean,
+            std=std,
+            pad_size_divisor=size_divisor,
+            pad_value=pad_val,
+            bgr_to_rgb=bgr_to_rgb,
+        )
+        first_bin(drop_bin)  # refuses an unknown name here rather than in the first batch
+        self.seg_pad_val = seg_pad_val
+        self.drop_bin = drop_bin
+
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """Preprocess one batch.
+
+        Args:
+            data: ``inputs`` with ``img``, B tensors (3, H, W) uint8, and ``waveform``, B tensors
+                (A, L) in [-1, 1]; ``data_samples``, B SegDataSample, optional at test.
+            training: Whether the label maps are padded too.
+
+        Returns:
+            ``inputs`` with ``img`` (B, 3, H, W), ``specgram`` (B, A, T, 256) linear magnitude and
+            ``waveform`` (B, A, L), all float32 on the device; ``data_samples``.
+        """
+        data = self.cast_data(data)
+        data_samples = data.get("data_samples")
+        images = [self._normalise(image) for image in data["inputs"]["img"]]
+        padding = dict(
+            size_divisor=self.pad_size_divisor,
+            pad_val=self.pad_value,
+            seg_pad_val=self.seg_pad_val,
+        )
+        if training:
+            img, data_samples = stack_batch(images, data_samples, **padding)
+        else:
+            img, paddings = stack_batch(images, **padding)
+            for data_sample, padded in zip(data_samples or (), paddings, strict=False):
+                data_sample.set_metainfo(padded)
+        waveform = self._stack(list(data["inputs"]["waveform"]))
+        specgram = stft_magnitude(waveform, drop_bin=self.drop_bin)
+        inputs = dict(img=img, specgram=specgram, waveform=waveform)
+        return dict(inputs=inputs, data_samples=data_samples)
+
+    def _normalise(self, image: Tensor) -> Tensor:
+        if self._channel_conversion:
+            image = image.flip(0)
+        return (image.float() - self.mean) / self.std
+
+    @staticmethod
+    def _stack(waveforms: list[Tensor]) -> Tensor:
+        shapes = {tuple(waveform.shape) for waveform in waveforms}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"waveforms of shapes {sorted(shapes)} can't share a batch: "
+                "cut them to one length and load them with one number of channels"
+            )
+        return torch.stack(waveforms).float()

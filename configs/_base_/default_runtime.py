@@ -1,0 +1,30 @@
+"""What every run shares: registration, hooks, logs, visualisation."""
+
+default_scope = "mmseg"
+custom_imports = dict(
+    imports=["projects.cpm_avs", "projects.cpm_avs.training"], allow_failed_imports=False
+)
+
+# The tools take gloo instead of nccl on a machine without CUDA (projects/cpm_avs/launch.py).
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
+    dist_cfg=dict(backend="nccl"),
+)
+
+# Epoch-based by default; an iteration-based leaf sets by_epoch=False on these and the processor.
+default_hooks = dict(
+    timer=dict(type="IterTimerHook"),
+    logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=True),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    checkpoint=dict(type="CheckpointHook", by_epoch=True, interval=5, max_keep_ckpts=3),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+    visualization=dict(type="SegVisualizationHook"),
+)
+
+vis_backends = [dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
+visualizer = dict(type="SegLocalVisualizer", vis_backends=vis_backends, name="visualizer")
+log_processor = dict(by_epoch=True)
+log_level = "INFO"
+load_from = None
+resume = False

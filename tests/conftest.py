@@ -1,0 +1,33 @@
+"""Fixtures and markers that all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Tiny models: more threads cost more than they bring, and runs stay repeatable.
+    torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    skip = pytest.mark.skip(reason="needs a CUDA device")
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def samples_dir() -> Path:
+    """Folder with real clips, never part of the repository: `AVS_SAMPLES` or a sibling folder."""
+    named = os.environ.get("AVS_SAMPLES")
+    folder = Path(named) if named else ROOT.parent / "shared" / "samples"
+    if not folder.is_dir():
+        pytest.skip(f"no real samples at {folder}; set AVS_SAMPLES to the folder that has them")
+    return folder

@@ -57,9 +57,24 @@ class DecoderOutput:
     Attributes:
         embeddings: Normalised queries q~, (layers, B, Q, D).
         cls_logits: Unnormalised log-posteriors, (layers, B, Q, C + 1); the last class is no-object.
-        mask_logits: (layers, B, Q, h, w) at stride 4.
+        mask_logits: One (B, Q, h, w) a layer, at stride 4; not stacked, since they are large.
     """
 
     embeddings: Tensor
     cls_logits: Tensor
-    mask_logits: Tensor
+    mask_logits: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class GaussianState:
+    """Parameters of one Gaussian mixture per class (eq. 2); K classes with no-object.
+
+    Attributes:
+        log_weights: Logarithms of pi, (K, M); each row's exponentials sum to 1.
+        means: (K, M, D).
+        covariances: Variances (K, M, D), or full matrices (K, M, D, D).
+    """
+
+    log_weights: Tensor
+    means: Tensor
+    covariances: Tensor

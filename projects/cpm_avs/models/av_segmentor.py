@@ -1,0 +1,136 @@
+"""The segmentor: one door for training, prediction and raw outputs."""
+
+from typing import Any
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import BaseSegmentor
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from projects.cpm_avs.structures import AudioFeatures, DecoderOutput, VisualFeatures
+
+from .mask_merge import MERGE_RULES, resizer
+
+ConfigType = dict[str, Any]
+
+
+@MODELS.register_module()
+class AVSegmentor(BaseSegmentor):
+    """Audio-visual Mask2Former (Sec. 3.1) with a training criterion that the config names.
+
+    Args:
+        data_preprocessor: Config of the ``AVDataPreprocessor``.
+        backbone: Image backbone with maps at strides 4, 8, 16 and 32.
+        audio_backbone: Audio backbone; see ``models/audio_backbones``.
+        decode_head: Config of the ``CPMHead``.
+        criterion: Config of the training criterion. None builds a model for inference, which
+            loads a checkpoint stripped of the prefix ``criterion.``.
+        merge: ``'max'``, the paper's rule, or ``'sum'``, Mask2Former's.
+        init_cfg: Initialisation of the whole model.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_preprocessor: ConfigType,
+        backbone: ConfigType,
+        audio_backbone: ConfigType,
+        decode_head: ConfigType,
+        criterion: ConfigType | None = None,
+        merge: str = "max",
+        init_cfg: ConfigType | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        if merge not in MERGE_RULES:
+            raise ValueError(f"merge is {merge!r}; choose one of {sorted(MERGE_RULES)}")
+        self.backbone = MODELS.build(backbone)
+        self.audio_backbone = MODELS.build(audio_backbone)
+        head = dict(decode_head)
+        self.audio_decoder = MODELS.build(
+            dict(
+                type="AudioDecoder",
+                in_channels=self.audio_backbone.out_channels,
+                embed_dims=head.get("embed_dims", 256),
+            )
+        )
+        self.decode_head = MODELS.build(head)
+        # Built last, so that the other parts start from the same random numbers with any criterion.
+        self.criterion = None if criterion is None else self._build_criterion(criterion)
+        self.merge = MERGE_RULES[merge]
+
+    def _build_criterion(self, criterion: ConfigType) -> torch.nn.Module:
+        return MODELS.build(
+            dict(
+                criterion,
+                num_classes=self.decode_head.num_classes,
+                embed_dims=self.decode_head.query_feat.embedding_dim,
+                audio_channels=self.audio_backbone.out_channels,
+            )
+        )
+
+    def extract_visual(self, img: Tensor) -> VisualFeatures:
+        """Features of normalised images (B, 3, H, W)."""
+        return self.decode_head.decode_pixels(self.backbone(img))
+
+    def extract_audio(self, specgram: Tensor) -> AudioFeatures:
+        """Features of linear magnitude spectrograms (B, A, T, F)."""
+        return self.audio_decoder(self.audio_backbone(specgram))
+
+    def extract_feat(self, inputs: dict[str, Tensor]) -> tuple[VisualFeatures, AudioFeatures]:
+        """Features of both modalities."""
+        return self.extract_visual(inputs["img"]), self.extract_audio(inputs["specgram"])
+
+    def encode_decode(
+        self, inputs: dict[str, Tensor], batch_img_metas: list[dict[str, Any]]
+    ) -> DecoderOutput:
+        """Class-agnostic path without post-processing."""
+        return self.decode_head(*self.extract_feat(inputs))
+
+    def loss(
+        self, inputs: dict[str, Tensor], data_samples: list[SegDataSample]
+    ) -> dict[str, Tensor]:
+        """All training losses; the prompted path, if any, is the criterion's."""
+        if self.criterion is None:
+            raise ValueError("this model was built for inference; give it a criterion to train")
+        visual, audio = self.extract_feat(inputs)
+        output = self.decode_head(visual, audio)
+        return self.criterion(self, output, visual, inputs, data_samples)
+
+    def predict(
+        self, inputs: dict[str, Tensor], data_samples: list[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
+        """Segment a batch.
+
+        Returns:
+            list[SegDataSample]: Each with ``pred_sem_seg`` (1, H, W) int64 and ``seg_logits``
+            (C, H, W), scores in [0, 1], at the original size, and ``pred_audio_classes``, the
+            foreground classes that queries name after TD-A (Fig. 3b).
+        """
+        padded = tuple(inputs["img"].shape[-2:])
+        if data_samples is None:
+            meta = dict(ori_shape=padded, img_shape=padded, pad_shape=padded)
+            data_samples = [SegDataSample(metainfo=meta) for _ in inputs["img"]]
+        output = self.encode_decode(inputs, [sample.metainfo for sample in data_samples])
+        heard = output.cls_logits[0].argmax(-1)
+        for index, sample in enumerate(data_samples):
+            padding = sample.metainfo.get("img_padding_size", (0, 0, 0, 0))
+            cropped = (padded[0] - padding[3], padded[1] - padding[1])
+            scores = self.merge(
+                output.cls_logits[-1][index].float(),
+                output.mask_logits[-1][index],
+                resizer(padded, cropped, tuple(sample.ori_shape[:2])),
+            )
+            sample.seg_logits = PixelData(data=scores)
+            sample.pred_sem_seg = PixelData(data=scores.argmax(0, keepdim=True))
+            classes = set(heard[index].tolist()) - {0, self.decode_head.num_classes}
+            sample.set_field(sorted(classes), "pred_audio_classes")
+        return data_samples
+
+    def _forward(
+        self, inputs: dict[str, Tensor], data_samples: list[SegDataSample] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Class logits (B, N, C + 1) and mask logits (B, N, h, w) of the last layer."""
+        output = self.encode_decode(inputs, [])
+        return output.cls_logits[-1], output.mask_logits[-1]

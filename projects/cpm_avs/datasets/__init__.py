@@ -1,1 +1,3 @@
-"""Datasets of CPM."""
+"""Datasets of CPM: files to samples."""
+
+from . import avs_dataset, samplers, transforms  # noqa: F401

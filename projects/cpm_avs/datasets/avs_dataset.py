@@ -1,0 +1,217 @@
+"""The base of all audio-visual sets: the index, bad samples, repeatable draws, test conditions."""
+
+import logging
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+
+from ..structures import BadSampleError
+from .mask_decoding import decode_mask, read_mask
+from .sample_index import SampleIndex
+
+AUDIO_CONDITIONS = ("normal", "silence", "noise", "offscreen")
+#: Level of the noise that stands in for a clip which is silent itself.
+_NOISE_FLOOR = 0.01
+
+
+@DATASETS.register_module()
+class AVSDataset(BaseSegDataset):
+    """One item is one frame with the sound around it. Subclasses write ``load_data_list``.
+
+    Each entry holds ``img_path``, ``seg_map_path`` (or None), ``audio_path``, ``audio_start`` (s;
+    may be negative or behind the end), ``clip_id``, ``frame_index``, ``subset``, and where known
+    ``sound_classes``, the class indices that sound. ``entry`` fills in what mmseg wants besides.
+
+    A bad sample (``BadSampleError``) is named once and another one taken in its place, with the
+    names of what was skipped in the metainfo ``skipped``; with ``strict`` or at test it is raised.
+
+    Args:
+        strict: Raise at a bad sample in training too.
+        seed: Start of all randomness of the set: augmentation by draw, replacements, conditions.
+        audio_condition: What is heard at test. ``'silence'``; ``'noise'``: white noise as loud as
+            the clip; ``'offscreen'``: the sound of another item that has no class in common with
+            the picture of this one.
+    """
+
+    #: Keys of an entry that go with the sound, and are taken from the other item for 'offscreen'.
+    AUDIO_KEYS: tuple[str, ...] = ("audio_path", "audio_start")
+    #: How mask files carry classes: 'index', 'binary' or 'color', see ``decode_mask``.
+    MASK_ENCODING = "index"
+
+    def __init__(
+        self,
+        *,
+        strict: bool = False,
+        seed: int = 0,
+        audio_condition: str = "normal",
+        **kwargs: Any,  # to BaseSegDataset
+    ) -> None:
+        if audio_condition not in AUDIO_CONDITIONS:
+            raise ValueError(
+                f"audio_condition={audio_condition!r}: use one of {', '.join(AUDIO_CONDITIONS)}."
+            )
+        if audio_condition != "normal" and not kwargs.get("test_mode", False):
+            raise ValueError(
+                f"audio_condition={audio_condition!r} is a condition of the test; "
+                "set test_mode=True or leave it 'normal'."
+            )
+        self.strict, self.seed, self.audio_condition = strict, seed, audio_condition
+        self._reported: set[str] = set()
+        super().__init__(**kwargs)
+
+    def entry(
+        self,
+        *,
+        img_path: str,
+        audio_path: str,
+        audio_start: float,
+        clip_id: str,
+        frame_index: int,
+        subset: str,
+        seg_map_path: str | None = None,
+        sound_classes: Sequence[int] | None = None,
+        **extra: Any,  # further keys of a subclass
+    ) -> dict[str, Any]:
+        """An index entry with all keys that the transforms read."""
+        entry = dict(
+            img_path=img_path,
+            seg_map_path=seg_map_path,
+            audio_path=audio_path,
+            audio_start=audio_start,
+            clip_id=clip_id,
+            frame_index=frame_index,
+            subset=subset,
+            label_map=self.label_map,
+            reduce_zero_label=False,
+            seg_fields=[],
+            **extra,
+        )
+        if sound_classes is not None:
+            entry["sound_classes"] = list(sound_classes)
+        return entry
+
+    def get_data_info(self, idx: int) -> dict[str, Any]:
+        info = super().get_data_info(idx)
+        info["num_classes"] = len(self._metainfo["classes"])
+        info["palette"] = self._metainfo["palette"]
+        info["mask_encoding"] = self.MASK_ENCODING
+        info["audio_condition"] = self.audio_condition
+        return info
+
+    def __getitem__(self, idx: int) -> dict[str, Any]:
+        if not self._fully_initialized:
+            self.full_init()
+        if isinstance(idx, SampleIndex):
+            with seeded(self.seed, idx.draw):
+                return self._fetch(int(idx))
+        return self._fetch(idx)
+
+    def _fetch(self, idx: int) -> dict[str, Any]:
+        skipped: list[str] = []
+        for _ in range(self.max_refetch + 1):
+            try:
+                return self.prepare_data(idx, skipped)
+            except BadSampleError as error:
+                if self.strict or self.test_mode:
+                    raise
+                skipped.append(error.path)
+                self._report(error)
+                idx = self._rand_another()
+        raise ValueError(
+            f"No usable sample after {self.max_refetch + 1} tries; the last bad files were "
+            f"{', '.join(skipped[-3:])}. Check data_root."
+        )
+
+    def _report(self, error: BadSampleError) -> None:
+        if error.path not in self._reported:
+            self._reported.add(error.path)
+            print_log(f"Skipped: {error}", logger="current", level=logging.WARNING)
+
+    def prepare_data(self, idx: int, skipped: Sequence[str] = ()) -> dict[str, Any]:
+        """Run the pipeline on an item, under the test's audio condition."""
+        info = self.get_data_info(idx)
+        info["skipped"] = list(skipped)
+        if self.audio_condition == "offscreen":
+            donor = self.get_data_info(self.offscreen_donor(idx))
+            info.update({key: donor[key] for key in self.AUDIO_KEYS})
+        packed = self.pipeline(info)
+        if self.audio_condition in ("silence", "noise"):
+            waveform = packed["inputs"]["waveform"]
+            packed["inputs"]["waveform"] = self._replaced(waveform, info["sample_idx"])
+        return packed
+
+    def _replaced(self, waveform: torch.Tensor, idx: int) -> torch.Tensor:
+        if self.audio_condition == "silence":
+            return torch.zeros_like(waveform)
+        level = max(float(waveform.square().mean().sqrt()), _NOISE_FLOOR)
+        noise = np.random.default_rng((self.seed, idx)).standard_normal(waveform.shape)
+        return torch.from_numpy(noise * level).to(waveform)
+
+    def offscreen_donor(self, idx: int) -> int:
+        """The item whose sound takes the place of item ``idx``'s: the same one every time.
+
+        Items are tried in an order drawn from the seed and ``idx``; the first that sounds and has
+        no class in common with the picture of ``idx`` is taken.
+        """
+        visible = self.visible_classes(idx)
+        for donor in self._shuffled(idx):
+            heard = self.heard_classes(donor)
+            if heard and not heard & visible:
+                return donor
+        raise ValueError(
+            f"audio_condition='offscreen': no item has a sound without the classes "
+            f"{sorted(visible)} of item {idx}. The set needs items of other classes."
+        )
+
+    def _shuffled(self, idx: int) -> Iterator[int]:
+        order = np.random.default_rng((self.seed, idx)).permutation(len(self))
+        return map(int, order)
+
+    def heard_classes(self, idx: int) -> set[Any]:
+        """What sounds in the item, from the index or else from its mask.
+
+        Class indices; a set whose masks don't tell its categories apart (binary ones) overrides
+        this with anything that does.
+        """
+        info = self.get_data_info(idx)
+        if "sound_classes" in info:
+            return set(info["sound_classes"])
+        path = info["seg_map_path"]
+        if path is None:
+            return set()
+        classes = decode_mask(
+            read_mask(path, color=self.MASK_ENCODING == "color"),
+            path,
+            encoding=self.MASK_ENCODING,
+            num_classes=info["num_classes"],
+            palette=info["palette"],
+            label_map=info["label_map"],
+        )
+        return set(np.unique(classes).tolist()) - {0, self.ignore_index}
+
+    def visible_classes(self, idx: int) -> set[Any]:
+        """What is known to be in the item's picture; where only what sounds is labelled, that."""
+        return self.heard_classes(idx)
+
+
+@contextmanager
+def seeded(*numbers: int) -> Iterator[None]:
+    """Seed Python's, numpy's and torch's CPU random state inside, and give the old ones back."""
+    states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
+    words = np.random.SeedSequence(numbers).generate_state(3)
+    random.seed(int(words[0]))
+    np.random.seed(words[1])
+    torch.default_generator.manual_seed(int(words[2]))
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.default_generator.set_state(states[2])

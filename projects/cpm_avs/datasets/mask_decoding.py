@@ -1,0 +1,99 @@
+"""Mask files to class maps, (H, W) uint8 with 255 for pixels to ignore."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..structures import BadSampleError
+
+IGNORE_INDEX = 255
+
+
+def read_mask(path: str | Path, *, color: bool = False) -> NDArray[np.uint8]:
+    """Pixel values of a mask file: (H, W), or (H, W, 3) RGB where the colours carry the classes.
+
+    The values of a palette image are its indices.
+    """
+    try:
+        with Image.open(path) as image:
+            if color:
+                return np.asarray(image.convert("RGB"))
+            if image.mode not in ("1", "L", "P", "I;16", "I"):
+                raise BadSampleError(
+                    path,
+                    f"the mask is a picture of mode {image.mode}, not one of class indices",
+                    "Use the index masks, or MASK_ENCODING = 'color' for colours",
+                )
+            values = np.asarray(image)
+    except FileNotFoundError as error:
+        raise BadSampleError(
+            path, "the mask is missing", "Check data_root and the index"
+        ) from error
+    except (OSError, SyntaxError) as error:
+        raise BadSampleError(
+            path,
+            f"the mask can't be decoded ({error})",
+            "Extract it again or take the sample out of the index",
+        ) from error
+    if values.dtype != bool and values.max(initial=0) > IGNORE_INDEX:
+        raise BadSampleError(
+            path, f"the mask holds {values.max()}", "Class indices go from 0 to 255"
+        )
+    return values.astype(np.uint8)
+
+
+def decode_mask(
+    values: NDArray[np.uint8],
+    path: str | Path,
+    *,
+    encoding: str,
+    num_classes: int,
+    palette: Sequence[Sequence[int]],
+    label_map: Mapping[int, int] | None,
+) -> NDArray[np.uint8]:
+    """Class map (H, W) of the values of a mask file; a value that means nothing is an error.
+
+    Args:
+        values: (H, W), or (H, W, 3) with ``encoding='color'``.
+        path: The file, for the error message.
+        encoding: ``'index'``: class indices (through ``label_map`` if there is one);
+            ``'binary'``: all that is not 0 is class 1; ``'color'``: colours of the palette.
+        num_classes: C, with background.
+        palette: C colours, RGB.
+        label_map: File value -> class for ``'index'``; None where they are the same.
+    """
+    if encoding == "binary":
+        return (values > 0).astype(np.uint8)
+    if encoding == "color":
+        codes = values.astype(np.int32) @ _RGB_CODE
+        colors = np.asarray(palette, dtype=np.int32) @ _RGB_CODE
+        order = np.argsort(colors)
+        nearest = order[np.searchsorted(colors, codes, sorter=order).clip(max=len(colors) - 1)]
+        _refuse(path, values[colors[nearest] != codes], "colour", "a colour of the palette")
+        return nearest.astype(np.uint8)
+    table = np.full(256, _UNKNOWN, dtype=np.int16)
+    if label_map is None:
+        table[:num_classes] = np.arange(num_classes)
+    else:
+        table[list(label_map)] = list(label_map.values())
+    table[IGNORE_INDEX] = IGNORE_INDEX
+    classes = table[values]
+    _refuse(path, values[classes == _UNKNOWN], "value", f"one of the {num_classes} classes")
+    return classes.astype(np.uint8)
+
+
+_UNKNOWN = -1
+_RGB_CODE = np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
+
+
+def _refuse(path: str | Path, unknown: NDArray[np.uint8], kind: str, expected: str) -> None:
+    if unknown.size:
+        found = np.unique(unknown, axis=0)[:5].tolist()
+        raise BadSampleError(
+            path,
+            f"the mask holds the {kind} {', '.join(map(str, found))}, which is not {expected}",
+            "Check that the masks belong to this data set and are of its encoding",
+        )

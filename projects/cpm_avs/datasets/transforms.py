@@ -1,0 +1,137 @@
+"""Registered transforms that mmseg lacks: loading with sound, the stereo flip, and packing."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmseg.datasets.transforms import PackSegInputs
+from mmseg.datasets.transforms import RandomFlip as SegRandomFlip
+from mmseg.registry import TRANSFORMS
+
+from ..structures import BadSampleError
+from .audio_functional import Waveform, cut_window, load_waveform
+from .mask_decoding import decode_mask, read_mask
+
+META_KEYS = (
+    "img_path", "audio_path", "seg_map_path", "ori_shape", "img_shape", "pad_shape",
+    "scale_factor", "flip", "flip_direction", "reduce_zero_label", "sample_idx", "clip_id",
+    "frame_index", "subset", "sound_classes", "skipped", "audio_condition",
+)  # fmt: skip
+
+
+@TRANSFORMS.register_module()
+class LoadAVSFrame(LoadImageFromFile):
+    """mmcv's ``LoadImageFromFile`` with errors that name the file and the remedy.
+
+    Pillow decodes, because OpenCV fills up a truncated file with grey and says nothing.
+    """
+
+    def __init__(self, *, backend_args: dict | None = None) -> None:
+        super().__init__(imdecode_backend="pillow", backend_args=backend_args)
+
+    def transform(self, results: dict) -> dict:
+        path = results["img_path"]
+        try:
+            loaded = super().transform(results)
+        except FileNotFoundError as error:
+            raise BadSampleError(
+                path, "the frame is missing", "Check data_root and the index"
+            ) from error
+        except (OSError, AssertionError, ValueError, SyntaxError) as error:
+            raise BadSampleError(
+                path,
+                f"the frame can't be decoded ({error})",
+                "Extract the frame again or take the sample out of the index",
+            ) from error
+        assert loaded is not None  # only None with ignore_empty
+        return loaded
+
+
+@TRANSFORMS.register_module()
+class LoadAVSMask(BaseTransform):
+    """Load the mask of what sounds; the file must fit the frame and the data set's classes.
+
+    Required keys: ``seg_map_path`` (None where a frame has no label: no ``gt_seg_map`` then) and
+    ``ori_shape``; from ``AVSDataset`` also ``mask_encoding``, ``num_classes``, ``palette`` and
+    ``label_map``.
+    """
+
+    def transform(self, results: dict) -> dict:
+        path = results["seg_map_path"]
+        if path is None:
+            return results
+        values = read_mask(path, color=results["mask_encoding"] == "color")
+        height, width = results["ori_shape"][:2]
+        if values.shape[:2] != (height, width):
+            raise BadSampleError(
+                path,
+                f"the mask is {values.shape[1]}x{values.shape[0]} px, its frame "
+                f"{results['img_path']} is {width}x{height}",
+                "Both must come from the same release of the data set, at one size",
+            )
+        results["gt_seg_map"] = decode_mask(
+            values,
+            path,
+            encoding=results["mask_encoding"],
+            num_classes=results["num_classes"],
+            palette=results["palette"],
+            label_map=results["label_map"],
+        )
+        results["seg_fields"].append("gt_seg_map")
+        return results
+
+
+@TRANSFORMS.register_module()
+class LoadAudioWindow(BaseTransform):
+    """Load the sound around the frame's time as ``waveform`` (A, L).
+
+    Required keys: ``audio_path``, ``audio_start`` (s).
+
+    Args:
+        num_samples: L, the window's length in samples.
+        channels: A, 1 mono or 2 stereo.
+        sample_rate: Hz.
+    """
+
+    def __init__(
+        self, *, num_samples: int = 15360, channels: int = 1, sample_rate: int = 16000
+    ) -> None:
+        self.num_samples, self.channels, self.sample_rate = num_samples, channels, sample_rate
+
+    def transform(self, results: dict) -> dict:
+        waveform = load_waveform(
+            results["audio_path"], sample_rate=self.sample_rate, channels=self.channels
+        )
+        start = round(results["audio_start"] * self.sample_rate)
+        results["waveform"] = cut_window(waveform, start, self.num_samples)
+        results["sample_rate"] = self.sample_rate
+        return results
+
+
+@TRANSFORMS.register_module()
+class AVSRandomFlip(SegRandomFlip):
+    """mmseg's ``RandomFlip``; a mirrored picture also has its left and right ear swapped."""
+
+    def _flip(self, results: dict) -> None:
+        super()._flip(results)
+        if results["flip_direction"] in ("horizontal", "diagonal"):
+            results["waveform"] = results["waveform"][::-1]  # one channel: unchanged
+
+
+@TRANSFORMS.register_module()
+class PackAVSInputs(PackSegInputs):
+    """Pack picture, sound, mask and metadata into what the data preprocessor takes.
+
+    Gives ``inputs=dict(img=uint8 (3, H, W) BGR, waveform=float32 (A, L))`` and ``data_samples``,
+    with ``gt_sem_seg`` where the frame is labelled.
+    """
+
+    def __init__(self, *, meta_keys: tuple[str, ...] = META_KEYS) -> None:
+        super().__init__(meta_keys=meta_keys)
+
+    def transform(self, results: dict) -> dict[str, Any]:
+        packed = super().transform(results)
+        waveform: Waveform = np.ascontiguousarray(results["waveform"], dtype=np.float32)
+        packed["inputs"] = dict(img=packed["inputs"], waveform=torch.from_numpy(waveform))
+        return packed

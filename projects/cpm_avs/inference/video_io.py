@@ -1,0 +1,174 @@
+"""Reading a video, with its true times and upright, in constant memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from ..structures import BadSampleError
+from .sound_io import sound_stream
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video says of itself, as it is shown (turned upright).
+
+    Attributes:
+        width: Pixels.
+        height: Pixels.
+        frames: Number of frames.
+        duration: From the first frame to the end of the last, seconds.
+        rate: Mean frames per second.
+        time_base: Seconds per tick of the stream's clock.
+        origin: The container's time of the first frame, seconds.
+        sample_rate: Of the sound, Hz; 0 without a sound track.
+        channels: Of the sound; 0 without a sound track.
+    """
+
+    width: int
+    height: int
+    frames: int
+    duration: float
+    rate: Fraction
+    time_base: Fraction
+    origin: float
+    sample_rate: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a clip.
+
+    Attributes:
+        time: Seconds from the clip's first frame.
+        image: (H, W, 3) uint8, BGR.
+    """
+
+    time: float
+    image: np.ndarray
+
+
+def _open_video(path: str | Path) -> tuple[av.container.InputContainer, av.VideoStream]:
+    if not Path(path).is_file():
+        raise BadSampleError(path, "does not exist", "Check the path")
+    if Path(path).stat().st_size == 0:
+        raise BadSampleError(path, "is empty (0 bytes)", "Copy or download it again")
+    try:
+        container = av.open(str(path))
+    except (av.FFmpegError, OSError) as error:
+        raise BadSampleError(
+            path, "is no video that can be read", "Give an mp4, mov, mkv, webm or avi file"
+        ) from error
+    # The cover of a music file is a video stream too, of one picture.
+    streams = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & av.stream.Disposition.attached_pic
+    ]
+    if not streams:
+        container.close()
+        raise BadSampleError(
+            path, "has no picture track", "For a sound, give an image with it (--audio)"
+        )
+    streams[0].thread_type = "AUTO"
+    return container, streams[0]
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """Read a video's properties; counts its packets, since headers are often missing or wrong.
+
+    Raises:
+        BadSampleError: The file is missing, empty, not a video, or has no frame.
+    """
+    first = next(read_frames(path), None)
+    container, stream = _open_video(path)
+    with container:
+        starts: list[int] = []
+        count, last, last_duration = 0, -1, 0
+        for packet in _packets(container, stream):
+            if packet.pts is None or packet.is_discard:
+                continue
+            count += 1
+            starts = [min(starts + [packet.pts])]
+            if packet.pts > last:
+                last, last_duration = packet.pts, packet.duration or 0
+        if first is None or not starts or stream.time_base is None:
+            raise BadSampleError(
+                path, "is a video without a frame (zero length)", "Record it again"
+            )
+        tick = stream.time_base
+        origin = starts[0]
+        mean = stream.average_rate or stream.guessed_rate or Fraction(25)
+        if count > 1:
+            mean = stream.average_rate or Fraction(count - 1) / ((last - origin) * tick)
+        duration = (last - origin + last_duration) * tick if last_duration else None
+        sound = sound_stream(container)
+        return VideoInfo(
+            width=first.image.shape[1],
+            height=first.image.shape[0],
+            frames=count,
+            duration=float(duration or (last - origin) * tick + 1 / mean),
+            rate=mean,
+            time_base=tick,
+            origin=float(origin * tick),
+            sample_rate=sound.rate if sound else 0,
+            channels=sound.channels if sound else 0,
+        )
+
+
+def read_frames(
+    path: str | Path, *, origin: float | None = None, start: float = 0.0, end: float | None = None
+) -> Iterator[Frame]:
+    """Decode frames one by one, upright, with their times.
+
+    Args:
+        path: A video.
+        origin: ``VideoInfo.origin``; None takes the time of the first frame.
+        start: First second wanted.
+        end: Frames at or after this second are left out; None reads to the end.
+    """
+    container, stream = _open_video(path)
+    with container:
+        if start > 0:
+            try:
+                container.seek(int((start + (origin or 0)) * 1_000_000))
+            except av.FFmpegError:  # no index: decode from the beginning
+                container.seek(0)
+        for packet in _packets(container, stream):
+            try:
+                decoded = packet.decode()
+            except av.error.InvalidDataError:  # one broken picture; the next key frame heals it
+                continue
+            for picture in decoded:
+                if picture.time is None:
+                    continue
+                origin = picture.time if origin is None else origin
+                time = picture.time - origin
+                if end is not None and time >= end - 1e-6:
+                    return
+                if time >= start - 1e-6:
+                    yield Frame(time, _upright(picture))
+
+
+def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+    """Packets of a stream; a cut-off file ends where it is cut."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.InvalidDataError:
+            return
+        if packet is None:
+            return
+        yield packet
+
+
+def _upright(picture: av.VideoFrame) -> np.ndarray:
+    """(H, W, 3) BGR, turned as the phone that took it was held."""
+    image = picture.to_ndarray(format="bgr24")
+    turns = round(picture.rotation / 90) % 4  # counter-clockwise, as np.rot90 counts
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image

@@ -1,0 +1,132 @@
+"""Writing a video with its sound in sync, in constant memory."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import cast
+
+import av
+import numpy as np
+
+from .sound_io import Sound
+
+_TIMES = Fraction(1, 90_000)  # the usual clock of video, for sources without one of their own
+
+
+class VideoWriter:
+    """An mp4 of pictures with rising times, and of a sound that is pulled in beside them.
+
+    H.264 where PyAV's FFmpeg has libx264, else MPEG-4. H.264 needs even sides: an odd one grows by
+    one repeated row or column. The sound is encoded as AAC and cut to the pictures' duration.
+
+    Args:
+        path: Where to write.
+        width: Of the pictures, pixels.
+        height: Of the pictures, pixels.
+        rate: Mean frames per second.
+        time_base: Seconds per tick; the source's own keeps its times exactly.
+        sound: Chunks (A, n) float32 from the time of the first picture on, or None.
+        sample_rate: Of the sound, Hz.
+        channels: Of the sound: 1 or 2.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        width: int,
+        height: int,
+        rate: Fraction,
+        time_base: Fraction = _TIMES,
+        sound: Iterator[Sound] | None = None,
+        sample_rate: int = 0,
+        channels: int = 0,
+    ) -> None:
+        self._pad = ((0, height % 2), (0, width % 2), (0, 0))
+        self._tick, self._rate = time_base, rate
+        self._first: float | None = None
+        self._last_tick = -1
+        # The index in front lets a browser play while it loads.
+        self._container = av.open(str(path), "w", options={"movflags": "+faststart"})
+        codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+        options = {"crf": "20", "preset": "veryfast"} if codec == "libx264" else {"qscale": "3"}
+        stream = self._container.add_stream(codec, rate=rate, options=options)
+        self._video = cast(av.VideoStream, stream)
+        self._video.width, self._video.height = width + width % 2, height + height % 2
+        self._video.pix_fmt = "yuv420p"
+        self._video.codec_context.max_b_frames = 0  # then the order written is the order shown
+        self._video.codec_context.time_base = time_base
+        self._sound, self._written = sound, 0
+        self._rest: Sound = np.zeros((channels, 0), np.float32)
+        self._audio: av.AudioStream | None = None
+        if sound is not None:
+            layout = "mono" if channels == 1 else "stereo"
+            self._audio = self._container.add_stream("aac", rate=sample_rate, layout=layout)
+            self._audio.bit_rate = 128_000 * channels
+
+    def write(self, image: np.ndarray, time: float) -> None:
+        """Add a picture, (H, W, 3) uint8 BGR, shown from ``time`` seconds on."""
+        self._first = time if self._first is None else self._first
+        # Two pictures on one tick of the clock would be refused.
+        tick = max(round((time - self._first) / self._tick), self._last_tick + 1)
+        self._last_tick = tick
+        if any(after for _, after in self._pad):
+            image = np.pad(image, self._pad, mode="edge")
+        picture = av.VideoFrame.from_ndarray(image, format="bgr24")
+        picture.pts, picture.time_base = tick, self._tick
+        self._container.mux(self._video.encode(picture))
+        self._pull_sound(float(tick * self._tick))
+
+    def close(self, duration: float | None = None) -> None:
+        """Finish the file.
+
+        Args:
+            duration: From the first picture to the end of the last, seconds; None shows the last
+                one for one mean interval.
+        """
+        if self._last_tick < 0:
+            self._container.close()
+            raise ValueError("no frame was written; check start and end against the clip's length")
+        last = self._last_tick * self._tick
+        end = max(float(last + 1 / self._rate) if duration is None else duration, float(last))
+        for packet in self._video.encode(None):
+            if packet.pts == self._last_tick:
+                packet.duration = max(1, round((end - float(last)) / self._tick))
+            self._container.mux(packet)
+        self._pull_sound(end)
+        if self._audio is not None:
+            self._container.mux(self._audio.encode(None))
+        self._container.close()
+
+    def _pull_sound(self, until: float) -> None:
+        """Encode the sound up to exactly ``until`` seconds, so that neither track runs ahead."""
+        if self._sound is None or self._audio is None:
+            return
+        wanted = round(until * self._audio.rate)
+        while self._written < wanted:
+            if not self._rest.shape[1]:
+                chunk = next(self._sound, None)
+                if chunk is None:
+                    return
+                self._rest = chunk
+            block = np.ascontiguousarray(self._rest[:, : wanted - self._written])
+            self._rest = self._rest[:, block.shape[1] :]
+            layout = "mono" if block.shape[0] == 1 else "stereo"
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+            frame.sample_rate, frame.pts = self._audio.rate, self._written
+            frame.time_base = Fraction(1, self._audio.rate)
+            self._container.mux(self._audio.encode(frame))
+            self._written += block.shape[1]
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._container.close()

@@ -1,0 +1,202 @@
+"""Reading and writing clips: odd files, true times, sound in sync."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from clips import click_track, make_clip, moving_square
+
+from projects.cpm_avs.inference.sound_io import SoundWindows, read_sound
+from projects.cpm_avs.inference.video_io import probe, read_frames
+from projects.cpm_avs.inference.video_writer import VideoWriter
+from projects.cpm_avs.structures import BadSampleError
+
+
+def first_loud(sound: np.ndarray, rate: int) -> float:
+    """Second at which (A, n) first exceeds a tenth of full scale."""
+    return float(np.argmax(np.abs(sound).max(0) > 0.1)) / rate
+
+
+def whole(path: Path, **wanted) -> np.ndarray:
+    return np.concatenate(list(read_sound(path, **wanted)), axis=1)
+
+
+def test_probe_and_times(tmp_path):
+    clip = make_clip(tmp_path / "a.mp4", frames=10, sound=click_track(0.4, (0.1,)))
+    info = probe(clip)
+    assert (info.width, info.height, info.frames) == (64, 48, 10)
+    assert info.rate == 25 and info.duration == pytest.approx(0.4)
+    assert (info.sample_rate, info.channels) == (44100, 1)
+    frames = list(read_frames(clip))
+    assert [frame.time for frame in frames] == pytest.approx([k / 25 for k in range(10)])
+    assert np.abs(frames[3].image.astype(int) - moving_square(3)).mean() < 4
+
+
+def test_start_and_end(tmp_path):
+    clip = make_clip(tmp_path / "a.mp4", frames=30)
+    times = [frame.time for frame in read_frames(clip, start=0.5, end=0.7)]
+    assert times == pytest.approx([0.52, 0.56, 0.6, 0.64, 0.68])
+
+
+@pytest.mark.parametrize("rotation", [90, -90, 180])
+def test_rotation_is_applied(tmp_path, rotation):
+    clip = make_clip(tmp_path / "portrait.mp4", frames=2, rotation=rotation)
+    image = next(read_frames(clip)).image
+    expected = np.rot90(moving_square(0), rotation // 90)
+    assert image.shape == expected.shape
+    assert np.abs(image.astype(int) - expected).mean() < 4
+    info = probe(clip)
+    assert (info.height, info.width) == expected.shape[:2]
+
+
+def test_variable_frame_rate_round_trip(tmp_path):
+    times = [0.0, 0.1, 0.13, 0.5, 0.55, 1.0]
+    clip = make_clip(tmp_path / "vfr.mp4", frames=6, times=times)
+    info = probe(clip)
+    with VideoWriter(
+        tmp_path / "out.mp4", width=64, height=48, rate=info.rate, time_base=info.time_base
+    ) as writer:
+        for frame in read_frames(clip):
+            writer.write(frame.image, frame.time)
+        writer.close(info.duration)
+    assert [frame.time for frame in read_frames(tmp_path / "out.mp4")] == pytest.approx(
+        times, abs=1e-3
+    )
+    assert probe(tmp_path / "out.mp4").duration == pytest.approx(info.duration, abs=1e-3)
+
+
+def test_late_sound_is_padded_with_silence(tmp_path):
+    sound = click_track(0.5, (0.2,))
+    clip = make_clip(tmp_path / "late.mp4", sound=sound, sound_start=0.4)
+    heard = whole(clip, sample_rate=16000, channels=1, origin=0.0, end=1.0)
+    assert heard.shape == (1, 16000)
+    assert first_loud(heard, 16000) == pytest.approx(0.6, abs=0.005)
+    assert np.abs(heard[0, :6000]).max() == 0
+
+
+def test_sound_from_the_middle(tmp_path):
+    clip = make_clip(tmp_path / "a.mp4", frames=100, sound=click_track(4, (3.2,)))
+    heard = whole(clip, sample_rate=16000, channels=2, start=3.0, end=3.5)
+    assert heard.shape == (2, 8000)
+    assert first_loud(heard, 16000) == pytest.approx(0.2, abs=0.005)
+
+
+def test_stereo_mp3(tmp_path):
+    sound = np.concatenate([click_track(1, (0.3,)), np.zeros((1, 44100), np.float32)])
+    path = tmp_path / "a.mp3"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libmp3lame", rate=44100, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(sound, format="fltp", layout="stereo")
+        frame.sample_rate = 44100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    heard = whole(path, sample_rate=16000, channels=2)
+    assert first_loud(heard, 16000) == pytest.approx(0.3, abs=0.005)
+    assert np.abs(heard[1]).max() < 0.02 < 0.5 < np.abs(heard[0]).max()
+    with pytest.raises(BadSampleError, match="no picture"):
+        probe(path)
+
+
+@pytest.mark.parametrize("size", [(64, 48), (62, 46)])
+@pytest.mark.parametrize("cut", [0, 1])
+def test_writer_keeps_sound_in_sync(tmp_path, size, cut):
+    clip = make_clip(tmp_path / "a.mp4", frames=50, size=size, sound=click_track(2.3, (0.5, 1.5)))
+    info = probe(clip)
+    width, height = size[0] - cut, size[1] - cut  # odd with cut = 1
+    sound = read_sound(clip, sample_rate=44100, channels=1, end=info.duration)
+    out = tmp_path / "out.mp4"
+    with VideoWriter(
+        out, width=width, height=height, rate=info.rate, time_base=info.time_base,
+        sound=sound, sample_rate=44100, channels=1,
+    ) as writer:  # fmt: skip
+        for frame in read_frames(clip):
+            writer.write(frame.image[:height, :width], frame.time)
+        writer.close(info.duration)
+    written = probe(out)
+    assert (written.width, written.height) == size  # an odd side grows to the next even one
+    assert (written.frames, written.rate) == (50, 25)
+    with av.open(str(out)) as container:
+        lengths = [float(s.duration * s.time_base) for s in container.streams]
+    assert lengths == pytest.approx([2.0, 2.0], abs=1e-3)
+    heard = whole(out, sample_rate=16000, channels=1)
+    assert first_loud(heard, 16000) == pytest.approx(0.5, abs=0.005)
+    assert first_loud(heard[:, 16000:], 16000) == pytest.approx(0.5, abs=0.005)
+
+
+def test_one_frame(tmp_path):
+    clip = make_clip(tmp_path / "one.mp4", frames=1, sound=click_track(0.04, (0.0,)))
+    info = probe(clip)
+    assert info.frames == 1 and info.duration == pytest.approx(0.04, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "content, match",
+    [(b"", "empty"), (b"This is a letter, not a film. " * 50, "no video"), (None, "not exist")],
+)
+def test_not_a_video(tmp_path, content, match):
+    path = tmp_path / "x.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadSampleError, match=match) as caught:
+        probe(path)
+    assert caught.value.remedy and "x.mp4" in str(caught.value)
+
+
+def test_video_without_frames(tmp_path):
+    path = tmp_path / "hollow.mp4"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+    with pytest.raises(BadSampleError):
+        probe(path)
+
+
+def test_no_sound_track(tmp_path):
+    clip = make_clip(tmp_path / "mute.mp4", frames=3)
+    assert probe(clip).channels == 0
+    with pytest.raises(BadSampleError, match="no sound track"):
+        next(read_sound(clip, sample_rate=16000, channels=1))
+
+
+def test_cut_off_file_gives_what_is_there(tmp_path):
+    clip = tmp_path / "a.mkv"
+    make_clip(clip, frames=100)
+    data = clip.read_bytes()
+    clip.write_bytes(data[: len(data) // 2])
+    assert 1 <= len(list(read_frames(clip))) < 100
+
+
+def test_writer_without_frames(tmp_path):
+    writer = VideoWriter(tmp_path / "o.mp4", width=8, height=8, rate=Fraction(25))
+    with pytest.raises(ValueError, match="no frame"):
+        writer.close()
+
+
+class TestSoundWindows:
+    """Against slices of the whole sound; chunk sizes must not matter."""
+
+    sound = np.arange(1000, dtype=np.float32)[None]
+
+    def windows(self, length: int, chunk: int) -> SoundWindows:
+        pieces = np.split(self.sound, range(chunk, 1000, chunk), axis=1)
+        return SoundWindows(iter(pieces), length=length, sample_rate=100)
+
+    @pytest.mark.parametrize("chunk", [7, 100, 1000])
+    def test_centred(self, chunk):
+        windows = self.windows(96, chunk)
+        for time in (0.0, 0.1, 1.0, 1.0, 5.55, 9.4, 9.99, 12.0):
+            begin = min(max(0, round(time * 100) - 48), 1000 - 96)
+            np.testing.assert_array_equal(windows.at(time), self.sound[:, begin : begin + 96])
+
+    def test_short_sound_repeats(self):
+        window = SoundWindows(iter([self.sound[:, :30]]), length=70, sample_rate=100).at(0.1)
+        np.testing.assert_array_equal(window[0], np.arange(70) % 30)
+
+    def test_keeps_little(self):
+        windows = self.windows(10, 5)
+        for time in np.arange(0, 10, 0.01):
+            windows.at(time)
+            assert windows._kept.shape[1] <= 40

@@ -1,0 +1,228 @@
+"""Both metric protocols of audio-visual segmentation from one pass over the test set.
+
+``dataset`` (CAVP; Tables 2 to 5 of CPM): areas are added up over the whole set; mIoU is the mean of
+all C classes, one that never occurs counts 0; F (beta^2 = 0.3) leaves such a class out.
+
+``avsbench`` (Table 1 of CPM) scores frames and averages them:
+
+* more than two classes: IoU and F at the argmax per frame and class; a class's mean is over the
+  frames that show or predict it; J and F are means over all C classes, one that never occurs is 0.
+* two classes: J is the object's IoU at p > 0.5 (the background's where nothing sounds), F the
+  highest point of the F curve over 255 thresholds, averaged over ALL frames with an object. The
+  older scripts pick a threshold per batch and average the maxima, so that their F grows as the
+  batch shrinks. Ours has one threshold for the set, hence no batch; ``legacy_batch=1`` adds the
+  per-video F of CAVP and CPM (the one to set beside their tables), 4 that of TPAVI's test.sh.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.logging import MMLogger
+from mmseg.registry import METRICS
+
+from . import mask_functional as F
+from .report import ScoreRow, class_table, score_table, write_json
+from .streaming import (
+    Counts,
+    StreamingMetric,
+    Sums,
+    add_sums,
+    class_names,
+    from_fixed,
+    mask_of,
+    to_fixed,
+)
+
+PROTOCOLS = ("dataset", "avsbench")
+
+
+@METRICS.register_module()
+class AVSMetric(StreamingMetric):
+    """J, F and mIoU in percent under keys such as 'dataset/mIoU', 'avsbench/J&F', 'ms/dataset/F'.
+
+    Reads ``pred_sem_seg``, ``gt_sem_seg`` and, for two classes, ``seg_logits`` (scores in [0, 1]).
+    Memory is constant; ``legacy_batch`` adds 8 kB a clip.
+
+    Args:
+        protocols: Which of 'dataset' and 'avsbench' to score.
+        group_by: Keys of the sample whose values name subsets, scored beside the total.
+        legacy_batch: Also score J and F as scripts with K clips a batch do (two classes only, the
+            set in its order): 'avsbench/F_batchK'.
+        expected_clips: Published number of clips per subset; a warning tells where it differs.
+        json_path: Where to write all scores; by default metrics.json beside the run's log file.
+        ignore_index: Label that is not scored.
+        collect_device, prefix, collect_dir: As in ``BaseMetric``.
+    """
+
+    def __init__(
+        self,
+        *,
+        protocols: Sequence[str] = PROTOCOLS,
+        group_by: Sequence[str] = ("source",),
+        legacy_batch: int | None = None,
+        expected_clips: Mapping[str, int] | None = None,
+        json_path: str | None = None,
+        ignore_index: int = 255,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        if not protocols or not set(protocols) <= set(PROTOCOLS):
+            raise ValueError(f"protocols={protocols!r} must be taken from {PROTOCOLS}.")
+        if isinstance(group_by, str):
+            raise ValueError(f"group_by must be a list of keys; write ({group_by!r},).")
+        if legacy_batch is not None and (legacy_batch < 1 or "avsbench" not in protocols):
+            raise ValueError(
+                f"legacy_batch={legacy_batch} is a number of clips, at least 1, of the 'avsbench' "
+                f"protocol; protocols are {tuple(protocols)}."
+            )
+        self.protocols = tuple(protocols)
+        self.group_by = tuple(group_by)
+        self.legacy_batch = legacy_batch
+        self.expected_clips = dict(expected_clips or {})
+        self.json_path = json_path
+        self.ignore_index = ignore_index
+
+    def measure(self, sample: dict[str, Any], position: int) -> Sums:
+        num_classes = len(class_names(self))
+        pred = mask_of(sample, "pred_sem_seg")
+        label = mask_of(sample, "gt_sem_seg").to(pred.device)
+        areas = F.class_areas(F.confusion_matrix(pred, label, num_classes, self.ignore_index))
+
+        counts: Counts = dict(
+            frames=1,
+            clips=int(sample.get("frame_index", 0) == 0),
+            intersect=areas.intersect,
+            predicted=areas.predicted,
+            labelled=areas.labelled,
+        )
+        binary: Counts = {}
+        if "avsbench" in self.protocols and num_classes == 2:
+            binary = self._binary_counts(sample, label)
+        elif "avsbench" in self.protocols:
+            counts |= _semantic_counts(areas)
+
+        groups = {str(sample[key]) for key in self.group_by if sample.get(key) is not None}
+        sums: Sums = {("subset", name): counts | binary for name in {"total"} | groups}
+        sums["audio", str(sample.get("audio_condition", "normal"))] = dict(frames=1)
+        if self.legacy_batch is not None:
+            if num_classes != 2:
+                raise ValueError(f"legacy_batch is for two classes, not for {num_classes}.")
+            sums["clip", str(sample["clip_id"])] = dict(frames=1, positions=position) | binary
+        return sums
+
+    def _binary_counts(self, sample: dict[str, Any], label: Any) -> Counts:
+        if "seg_logits" not in sample:
+            raise ValueError("'avsbench' on two classes needs seg_logits; predict must set them.")
+        prob = F.foreground_probability(sample["seg_logits"]["data"].to(label.device))
+        jaccard = F.binary_jaccard(F.confusion_matrix(prob > 0.5, label, 2, self.ignore_index))
+        curve = F.f_curve(F.threshold_histogram(prob, label, self.ignore_index))
+        return dict(
+            jaccard=to_fixed(jaccard or 0.0),
+            jaccard_frames=int(jaccard is not None),
+            curve=to_fixed(np.zeros(len(F.THRESHOLDS)) if curve is None else curve),
+            curve_frames=int(curve is not None),
+        )
+
+    def summarise(self, sums: Sums) -> dict[str, float]:
+        logger = MMLogger.get_current_instance()
+        subsets = {name: sums[kind, name] for kind, name in sums if kind == "subset"}
+        order = ["total", *sorted(subsets.keys() - {"total"})]
+        rows = [
+            _score(protocol, name, subsets[name]) for name in order for protocol in self.protocols
+        ]
+        if self.legacy_batch is not None:
+            clips = [counts for (kind, _), counts in sums.items() if kind == "clip"]
+            row = next(row for row in rows if row.protocol == "avsbench")
+            row.scores.update(_legacy_scores(clips, self.legacy_batch))
+
+        for name, expected in self.expected_clips.items():
+            if (found := subsets.get(name, {}).get("clips", 0)) != expected:
+                logger.warning(
+                    f"Subset {name} has {found} clips, the published one {expected}: its scores "
+                    "can't be compared with the literature."
+                )
+        classes = class_names(self)
+        audio = sorted(name for kind, name in sums if kind == "audio")
+        logger.info(f"Scores in percent, audio: {', '.join(audio)}\n{score_table(rows)}")
+        if totals := [row for row in rows if row.subset == "total" and row.per_class]:
+            logger.info(f"Per class, in percent\n{class_table(totals, classes)}")
+        if path := self._json_file(logger):
+            write_json(path, rows, classes, audio)
+        return {
+            f"{'' if row.subset == 'total' else row.subset + '/'}{row.protocol}/{name}": value
+            for row in rows
+            for name, value in row.scores.items()
+        }
+
+    def _json_file(self, logger: MMLogger) -> Path | None:
+        if self.json_path is not None:
+            return Path(self.json_path)
+        return Path(logger.log_file).with_name("metrics.json") if logger.log_file else None
+
+
+def _semantic_counts(areas: F.ClassAreas) -> Counts:
+    """Per-frame IoU and F of every class, and whether the frame shows or predicts it."""
+    return dict(
+        iou=to_fixed(np.nan_to_num(F.iou(areas))),
+        f_beta=to_fixed(np.nan_to_num(F.f_beta(areas))),
+        present=(areas.union > 0).astype(np.int64),
+    )
+
+
+def _score(protocol: str, subset: str, counts: Counts) -> ScoreRow:
+    """Scores of one subset from its sums."""
+    per_class: dict[str, np.ndarray] = {}
+    if protocol == "dataset":
+        areas = F.ClassAreas(counts["intersect"], counts["predicted"], counts["labelled"])
+        scores = F.dataset_scores(areas)
+        per_class = dict(IoU=F.iou(areas), F=F.f_beta(areas))
+    elif "curve" in counts:
+        scores = _binary_scores(counts)
+    else:
+        frames = np.where(counts["present"] > 0, counts["present"], np.nan)
+        per_class = {
+            "IoU": from_fixed(counts["iou"]) / frames,
+            "F": from_fixed(counts["f_beta"]) / frames,
+        }
+        scores = dict(
+            J=float(np.nan_to_num(per_class["IoU"]).mean()),
+            F=float(np.nan_to_num(per_class["F"]).mean()),
+        )
+    if protocol == "avsbench":
+        scores = {"J&F": (scores["J"] + scores["F"]) / 2} | scores
+    return ScoreRow(
+        protocol,
+        subset,
+        counts["frames"],
+        counts["clips"],
+        {name: 100 * value for name, value in scores.items()},
+        {name: 100 * values for name, values in per_class.items()},
+    )
+
+
+def _binary_scores(counts: Counts) -> dict[str, float]:
+    """J, and F at the threshold that is best for these frames together."""
+    return dict(
+        J=float(from_fixed(counts["jaccard"])) / max(counts["jaccard_frames"], 1),
+        F=float(from_fixed(counts["curve"]).max()) / max(counts["curve_frames"], 1),
+    )
+
+
+def _legacy_scores(clips: list[Counts], batch: int) -> dict[str, float]:
+    """Mean over batches of ``batch`` consecutive clips; a short last batch counts as much."""
+    # A clip's frames are neighbours, so that the mean position orders the clips on any ranks.
+    clips = sorted(clips, key=lambda counts: counts["positions"] / counts["frames"])
+    values = []
+    for start in range(0, len(clips), batch):
+        sums: Sums = {}
+        for counts in clips[start : start + batch]:
+            add_sums(sums, {("batch", ""): counts})
+        values.append(_binary_scores(sums["batch", ""]))
+    return {
+        f"{name}_batch{batch}": 100 * float(np.mean([value[name] for value in values]))
+        for name in ("J", "F")
+    }

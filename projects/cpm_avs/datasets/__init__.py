@@ -1,3 +1,10 @@
 """Datasets of CPM: files to samples."""
 
-from . import avs_dataset, samplers, transforms  # noqa: F401
+from . import (  # noqa: F401
+    avs_dataset,
+    avsbench,
+    benchmark_transforms,
+    samplers,
+    transforms,
+    vpo,
+)

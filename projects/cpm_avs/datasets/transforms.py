@@ -16,7 +16,7 @@ from .mask_decoding import decode_mask, read_mask
 META_KEYS = (
     "img_path", "audio_path", "seg_map_path", "ori_shape", "img_shape", "pad_shape",
     "scale_factor", "flip", "flip_direction", "reduce_zero_label", "sample_idx", "clip_id",
-    "frame_index", "subset", "sound_classes", "skipped", "audio_condition",
+    "frame_index", "subset", "source", "sound_classes", "skipped", "audio_condition",
 )  # fmt: skip
 
 

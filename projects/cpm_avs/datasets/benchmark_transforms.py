@@ -1,0 +1,93 @@
+"""Registered transforms that only the published benchmarks need."""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+from mmseg.datasets.transforms import Resize
+from mmseg.registry import TRANSFORMS
+
+from .audio_functional import Waveform, cut_window, load_waveform, mix, pan_stereo
+
+
+@TRANSFORMS.register_module()
+class LoadSoundMix(BaseTransform):
+    """Load the sounds of a VPO image as ``waveform`` (A, L), each in its place, and sum them.
+
+    Every sound is brought to 16 kHz and cut to its middle, or repeated where it is shorter.
+
+    Required keys: ``sounds``, a list of (path, position from 0 left to 1 right or None, file to
+    read for two channels or None).
+
+    Args:
+        num_samples: L, the window's length in samples.
+        channels: A, 1 mono or 2 stereo.
+        sample_rate: Hz.
+    """
+
+    def __init__(
+        self, *, num_samples: int = 48000, channels: int = 1, sample_rate: int = 16000
+    ) -> None:
+        self.num_samples, self.channels, self.sample_rate = num_samples, channels, sample_rate
+
+    def transform(self, results: dict) -> dict:
+        results["waveform"] = mix([self._load(*sound) for sound in results["sounds"]])
+        results["sample_rate"] = self.sample_rate
+        return results
+
+    def _load(self, path: str, position: float | None, stereo_path: str | None) -> Waveform:
+        placed = self.channels == 2 and position is not None
+        waveform = load_waveform(
+            stereo_path if self.channels == 2 and stereo_path else path,
+            sample_rate=self.sample_rate,
+            channels=1 if placed else self.channels,
+        )
+        start = (waveform.shape[1] - self.num_samples) // 2
+        waveform = cut_window(waveform, start, self.num_samples)
+        return pan_stereo(waveform, position) if placed else waveform
+
+
+@TRANSFORMS.register_module()
+class AVSRandomScale(Resize):
+    """mmseg's ``Resize`` by a random factor of the frame's own size.
+
+    Args:
+        scale_range: Smallest and largest factor.
+    """
+
+    def __init__(self, *, scale_range: tuple[float, float] = (0.5, 2.0)) -> None:
+        if not 0 < scale_range[0] <= scale_range[1]:
+            raise ValueError(f"scale_range={scale_range}: give two positive factors, rising.")
+        super().__init__(scale_factor=1.0)
+        self.scale_range = scale_range
+
+    @cache_randomness
+    def _random_factor(self) -> float:
+        return float(np.random.uniform(*self.scale_range))
+
+    def transform(self, results: dict) -> dict:
+        factor = self._random_factor()
+        height, width = results["img"].shape[:2]
+        results["scale"] = round(width * factor), round(height * factor)
+        self._resize_img(results)
+        self._resize_seg(results)
+        return results
+
+
+@TRANSFORMS.register_module()
+class ResizeForProtocol(Resize):
+    """mmseg's ``Resize`` after which the new size counts as the original one.
+
+    So the 224 protocol scores at 224x224 as the benchmark's scripts do, and not at the size of the
+    stored frames. The aspect ratio is not kept.
+
+    Args:
+        scale: Width and height in pixels.
+    """
+
+    def __init__(self, *, scale: tuple[int, int] = (224, 224)) -> None:
+        super().__init__(scale=scale, keep_ratio=False)
+
+    def transform(self, results: dict) -> dict:
+        results = super().transform(results)
+        results["ori_shape"] = results["img_shape"]
+        return results

@@ -1,0 +1,171 @@
+"""VPO-SS, -MS and -MSMI: COCO images with VGGSound clips of the same classes, mono or stereo.
+
+Two layouts are around. The authors' has one row per (image, object, sound), below
+``VPO/VPO-SS/`` and so on, and the sounds below ``vggsound_bench/``. The other, of DDESeg, has one
+folder per image, ``<uid>/{frames,labels_semantic}`` with the sounds mixed already. The header of
+the index tells which it is.
+"""
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from mmseg.registry import DATASETS
+
+from .benchmark_dataset import BenchmarkDataset
+from .class_names import COCO_LABEL_MAP, VPO_CLASSES, voc_palette
+from .clip_index import Clip, Column, Frame, Row, Sound, has_column, read_table
+
+#: Seconds of sound that an image hears: 300 spectrogram frames.
+WINDOW = 3.0
+#: Folder of each subset.
+FOLDERS = {"vpo-ss": "VPO-SS", "vpo-ms": "VPO-MS", "vpo-msmi": "VPO-MSMI"}
+AUDIO_DIR = Path("vggsound_bench", "VGGSound", "audios")
+
+COLUMNS = {
+    "image": Column(("img_Id",)),
+    "object": Column(("ann_Ids",)),
+    "classes": Column(("cateName",)),
+    "audio": Column(("vgg_file",)),
+    "split": Column(("split",)),
+    "position": Column(("audio_pos",)),
+}
+MSMI_COLUMNS = COLUMNS | {"multi_instance": Column(("multi_instance",))}
+MIXED_COLUMNS = {
+    "uid": Column(("uid",), 0),
+    "frame": Column(("frame",), 1),
+    "mask": Column(("mask",), 2),
+    "split": Column(("split",)),
+    "subset": Column(("type",)),
+}
+
+
+def index_path(subset: str) -> str:
+    """Index of the authors' layout, below the root."""
+    return f"VPO/{FOLDERS[subset]}/{subset.replace('-', '_')}_data_stereo.csv"
+
+
+def is_authors_layout(ann_file: str | Path) -> bool:
+    """Whether an index has the authors' columns."""
+    with open(ann_file, newline="", encoding="utf-8-sig") as file:
+        return has_column(next(csv.reader(file), []), COLUMNS["image"])
+
+
+def read_vpo(root: Path, ann_file: str | Path, subset: str) -> list[Clip]:
+    """Images of a subset, in either layout."""
+    if not is_authors_layout(ann_file):
+        return _read_mixed(root, ann_file, subset)
+    columns = MSMI_COLUMNS if subset == "vpo-msmi" else COLUMNS
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in read_table(ann_file, columns).rows:
+        name = row.values["image"].zfill(12)
+        # In VPO-SS each object is an item; elsewhere all objects of an image sound together.
+        if subset == "vpo-ss":
+            name += f"_{row.values['object'].zfill(12)}"
+        groups[name].append(row)
+    return [_image(root, subset, name, rows) for name, rows in groups.items()]
+
+
+def _image(root: Path, subset: str, name: str, rows: list[Row]) -> Clip:
+    first = rows[0].values
+    image = first["image"].zfill(12)
+    single_instance = first.get("multi_instance") == "0"
+    folder = root / "VPO" / FOLDERS["vpo-ms" if single_instance else subset]
+    below = first["classes"] if subset == "vpo-ss" else ""
+    return Clip(
+        clip_id=name,
+        split=_split(first["split"]),
+        subset=subset,
+        frames=(
+            Frame(
+                0,
+                str(folder / "data" / below / f"{image}.jpg"),
+                str(folder / "mask" / below / f"{name}.png"),
+            ),
+        ),
+        sounds=tuple(
+            Sound(str(root / AUDIO_DIR / f"{row.values['audio']}.wav"), _position(row))
+            for row in rows
+        ),
+        seconds=WINDOW,
+        classes=tuple(name.strip() for row in rows for name in row.values["classes"].split(",")),
+        rows=tuple(rows),
+    )
+
+
+def _position(row: Row) -> float:
+    text = row.values["position"]
+    try:
+        position = float(text)
+    except ValueError:
+        position = -1.0
+    if not 0 <= position <= 1:
+        raise ValueError(
+            f"Line {row.line} of the index: audio_pos={text!r} is not a number from 0 (left) to 1 "
+            "(right). Repair the row or delete it."
+        )
+    return position
+
+
+def _split(name: str) -> str:
+    """Evaluation uses all that is not for training, as the authors do."""
+    return "test" if name == "val" else name
+
+
+def _read_mixed(root: Path, ann_file: str | Path, subset: str) -> list[Clip]:
+    return [
+        Clip(
+            clip_id=f"{row.values['uid']}/{Path(row.values['frame']).stem}",
+            split=_split(row.values["split"]),
+            subset=subset,
+            frames=(
+                Frame(
+                    0,
+                    str(root / row.values["uid"] / "frames" / row.values["frame"]),
+                    str(root / row.values["uid"] / "labels_semantic" / row.values["mask"]),
+                ),
+            ),
+            sounds=(
+                Sound(
+                    str(root / row.values["uid"] / "mono_audio.wav"),
+                    stereo_path=str(root / row.values["uid"] / "stereo_audio.wav"),
+                ),
+            ),
+            seconds=WINDOW,
+            rows=(row,),
+        )
+        for row in read_table(ann_file, MIXED_COLUMNS).rows
+        if row.values["subset"].lower() == subset
+    ]
+
+
+@DATASETS.register_module()
+class VPODataset(BenchmarkDataset):
+    """One subset of VPO, 22 classes; its pipeline loads sound with ``LoadSoundMix``.
+
+    Args:
+        subset: 'vpo-ss', 'vpo-ms' or 'vpo-msmi'.
+        ann_file: Index, from ``data_root``; the authors' by default. The masks of the authors'
+            layout hold COCO category ids, those of the other layout class indices.
+    """
+
+    METAINFO = dict(classes=VPO_CLASSES, palette=voc_palette(len(VPO_CLASSES)))
+    AUDIO_KEYS = ("audio_path", "audio_start", "sounds")
+
+    def __init__(
+        self,
+        *,
+        subset: str,
+        ann_file: str = "",
+        **kwargs: Any,  # to BenchmarkDataset
+    ) -> None:
+        if subset not in FOLDERS:
+            raise ValueError(f"subset={subset!r}: use one of {', '.join(FOLDERS)}.")
+        self.subset = subset
+        super().__init__(ann_file=ann_file or index_path(subset), **kwargs)
+
+    def read_clips(self, root: Path) -> list[Clip]:
+        if is_authors_layout(self.ann_file):
+            self.label_map = COCO_LABEL_MAP
+        return read_vpo(root, self.ann_file, self.subset)

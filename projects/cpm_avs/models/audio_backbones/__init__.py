@@ -2,5 +2,6 @@
 
 from .audio_resnet import AudioResNet
 from .vggish import VGGish
+from .yamnet import YAMNet
 
-__all__ = ["AudioResNet", "VGGish"]
+__all__ = ["AudioResNet", "VGGish", "YAMNet"]

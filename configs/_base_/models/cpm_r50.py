@@ -1,0 +1,32 @@
+# The paper's model: ResNet-50 and VGGish, 100 queries, 3 + 9 decoder layers, M = 3, lambda = 0.5.
+# `num_classes` comes with the data set's base.
+model = dict(
+    type="AVSegmentor",
+    data_preprocessor=dict(type="AVDataPreprocessor"),
+    backbone=dict(
+        type="ResNet",
+        depth=50,
+        num_stages=4,
+        out_indices=(0, 1, 2, 3),
+        norm_cfg=dict(type="BN", requires_grad=False),
+        norm_eval=True,
+        style="pytorch",
+        init_cfg=dict(type="Pretrained", checkpoint="weights/resnet50_imagenet.pth"),
+    ),
+    audio_backbone=dict(
+        type="VGGish",
+        init_cfg=dict(type="Pretrained", checkpoint="weights/vggish_audioset.pth"),
+    ),
+    decode_head=dict(
+        type="CPMHead",
+        in_channels=[256, 512, 1024, 2048],
+        classifier=dict(type="GMMClassifier", num_components=3),
+    ),
+    criterion=dict(
+        type="CPMCriterion",
+        mixture=dict(),
+        prompting=dict(acp_weight=1.0, vcp_weight=1.0, pcl_weight=1.0),
+        prompt_weight=0.5,
+    ),
+)
+custom_hooks = [dict(type="EMUpdateHook", interval=5)]

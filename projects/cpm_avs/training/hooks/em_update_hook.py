@@ -1,0 +1,37 @@
+"""When the mixtures of the generative classifier are updated (Sec. 3.2)."""
+
+from mmengine.hooks import Hook
+from mmengine.hooks.hook import DATA_BATCH
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+
+@HOOKS.register_module()
+class EMUpdateHook(Hook):
+    """Calls ``criterion.update_classifier`` every ``interval`` iterations, outside autocast.
+
+    The bank holds gathered samples, so every rank computes the same mixtures and nothing is sent.
+    MMEngine's SyncBuffersHook must not be configured beside it: it averages ALL buffers over the
+    ranks, the bank's pointers and counts included.
+
+    Args:
+        interval: Iterations from one update to the next.
+    """
+
+    def __init__(self, *, interval: int = 5) -> None:
+        if interval < 1:
+            raise ValueError(f"interval must be at least 1, got {interval}.")
+        self.interval = interval
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Run EM on the bank."""
+        if self.every_n_train_iters(runner, self.interval):
+            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            model.criterion.update_classifier(model.decode_head.classifier)

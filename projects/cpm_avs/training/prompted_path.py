@@ -1,0 +1,194 @@
+"""The CPM path: prompts through the same decoder on mixed sound, and their three losses."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from projects.cpm_avs.structures import AudioFeatures, DecoderOutput, VisualFeatures
+
+from .acp_loss import acp_loss, predict_ratio, ratio_mask
+from .audio_mask_head import AudioMaskHead
+from .matcher import Matching
+from .offscreen_noise import mix_with_batch
+from .pcl_loss import POOLINGS, info_nce, saliency, sample_pixels
+from .prompts import GaussianPrompter, PointPrompter, pad_labels
+from .set_criterion import SetCriterion
+from .targets import IGNORE_INDEX, SegmentTargets
+
+
+class PromptedPath(nn.Module):
+    """ACP, VCP and PCL (eq. 5-9); a part with weight 0 is neither built nor computed.
+
+    Args:
+        num_classes: C, classes with background.
+        embed_dims: D.
+        audio_channels: Channels of the audio backbone's maps, finest first.
+        prompt_type: ``'gaussian'``, prompts drawn from the classifier's mixtures, or
+            ``'point'``, one learned prompt a class.
+        acp_weight: Weight of l_ACP.
+        vcp_weight: Weight of l_VCP.
+        pcl_weight: Weight of l_PCL.
+        pooling: ``'average'`` (eq. 7) or ``'max'`` (appendix).
+        tau: Temperature of eq. 9.
+        pixels_per_class: Pixels of each class that eq. 9 compares.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        embed_dims: int,
+        audio_channels: Sequence[int],
+        prompt_type: str = "gaussian",
+        acp_weight: float = 1.0,
+        vcp_weight: float = 1.0,
+        pcl_weight: float = 1.0,
+        pooling: str = "average",
+        tau: float = 0.1,
+        pixels_per_class: int = 256,
+    ) -> None:
+        super().__init__()
+        if prompt_type not in ("gaussian", "point"):
+            raise ValueError(f"prompt_type is {prompt_type!r}; choose 'gaussian' or 'point'")
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling is {pooling!r}; choose one of {sorted(POOLINGS)}")
+        self.num_classes = num_classes
+        self.acp_weight, self.vcp_weight, self.pcl_weight = acp_weight, vcp_weight, pcl_weight
+        self.pool = POOLINGS[pooling]
+        self.tau = tau
+        self.pixels_per_class = pixels_per_class
+        self.prompter: nn.Module = (
+            GaussianPrompter()
+            if prompt_type == "gaussian"
+            else PointPrompter(num_classes=num_classes, embed_dims=embed_dims)
+        )
+        # All prompts share one learned position: they have no order and no place.
+        self.prompt_embed = nn.Embedding(1, embed_dims)
+        self.audio_mask_head = (
+            AudioMaskHead(in_channels=audio_channels, embed_dims=embed_dims)
+            if acp_weight > 0 or pcl_weight > 0
+            else None
+        )
+
+    @property
+    def in_use(self) -> bool:
+        """Whether any part has a weight."""
+        return max(self.acp_weight, self.vcp_weight, self.pcl_weight) > 0
+
+    def forward(
+        self,
+        model: nn.Module,
+        visual: VisualFeatures,
+        inputs: dict[str, Tensor],
+        targets: SegmentTargets,
+        set_criterion: SetCriterion,
+    ) -> dict[str, Tensor]:
+        """Decode the prompts of all images in one call, and compare.
+
+        Args:
+            model: Gives ``extract_audio`` and ``decode_head``, which the clean path used too.
+            visual: Image features of the clean path.
+            inputs: With ``specgram`` (B, A, T, F), and ``noise_specgram`` of the same shape where
+                the data set loads off-screen noise from a folder.
+            targets: Segments of the batch.
+            set_criterion: Losses of eq. 6.
+
+        Returns:
+            dict: Weighted losses ``loss_acp``, ``loss_pcl``, and those of VCP with the prefix
+            ``vcp.``; all 0 with a live gradient path when nothing sounds.
+        """
+        labels, padding = pad_labels(targets.sounding)
+        clean = inputs["specgram"]
+        noise, mixed = self._noise(inputs, targets.sounding)
+        audio = model.extract_audio(clean + noise)
+        output = model.decode_head.decode_prompts(
+            self.prompter(model.decode_head.classifier, labels),
+            self.prompt_embed.weight.expand(*labels.shape, -1),
+            padding,
+            visual,
+            audio,
+        )
+
+        losses: dict[str, Tensor] = {}
+        if self.vcp_weight > 0:
+            losses.update(self._vcp(output, labels, padding, targets, set_criterion))
+        if self.audio_mask_head is not None:
+            masks = self.audio_mask_head(output.embeddings[-1], audio)
+            if self.acp_weight > 0:
+                ratio, defined = ratio_mask(clean, noise)
+                # Without noise, or without a prompt, there is nothing to separate.
+                counted = defined & (mixed & ~padding.all(-1)).view(-1, 1, 1)
+                predicted = predict_ratio(masks, padding, ratio.shape[-2:])
+                losses["loss_acp"] = self.acp_weight * acp_loss(predicted, ratio, counted)
+            if self.pcl_weight > 0:
+                pcl = self._pcl(masks, labels, padding, audio, visual, targets)
+                losses["loss_pcl"] = self.pcl_weight * pcl
+        return losses
+
+    @staticmethod
+    def _noise(inputs: dict[str, Tensor], sounding: Tensor) -> tuple[Tensor, Tensor]:
+        noise = inputs.get("noise_specgram")
+        if noise is None:
+            return mix_with_batch(inputs["specgram"], sounding)
+        return noise, noise.flatten(1).amax(-1) > 0
+
+    def _vcp(
+        self,
+        output: DecoderOutput,
+        labels: Tensor,
+        padding: Tensor,
+        targets: SegmentTargets,
+        set_criterion: SetCriterion,
+    ) -> dict[str, Tensor]:
+        """Eq. 6: prompt k draws and names class k, at every layer."""
+        layers = len(output.mask_logits)
+        # Pairs of a prompt and the segment of its own class. A class that the data set says to
+        # sound, but whose object was cropped away, is named without being drawn.
+        image, query = (~padding).nonzero(as_tuple=True)
+        same = (targets.image_index == image.unsqueeze(-1)) & (
+            targets.labels == labels[image, query].unsqueeze(-1)
+        )
+        pair, segment = same.nonzero(as_tuple=True)
+        matching = Matching(
+            layer=torch.arange(layers, device=labels.device).repeat_interleave(len(pair)),
+            image=image[pair].repeat(layers),
+            query=query[pair].repeat(layers),
+            segment=segment.repeat(layers),
+        )
+        losses = set_criterion(
+            output, labels.expand(layers, -1, -1), matching, targets, counted=~padding
+        )
+        return {f"vcp.{name}": self.vcp_weight * loss for name, loss in losses.items()}
+
+    def _pcl(
+        self,
+        masks: Tensor,
+        labels: Tensor,
+        padding: Tensor,
+        audio: AudioFeatures,
+        visual: VisualFeatures,
+        targets: SegmentTargets,
+    ) -> Tensor:
+        """Eq. 7-9 on u_a at stride 16 and u_v at stride 8, both D wide."""
+        image, query = (~padding).nonzero(as_tuple=True)
+        # The masks choose where to listen; their own gradient comes from ACP.
+        region = saliency(masks[image, query].detach(), audio.memory.shape[-2:])
+        anchors = self.pool(audio.memory[image], region)
+        heard = region.flatten(1).any(-1)
+
+        seen = visual.memories[-1]
+        label_map = F.interpolate(
+            targets.label_map.unsqueeze(1).float(), seen.shape[-2:], mode="nearest"
+        ).long()
+        label_map = label_map.masked_fill(label_map == IGNORE_INDEX, -1)
+        chosen = sample_pixels(label_map, self.num_classes, self.pixels_per_class)
+        pixels = seen.permute(0, 2, 3, 1).flatten(0, 2)[chosen]
+        return info_nce(
+            anchors[heard],
+            labels[image, query][heard],
+            pixels,
+            label_map.flatten()[chosen],
+            self.tau,
+        )

@@ -1,0 +1,78 @@
+"""Ground truth as segments: one label and one mask per class that an image shows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+IGNORE_INDEX = 255
+
+
+@dataclass(frozen=True)
+class SegmentTargets:
+    """The segments of a batch, flattened over its images.
+
+    Attributes:
+        labels: Class of each segment, (S,), background included.
+        image_index: Image that each segment belongs to, (S,), ascending.
+        masks: (S, H, W) bool.
+        label_map: (B, H, W) int64, 255 where nothing is known.
+        sounding: Classes that sound in an image, (B, C) bool, background excluded.
+    """
+
+    labels: Tensor
+    image_index: Tensor
+    masks: Tensor
+    label_map: Tensor
+    sounding: Tensor
+
+    @property
+    def valid(self) -> Tensor:
+        """Pixels with a label, (B, H, W) bool."""
+        return self.label_map != IGNORE_INDEX
+
+    @property
+    def counts(self) -> list[int]:
+        """Segments an image."""
+        return self.image_index.bincount(minlength=len(self.label_map)).tolist()
+
+
+def build_targets(data_samples: Sequence[SegDataSample], num_classes: int) -> SegmentTargets:
+    """Split label maps into segments.
+
+    Args:
+        data_samples: With ``gt_sem_seg`` (1, H, W), all of one size; 255 is left out. What sounds
+            is ``sound_classes`` of the metainfo where the data set has it, else the mask's classes.
+        num_classes: C, classes with background.
+
+    Raises:
+        ValueError: A label is neither below ``num_classes`` nor 255.
+    """
+    label_maps = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples]).long()
+    valid = label_maps != IGNORE_INDEX
+    batch_size = len(label_maps)
+    # One histogram for the batch: image b's class c falls into bin b * (C + 1) + c, ignored
+    # pixels into its last one.
+    shifted = torch.where(valid, label_maps, num_classes)
+    largest = int(shifted.max())
+    if largest > num_classes:
+        raise ValueError(
+            f"a mask holds the label {largest}, but the model has {num_classes} classes; "
+            "set num_classes, or map the labels in the data set"
+        )
+    offsets = torch.arange(batch_size, device=shifted.device).view(-1, 1, 1) * (num_classes + 1)
+    histogram = (shifted + offsets).flatten().bincount(minlength=batch_size * (num_classes + 1))
+    present = histogram.view(batch_size, num_classes + 1)[:, :num_classes] > 0
+    image_index, labels = present.nonzero(as_tuple=True)
+    masks = shifted[image_index] == labels.view(-1, 1, 1)
+
+    sounding = present.clone()
+    for row, sample in zip(sounding, data_samples, strict=True):
+        known = sample.metainfo.get("sound_classes")
+        if known is not None:
+            row.zero_()
+            row[torch.as_tensor(known, dtype=torch.long, device=row.device)] = True
+    sounding[:, 0] = False
+    return SegmentTargets(labels, image_index, masks, label_maps, sounding)

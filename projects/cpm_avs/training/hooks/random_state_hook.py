@@ -1,0 +1,104 @@
+"""Random states in the checkpoint, so that a resumed run draws what the unbroken one would have."""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.hooks.hook import DATA_BATCH
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from .checkpoint_hook import CollectedStateHook
+
+RandomState = dict[str, Any]
+
+
+def get_random_state() -> RandomState:
+    """Python's, NumPy's and PyTorch's generators as tensors and numbers (weights_only-safe)."""
+    version, words, gauss = random.getstate()
+    _, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    state = dict(
+        python=[version, torch.tensor(words), gauss],
+        numpy=[torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), cached],
+        torch=torch.get_rng_state(),
+    )
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: RandomState) -> None:
+    """Undo of `get_random_state`; the tensors may lie on any device."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words.tolist()), gauss))
+    keys, position, has_gauss, cached = state["numpy"]
+    keys = keys.cpu().numpy().astype(np.uint32)
+    np.random.set_state(("MT19937", keys, position, has_gauss, cached))
+    torch.set_rng_state(state["torch"].cpu())
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())
+
+
+@HOOKS.register_module()
+class RandomStateHook(CollectedStateHook):
+    """Keeps the random numbers of the training steps in a stream of their own, and saves it.
+
+    What lies between two steps is not the same in a resumed run: the loader's iterator is made
+    anew, a validation may be missing, data may load in this process. All of it draws from the
+    global generators, so the steps' state is set aside after each and put back before the next.
+    Samples need no state: they depend on (seed, draw), see ``datasets/samplers.py``.
+
+    The priority puts it after everything that belongs to a step (EM re-seeds components at random)
+    and before the checkpoint (90).
+    """
+
+    priority = 85
+    checkpoint_key = "random_states"
+
+    def __init__(self) -> None:
+        self._loaded: list[RandomState] | None = None
+        self._step_state: RandomState | None = None
+        self._outer_state: RandomState | None = None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Remember the states; whether this is a resume is known only in ``before_train``."""
+        self._loaded = checkpoint.get(self.checkpoint_key)
+
+    def before_train(self, runner: Runner) -> None:
+        """Take this rank's state over if the run goes on; ``load_from`` starts at iteration 0."""
+        if runner.iter == 0:
+            return
+        if self._loaded is None or len(self._loaded) != get_world_size():
+            found = "none" if self._loaded is None else f"those of {len(self._loaded)} rank(s)"
+            runner.logger.warning(
+                f"The checkpoint holds {found} of the random states of {get_world_size()} rank(s): "
+                "training resumes, but not to the bit."
+            )
+            return
+        self._step_state = self._loaded[get_rank()]
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None
+    ) -> None:
+        """Go on where the previous step ended."""
+        self._outer_state = get_random_state()
+        if self._step_state is not None:
+            set_random_state(self._step_state)
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Set the step's state aside."""
+        self._step_state = get_random_state()
+        assert self._outer_state is not None
+        set_random_state(self._outer_state)
+
+    def collect(self) -> list[RandomState] | None:
+        """States of all ranks in rank order; None before the first step."""
+        return None if self._step_state is None else all_gather_object(self._step_state)

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Make .venv and install the project with what it needs; nothing when that was done already.
+#
+#   bash tools/setup_env.sh              # PYTHON=python3.12 picks another interpreter
+#
+# A machine with a GPU and nvcc gets mmcv's operators compiled; any other takes the pure PyTorch
+# ones. AVS_TORCH_CUDA=1 takes PyPI's CUDA build of torch even where no GPU is seen.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+venv_python="$PWD/.venv/bin/python"
+stamp_file=.venv/.installed
+
+say() { printf '[set-up] %s\n' "$*"; }
+die() { printf '[set-up] %s\n' "$*" >&2; exit 1; }
+
+find_python() {
+  local candidate
+  for candidate in "${PYTHON:-}" python3.11 python3.12 python3.13 python3.10 python3; do
+    [ -n "$candidate" ] || continue
+    if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' \
+      2>/dev/null; then
+      printf '%s\n' "$candidate"
+      return
+    fi
+    [ "$candidate" != "${PYTHON:-}" ] || break
+  done
+  die "no Python 3.10 to 3.13 with its venv module found${PYTHON:+ at PYTHON=$PYTHON}." \
+    "Install one (on Debian: python3 and python3-venv) or name it: PYTHON=/path/to/python3"
+}
+
+has_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; }
+can_compile_cuda() { has_gpu && command -v nvcc >/dev/null; }
+
+# What the installation depends on: when none of it changed there is nothing to do.
+fingerprint() {
+  { can_compile_cuda && echo cuda || echo cpu
+    echo "$PWD ${AVS_TORCH_CUDA:-}"
+    cat requirements.txt constraints.txt pyproject.toml tools/setup_env.sh
+  } | cksum
+}
+
+pip_install() { "$venv_python" -m pip install --quiet -c constraints.txt "$@"; }
+
+# True where the package index would send CUDA libraries along with torch. Reads metadata only.
+torch_pulls_cuda() {
+  "$venv_python" -m pip install --quiet --dry-run --ignore-installed --report - \
+    -c constraints.txt torch | grep -Eq '"name": "(nvidia-|cuda-toolkit|triton)'
+}
+
+install_torch() {
+  local wanted
+  wanted=$(sed -n 's/^torch==\([0-9.]*\).*/\1/p' constraints.txt)
+  if "$venv_python" -c "import sys, torch; sys.exit(torch.__version__.split('+')[0] != '$wanted')" \
+    2>/dev/null; then
+    return
+  fi
+  say "torch $wanted"
+  if has_gpu || [ -n "${AVS_TORCH_CUDA:-}" ] || ! torch_pulls_cuda; then
+    pip_install torch
+  else
+    say "no GPU here, and the index offers a CUDA build of several GB: taking PyTorch's CPU build"
+    pip_install --index-url https://download.pytorch.org/whl/cpu torch ||
+      die "PyTorch's index of CPU builds can't be reached. Install torch==$wanted into .venv by hand" \
+        "and run this again, or set AVS_TORCH_CUDA=1 to take the CUDA build."
+  fi
+}
+
+compile_mmcv_ops() {
+  if "$venv_python" -c 'import torch, mmcv._ext' 2>/dev/null; then
+    return
+  fi
+  say "a GPU and nvcc are here: compiling mmcv's operators (13 minutes and more on two cores)"
+  # No cache: pip would take the wheel that it built without operators at another time.
+  pip_install setuptools wheel ninja packaging
+  PATH="$PWD/.venv/bin:$PATH" "$venv_python" -m pip install -c constraints.txt --no-cache-dir \
+    --no-build-isolation --no-binary onedl-mmcv --force-reinstall --no-deps onedl-mmcv
+}
+
+# mmcv and mmdet ask for the OpenCV that needs a display's libraries (libGL), which a bare machine
+# lacks. Both builds own the same folder, so the one without a display goes in last and alone.
+use_headless_opencv() {
+  if "$venv_python" -m pip show --quiet opencv-python 2>/dev/null; then
+    "$venv_python" -m pip uninstall --quiet --yes opencv-python opencv-python-headless
+    pip_install --no-deps opencv-python-headless
+  fi
+}
+
+fingerprint=$(fingerprint)
+if [ -x "$venv_python" ] && [ "$(cat "$stamp_file" 2>/dev/null)" = "$fingerprint" ]; then
+  exit 0
+fi
+
+if ! "$venv_python" -m pip --version >/dev/null 2>&1; then
+  python=$(find_python)
+  say "making .venv with $("$python" --version)"
+  "$python" -m venv --clear .venv
+fi
+say "installing; this takes one to five minutes"
+rm -f "$stamp_file"
+pip_install --upgrade pip
+install_torch
+if can_compile_cuda; then compile_mmcv_ops; fi
+say "the OpenMMLab packages and the rest"
+pip_install -r requirements.txt
+use_headless_opencv
+"$venv_python" -c 'import projects.cpm_avs'
+printf '%s\n' "$fingerprint" >"$stamp_file"
+say "done; activate it with: . .venv/bin/activate"

@@ -54,7 +54,7 @@ class BenchmarkDataset(AVSDataset):
         ]
 
     def _frame_entry(self, clip: Clip, frame: Frame) -> dict[str, Any]:
-        source = {} if clip.source is None else dict(source=clip.source)
+        source: dict[str, Any] = {} if clip.source is None else dict(source=clip.source)
         return self.entry(
             img_path=frame.img_path,
             seg_map_path=frame.seg_map_path,

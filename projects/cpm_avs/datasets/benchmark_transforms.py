@@ -35,15 +35,15 @@ class LoadSoundMix(BaseTransform):
         return results
 
     def _load(self, path: str, position: float | None, stereo_path: str | None) -> Waveform:
-        placed = self.channels == 2 and position is not None
-        waveform = load_waveform(
-            stereo_path if self.channels == 2 and stereo_path else path,
-            sample_rate=self.sample_rate,
-            channels=1 if placed else self.channels,
-        )
-        start = (waveform.shape[1] - self.num_samples) // 2
-        waveform = cut_window(waveform, start, self.num_samples)
-        return pan_stereo(waveform, position) if placed else waveform
+        if self.channels == 1:
+            return self._middle(path, channels=1)
+        if position is not None:
+            return pan_stereo(self._middle(path, channels=1), position)
+        return self._middle(stereo_path or path, channels=2)
+
+    def _middle(self, path: str, *, channels: int) -> Waveform:
+        waveform = load_waveform(path, sample_rate=self.sample_rate, channels=channels)
+        return cut_window(waveform, (waveform.shape[1] - self.num_samples) // 2, self.num_samples)
 
 
 @TRANSFORMS.register_module()

@@ -57,14 +57,14 @@ def read_vpo(root: Path, ann_file: str | Path, subset: str) -> list[Clip]:
     if not is_authors_layout(ann_file):
         return _read_mixed(root, ann_file, subset)
     columns = MSMI_COLUMNS if subset == "vpo-msmi" else COLUMNS
+    rows = read_table(ann_file, columns).rows
+    if subset == "vpo-ss":  # one item per object, elsewhere the objects of an image sound together
+        ids = [f"{row.values['image'].zfill(12)}_{row.values['object'].zfill(12)}" for row in rows]
+        return [_image(root, subset, name, [row]) for name, row in zip(ids, rows, strict=True)]
     groups: dict[str, list[Row]] = defaultdict(list)
-    for row in read_table(ann_file, columns).rows:
-        name = row.values["image"].zfill(12)
-        # In VPO-SS each object is an item; elsewhere all objects of an image sound together.
-        if subset == "vpo-ss":
-            name += f"_{row.values['object'].zfill(12)}"
-        groups[name].append(row)
-    return [_image(root, subset, name, rows) for name, rows in groups.items()]
+    for row in rows:
+        groups[row.values["image"].zfill(12)].append(row)
+    return [_image(root, subset, name, of_image) for name, of_image in groups.items()]
 
 
 def _image(root: Path, subset: str, name: str, rows: list[Row]) -> Clip:

@@ -1,0 +1,145 @@
+"""``prepare_data.py frames``: cut raw S4 and MS3 videos into frames and sounds.
+
+Frames as the benchmark's own scripts take them: 16 evenly spaced samples a second, of which the
+16th is kept, at 224x224. The sound is 16 kHz stereo, 16 bits, properly resampled.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from ..avsbench import NUM_FRAMES, read_ms3, read_s4
+from .benchmarks import benchmark
+
+SIZE = (224, 224)  # px
+SAMPLE_RATE = 16000  # Hz
+SAMPLES_PER_SECOND = 16
+NUM_SECONDS = NUM_FRAMES["v1s"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video and the files that come out of it."""
+
+    video: Path
+    images: tuple[Path, ...]
+    sound: Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the subcommand."""
+    parser.add_argument("name", choices=("s4", "ms3"))
+    parser.add_argument("--root", type=Path, required=True, help="Single-source or Multi-sources")
+    parser.add_argument("--overwrite", action="store_true", help="also cut what is there already")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Cut all videos of the index; 0: all done, 1: some failed, 2: there is nothing to cut."""
+    index = args.root / benchmark(args.name).index
+    if not index.is_file() or args.workers < 1:
+        reason = f"{index} is not there" if args.workers > 0 else "--workers must be at least 1"
+        print(f"error: {reason}; data/README.md has the tree expected", file=sys.stderr)
+        return 2
+    jobs = list(plan(args.name, args.root))
+    if not args.overwrite:
+        jobs = [job for job in jobs if not all(p.is_file() for p in (*job.images, job.sound))]
+    failures = []
+    with ThreadPoolExecutor(args.workers) as pool:
+        results = pool.map(_attempt, jobs)
+        progress = Console(stderr=True)
+        for job, error in zip(
+            jobs, track(results, "Cutting", len(jobs), console=progress), strict=True
+        ):
+            if error:
+                failures.append(f"{job.video}: {error}")
+    print(f"{len(jobs) - len(failures)} of {len(jobs)} videos cut")
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+def plan(name: str, root: Path) -> Iterator[Job]:
+    """Where the videos of the index lie and where their frames and sounds go."""
+    read, data = (read_s4, root / "s4_data") if name == "s4" else (read_ms3, root / "ms3_data")
+    for clip in read(root, root / benchmark(name).index):
+        folder = Path(clip.split, *clip.classes) if name == "s4" else Path()
+        yield Job(
+            video=data / "raw_videos" / folder / f"{clip.clip_id}.mp4",
+            images=tuple(Path(frame.img_path) for frame in clip.frames),
+            sound=Path(clip.sounds[0].path),
+        )
+
+
+def _attempt(job: Job) -> str | None:
+    """Cut a video; a fault of one must not stop the others."""
+    try:
+        cut(job)
+    except (OSError, ValueError, av.FFmpegError) as error:
+        return str(error)
+    return None
+
+
+def cut(job: Job) -> None:
+    """Write the frames and the sound of one video."""
+    pictures, sound = read_video(job.video)
+    for path, picture in zip(job.images, pictures, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not cv2.imwrite(str(path), cv2.resize(picture, SIZE)):
+            raise OSError(f"{path} can't be written")
+    job.sound.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(job.sound, sound, SAMPLE_RATE, subtype="PCM_16")
+
+
+def read_video(path: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int16]]:
+    """BGR frames, one a second, and the sound (L, 2) of a video."""
+    with av.open(str(path)) as container:
+        if not container.streams.video or not container.streams.audio:
+            raise ValueError("needs a picture and a sound track")
+        stream = container.streams.video[0]
+        if stream.average_rate is None:
+            raise ValueError("the frame rate is not stated")
+        wanted = frame_numbers(round(stream.average_rate), NUM_SECONDS)
+        stream.thread_type = "AUTO"
+        pictures: dict[int, NDArray[np.uint8]] = {}
+        last = None
+        for number, frame in enumerate(container.decode(stream)):
+            last = frame
+            if number in wanted:
+                pictures[number] = frame.to_ndarray(format="bgr24")
+            if number >= max(wanted):
+                break
+        if last is None:
+            raise ValueError("the video has no frames")
+        end = last.to_ndarray(format="bgr24")  # stands in where the video is too short
+        container.seek(0)
+        resampler = av.AudioResampler(format="s16", layout="stereo", rate=SAMPLE_RATE)
+        decoded = container.decode(container.streams.audio[0])
+        blocks = [b.to_ndarray() for frame in decoded for b in resampler.resample(frame)]
+        blocks += [block.to_ndarray() for block in resampler.resample(None)]
+    if not blocks:
+        raise ValueError("the sound track is empty")
+    sound = np.concatenate(blocks, axis=1).astype(np.int16).reshape(-1, 2)  # interleaved
+    return [pictures.get(number, end) for number in wanted], sound
+
+
+def frame_numbers(frames_per_second: int, seconds: int) -> list[int]:
+    """Numbers of the frames that stand for each second: the last of its 16 samples.
+
+    >>> frame_numbers(30, 2)
+    [28, 58]
+    """
+    last = (SAMPLES_PER_SECOND - 1) / SAMPLES_PER_SECOND
+    return [int(second * frames_per_second + last * frames_per_second) for second in range(seconds)]

@@ -1,14 +1,8 @@
-"""Train a config in processes of its own that record what each step saw, and die on request.
-
-The processes are forked from a server that has imported the project once: each starts in a fresh
-state, and in well under a second.
-"""
+"""Train a config in processes of its own that record what each step saw, and die on request."""
 
 import json
-import multiprocessing
 import os
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
@@ -19,6 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from ranks import fork_server, rank_environments
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -97,22 +92,10 @@ def start(
     ranks: int = 1,
 ) -> list[BaseProcess]:
     """Start a run; with more than one rank they meet over gloo."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["projects.cpm_avs.training"])
     processes = []
-    for rank in range(ranks):
-        environment = dict(
-            RANK=str(rank),
-            LOCAL_RANK=str(rank),
-            WORLD_SIZE=str(ranks),
-            MASTER_ADDR="127.0.0.1",
-            MASTER_PORT=str(port),
-        )
+    for environment in rank_environments(ranks):
         arguments = (ROOT / config, work_dir, options or {}, resume, kill_at, environment)
-        processes.append(context.Process(target=train, args=arguments))
+        processes.append(fork_server().Process(target=train, args=arguments))
         processes[-1].start()
     return processes
 

@@ -17,13 +17,16 @@ class AtomicLocalBackend(LocalBackend):
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write next to ``filepath``, flush to the disk, then rename."""
-        unfinished = f"{filepath}.part"
-        os.makedirs(os.path.dirname(unfinished) or ".", exist_ok=True)
-        with open(unfinished, "wb") as file:
-            file.write(obj)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, filepath)
+        unfinished = Path(f"{filepath}.part")
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with unfinished.open("wb") as file:
+                file.write(obj)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(filepath)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
 
 class CollectedStateHook(Hook):

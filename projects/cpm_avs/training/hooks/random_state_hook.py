@@ -21,7 +21,12 @@ def get_random_state() -> RandomState:
     _, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     state = dict(
         python=[version, torch.tensor(words), gauss],
-        numpy=[torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), cached],
+        numpy=[
+            torch.from_numpy(np.asarray(keys, dtype=np.int64)),
+            int(position),
+            int(has_gauss),
+            cached,
+        ],
         torch=torch.get_rng_state(),
     )
     if torch.cuda.is_available():

@@ -1,0 +1,112 @@
+"""Two ranks over gloo: collectives, hooks, and runs that must not depend on the sharding."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from ranks import run_on_ranks
+from torch import Tensor
+
+from projects.cpm_avs.datasets.samplers import InfiniteDrawSampler
+from projects.cpm_avs.training.distributed import gather_variable, reduce_mean_scalar
+from projects.cpm_avs.training.hooks import RandomStateHook, SkipReportHook, StabilityHook
+
+WORLD = 2
+
+
+def share(rank: int, lengths: tuple[int, ...], width: int | None) -> Tensor:
+    """Rows that tell their rank and place: 100 * rank + row, times a column's number."""
+    rows = 100.0 * rank + torch.arange(lengths[rank])
+    return rows if width is None else rows[:, None] * torch.arange(1, width + 1)
+
+
+def gather_shares(rank: int, cases: list[tuple[tuple[int, ...], int | None]]) -> list[Tensor]:
+    gathered = []
+    for lengths, width in cases:
+        own = share(rank, lengths, width).requires_grad_()
+        result = gather_variable(own)
+        assert not result.requires_grad
+        gathered += [result.numpy(), gather_variable(share(rank, lengths, width).long()).numpy()]
+    return gathered
+
+
+def test_gathering_unequal_numbers_keeps_rank_order_and_content():
+    cases = [((3, 5), 4), ((5, 3), 4), ((0, 2), 3), ((2, 0), 3), ((0, 0), 3), ((3, 1), None)]
+    results = run_on_ranks(WORLD, gather_shares, cases)
+    for index, (lengths, width) in enumerate(cases):
+        expected = torch.cat([share(rank, lengths, width) for rank in range(WORLD)]).numpy()
+        for result in results:
+            np.testing.assert_array_equal(result[2 * index], expected, strict=True)
+            np.testing.assert_array_equal(result[2 * index + 1], expected.astype(np.int64))
+
+
+def test_one_process_gathers_itself():
+    own = torch.rand(3, 2, requires_grad=True)
+    assert torch.equal(gather_variable(own), own) and not gather_variable(own).requires_grad
+
+
+def means(rank: int) -> list[float]:
+    value = torch.tensor([3.0, 8.0][rank], requires_grad=True)
+    mean = reduce_mean_scalar(value)
+    return [float(mean), float(value.detach()), mean.requires_grad]
+
+
+def test_mean_over_ranks_leaves_its_argument():
+    assert run_on_ranks(WORLD, means) == [[5.5, 3.0, False], [5.5, 8.0, False]]
+    assert reduce_mean_scalar(torch.tensor(4.0)) == 4.0
+
+
+def draw(rank: int) -> tuple[int, list[int]]:
+    sampler = InfiniteDrawSampler(dataset=range(10))  # no seed: the ranks must agree on one
+    stream = iter(sampler)
+    return sampler.seed, [next(stream).draw for _ in range(3)]
+
+
+def test_ranks_agree_on_a_seed_and_share_the_draws():
+    (seed, first), (other_seed, second) = run_on_ranks(WORLD, draw)
+    assert seed == other_seed and (first, second) == ([0, 2, 4], [1, 3, 5])
+
+
+def run_hooks(rank: int) -> dict:
+    """STS, skipped samples and random states of two ranks, one of which resumes alone."""
+    lines: list[str] = []
+    scores: list[float] = []
+    criterion = SimpleNamespace(num_classes=2, last_assignment=None)
+    runner = SimpleNamespace(
+        iter=0,
+        timestamp="now",
+        train_loop=None,
+        model=SimpleNamespace(criterion=criterion),
+        logger=SimpleNamespace(info=lines.append, warning=lines.append),
+        visualizer=SimpleNamespace(add_scalars=lambda scalars, **_: scores.append(scalars["STS"])),
+    )
+    stability, skips, states = StabilityHook(), SkipReportHook(), RandomStateHook()
+    torch.manual_seed(rank)
+    states.before_train_iter(runner, 0)
+    # Rank 0 matches class 1 with query 0, rank 1 with query 1: steady on each, not over both.
+    criterion.last_assignment = torch.tensor([[1, 2], [2, 1]])[[rank]]
+    stability.after_train_iter(runner, 0)
+    sample = SimpleNamespace(metainfo=dict(skipped=[f"bad{rank}.wav"]))
+    skips.after_train_iter(runner, 0, data_batch=dict(data_samples=[sample]))
+    states.after_train_iter(runner, 0)
+    checkpoint = dict(stability_counts=stability.collect(), random_states=states.collect())
+
+    resumed = StabilityHook()
+    runner.iter = 1
+    resumed.after_load_checkpoint(runner, checkpoint)
+    resumed.before_train(runner)
+    for hook in (stability, resumed, skips):
+        hook.after_train_epoch(runner)
+    torch_states = [state["torch"].tolist() for state in checkpoint["random_states"]]
+    return dict(scores=scores, skipped=lines[-1], torch_states=torch_states)
+
+
+def test_hooks_report_and_save_what_all_ranks_saw():
+    first, second = run_on_ranks(WORLD, run_hooks)
+    assert first == second
+    assert first["scores"] == pytest.approx([np.log(2), np.log(2)])  # as it ran, and resumed
+    assert "2 since the last report" in first["skipped"]
+    assert "bad0.wav" in first["skipped"] and "bad1.wav" in first["skipped"]
+    assert len(first["torch_states"]) == 2
+    assert first["torch_states"][0] != first["torch_states"][1]

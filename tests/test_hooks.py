@@ -1,0 +1,287 @@
+"""The hooks of training, each on its own; test_resume.py has them in a run."""
+
+import io
+import logging
+import random
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.runner import IterBasedTrainLoop
+from mmseg.structures import SegDataSample
+
+from projects.cpm_avs.training.finite import NonFiniteLossError, check_finite
+from projects.cpm_avs.training.hooks import (
+    AtomicLocalBackend,
+    EMUpdateHook,
+    ExactCheckpointHook,
+    RandomStateHook,
+    SkipReportHook,
+    StabilityHook,
+)
+from projects.cpm_avs.training.hooks.random_state_hook import get_random_state, set_random_state
+
+
+class FakeVisualizer:
+    def __init__(self) -> None:
+        self.scalars: list[tuple[dict, int]] = []
+
+    def add_scalars(self, scalars: dict, step: int, file_path: str) -> None:
+        assert file_path == "now.json"
+        self.scalars.append((scalars, step))
+
+
+def fake_runner(**attributes) -> SimpleNamespace:
+    """What the hooks see of a runner."""
+    runner = SimpleNamespace(
+        iter=0,
+        timestamp="now",
+        logger=logging.getLogger("test_hooks"),
+        visualizer=FakeVisualizer(),
+        train_loop=None,
+        model=SimpleNamespace(criterion=SimpleNamespace(num_classes=2)),
+        hooks=[],
+    )
+    vars(runner).update(attributes)
+    return runner
+
+
+def draws() -> tuple[float, ...]:
+    return (
+        random.random(),
+        random.gauss(0, 1),
+        float(np.random.rand()),
+        float(np.random.standard_normal()),
+        float(torch.rand(())),
+    )
+
+
+# --- random states ---------------------------------------------------------------------------
+
+
+def test_random_state_survives_a_file_that_is_read_as_data():
+    draws()  # leaves a cached Gaussian in Python's and numpy's generators
+    state = get_random_state()
+    expected = draws(), draws()
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    draws()
+    set_random_state(torch.load(file, weights_only=True))
+    assert (draws(), draws()) == expected
+
+
+def test_the_steps_draw_the_same_whatever_happens_between_them():
+    def run(between: int) -> list[tuple[float, ...]]:
+        set_random_state(start)
+        hook, runner = RandomStateHook(), fake_runner()
+        steps = []
+        for iteration in range(3):
+            for _ in range(between if iteration else 0):
+                draws()
+            hook.before_train_iter(runner, iteration)
+            steps.append(draws())
+            hook.after_train_iter(runner, iteration)
+        return steps
+
+    start = get_random_state()
+    quiet, noisy = run(0), run(2)
+    assert quiet == noisy
+    assert len(set(quiet)) == 3
+
+
+def test_what_lies_between_the_steps_goes_on_too():
+    hook, runner = RandomStateHook(), fake_runner()
+    outside = []
+    for iteration in range(3):
+        outside.append(draws())
+        hook.before_train_iter(runner, iteration)
+        hook.after_train_iter(runner, iteration)
+    assert len(set(outside)) == 3
+
+
+@pytest.mark.parametrize(("iteration", "restored"), [(0, False), (8, True)])
+def test_only_a_resumed_run_takes_the_states_over(iteration, restored):
+    saved = RandomStateHook()
+    saved.before_train_iter(fake_runner(), 0)
+    saved.after_train_iter(fake_runner(), 0)
+    expected = draws()
+    checkpoint = dict(random_states=saved.collect())
+    hook, runner = RandomStateHook(), fake_runner(iter=iteration)
+    hook.after_load_checkpoint(runner, checkpoint)
+    hook.before_train(runner)
+    hook.before_train_iter(runner, iteration)
+    assert (draws() == expected) is restored
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "message"), [({}, "none"), (dict(random_states=[1, 2]), r"2 rank\(s\)")]
+)
+def test_states_that_do_not_fit_are_reported(caplog, checkpoint, message):
+    hook, runner = RandomStateHook(), fake_runner(iter=3)
+    hook.after_load_checkpoint(runner, checkpoint)
+    with caplog.at_level(logging.WARNING):
+        hook.before_train(runner)
+    assert caplog.records and re.search(message, caplog.text)
+
+
+# --- checkpoints -------------------------------------------------------------------------------
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "deep" / "iter_1.pth"
+    backend = AtomicLocalBackend()
+    backend.put(b"old", path)
+
+    def full(_descriptor):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        backend.put(b"new", path)
+    assert path.read_bytes() == b"old" and list(path.parent.iterdir()) == [path]
+    monkeypatch.undo()
+    backend.put(b"new", path)
+    assert path.read_bytes() == b"new" and list(path.parent.iterdir()) == [path]
+
+
+def test_keeping_one_checkpoint_is_refused():
+    with pytest.raises(ValueError, match="use 2 or more"):
+        ExactCheckpointHook(max_keep_ckpts=1).before_train(fake_runner())
+
+
+def test_a_state_goes_into_one_checkpoint():
+    hook = StabilityHook(interval=4)
+    runner = fake_runner()
+    runner.model.criterion.last_assignment = torch.tensor([[0, 2]])
+    hook.after_train_iter(runner, 0)
+    hook.collect_for_checkpoint()
+    resumable, best = {}, {}
+    hook.before_save_checkpoint(runner, resumable)
+    hook.before_save_checkpoint(runner, best)
+    assert resumable["stability_counts"].tolist() == [[1, 0], [0, 0]] and not best
+
+
+# --- STS -----------------------------------------------------------------------------------------
+
+
+def match(hook: StabilityHook, runner: SimpleNamespace, assignment: list[list[int]]) -> None:
+    runner.model.criterion.last_assignment = torch.tensor(assignment)
+    hook.after_train_iter(runner, runner.iter)
+    runner.iter += 1
+
+
+def test_sts_of_two_iterations_by_hand():
+    hook, runner = StabilityHook(interval=2), fake_runner()
+    match(hook, runner, [[0, 1, 2], [0, 2, 1]])
+    match(hook, runner, [[0, 2, 1], [0, 1, 2]])
+    # Class 0 always takes query 0: entropy 0. Class 1 takes queries 1, 2 two times each: ln 2.
+    [(scalars, step)] = runner.visualizer.scalars
+    assert step == 2 and scalars["STS"] == pytest.approx(np.log(2) / 2, abs=1e-9)
+    match(hook, runner, [[0, 1, 2]])
+    match(hook, runner, [[0, 1, 2]])
+    assert runner.visualizer.scalars[1] == (pytest.approx(dict(STS=0.0), abs=1e-9), 4)
+
+
+def test_sts_by_epochs():
+    hook, runner = StabilityHook(), fake_runner()
+    match(hook, runner, [[1, 2]])
+    match(hook, runner, [[2, 1]])
+    assert not runner.visualizer.scalars
+    hook.after_train_epoch(runner)
+    assert runner.visualizer.scalars == [(pytest.approx(dict(STS=np.log(2))), 2)]
+
+
+def test_an_epoch_without_a_match_reports_no_number():
+    hook, runner = StabilityHook(), fake_runner()
+    match(hook, runner, [[2, 2]])
+    hook.after_train_epoch(runner)
+    hook.after_train_epoch(runner)
+    assert not runner.visualizer.scalars
+
+
+def test_sts_counts_survive_a_resume():
+    hook, runner = StabilityHook(interval=2), fake_runner()
+    match(hook, runner, [[1, 2]])
+    checkpoint = dict(stability_counts=hook.collect())
+    resumed = StabilityHook(interval=2)
+    resumed.after_load_checkpoint(runner, checkpoint)
+    resumed.before_train(runner)
+    match(resumed, runner, [[2, 1]])
+    assert runner.visualizer.scalars[0][0]["STS"] == pytest.approx(np.log(2))
+
+
+def test_sts_without_epochs_needs_an_interval():
+    loop = IterBasedTrainLoop.__new__(IterBasedTrainLoop)
+    with pytest.raises(ValueError, match="set interval"):
+        StabilityHook().before_train(fake_runner(train_loop=loop))
+
+
+# --- EM, skipped samples, intervals ------------------------------------------------------------
+
+
+def test_em_runs_every_fifth_iteration():
+    calls = []
+    classifier = object()
+    model = SimpleNamespace(
+        criterion=SimpleNamespace(update_classifier=calls.append),
+        decode_head=SimpleNamespace(classifier=classifier),
+    )
+    runner = fake_runner(model=model)
+    counts = []
+    for runner.iter in range(11):
+        EMUpdateHook(interval=5).after_train_iter(runner, runner.iter)
+        counts.append(len(calls))
+    assert counts == [0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2]
+    assert all(call is classifier for call in calls)
+
+
+def test_skipped_samples_are_counted_and_named(caplog):
+    hook, runner = SkipReportHook(max_names=1), fake_runner()
+    samples = [
+        SegDataSample(metainfo=dict(skipped=skipped)) for skipped in (["a.wav", "b.png"], ["b.png"])
+    ]
+    samples.append(SegDataSample())
+    with caplog.at_level(logging.WARNING):
+        hook.after_train_iter(runner, 0, data_batch=dict(data_samples=samples))
+        assert not caplog.records
+        hook.after_train_epoch(runner)
+        hook.after_train_iter(runner, 1, data_batch=dict(data_samples=samples[:1]))
+        hook.after_train_epoch(runner)
+        hook.after_train_epoch(runner)
+    first, second = (record.getMessage() for record in caplog.records)
+    assert "3 since the last report, 3 in this run: b.png (2x) and 1 more" in first
+    assert "2 since the last report, 5 in this run" in second
+
+
+@pytest.mark.parametrize("hook", [EMUpdateHook, StabilityHook, SkipReportHook])
+def test_an_interval_below_one_is_refused(hook):
+    with pytest.raises(ValueError, match="got 0"):
+        hook(interval=0)
+
+
+# --- finite losses -----------------------------------------------------------------------------
+
+SAMPLES = [
+    SegDataSample(metainfo=dict(img_path=f"{k}.jpg", clip_id=f"clip{k}", frame_index=k))
+    for k in (4, 7)
+]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_loss_that_is_not_finite_is_named_with_its_samples(value, dtype):
+    losses = dict(loss_ce=torch.tensor(1.0), loss_dice=torch.tensor([1.0, value], dtype=dtype))
+    with pytest.raises(NonFiniteLossError) as caught:
+        check_finite(losses, SAMPLES)
+    message = str(caught.value)
+    assert message.startswith("loss_dice = ") and "loss_ce" not in message
+    assert "4.jpg (clip_id clip4, frame_index 4)" in message and "7.jpg" in message
+
+
+def test_finite_losses_pass_however_large():
+    check_finite({}, SAMPLES)
+    large = torch.full((4,), torch.finfo(torch.float32).max)
+    check_finite(dict(loss=torch.zeros((), requires_grad=True), loss_large=large), SAMPLES)

@@ -1,0 +1,133 @@
+"""Draw loss, mIoU, STS and coverage of one or more runs into one figure (Fig. 3b and 4).
+
+Usage: python tools/plot_log.py work_dirs/cpm work_dirs/baseline --out curves.png
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+# Title of each panel, and the keys that may hold its curve, best first; those of subsets are left
+# out. A curve under another key than the first is named after it: protocols are not comparable.
+PANELS = {
+    "training loss": ("loss",),
+    "mIoU, dataset protocol (%)": ("dataset/mIoU", "avsbench/J", "mIoU"),
+    "STS, matching stability (lower is steadier)": ("STS",),
+    "coverage after TD-A": ("coverage",),
+}
+# Okabe and Ito's colours, told apart with any colour vision; line styles for print and more runs.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+STYLES = ("-", "--", "-.", ":")
+
+
+@dataclass
+class Run:
+    """Curves of a run by key: points (iteration, value) in order."""
+
+    name: str
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+
+    def forget_from(self, iteration: int) -> None:
+        """Drop what a resumed run did again."""
+        for key, points in self.curves.items():
+            self.curves[key] = [point for point in points if point[0] < iteration]
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Lines of a scalars.json; the last may be cut off where the run was killed."""
+    texts = path.read_text().splitlines()
+    lines = []
+    for number, text in enumerate(texts, start=1):
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError as error:
+            if number < len(texts):
+                raise ValueError(
+                    f"{path}:{number}: not a line of JSON. The log is damaged; delete that line."
+                ) from error
+    return lines
+
+
+def read_run(run_dir: Path, name: str) -> Run:
+    """All curves of a run, whose folder holds one log for each time it was started or resumed."""
+    logs = sorted(run_dir.glob("**/vis_data/scalars.json"))
+    if not logs:
+        raise FileNotFoundError(
+            f"{run_dir}: no log (*/vis_data/scalars.json) in it. Name a work_dir of tools/train.py "
+            "whose visualizer has the LocalVisBackend."
+        )
+    run, now = Run(name), 0
+    for log in logs:
+        started = False
+        for line in read_lines(log):
+            # Training lines carry `iter`; the step of a validation is an epoch in epoch-based
+            # training, which is then smaller than the last training line's iteration.
+            now = line["iter"] if "iter" in line else max(line.get("step", 0), now)
+            if not started and "iter" in line:
+                run.forget_from(now)
+                started = True
+            for key, value in line.items():
+                if isinstance(value, (int, float)):
+                    run.curves.setdefault(key, []).append((now, value))
+    return run
+
+
+def draw(runs: Sequence[Run], out: Path) -> None:
+    """Write the figure: a panel per measure, a colour per run."""
+    figure, axes = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
+    for axis, (title, keys) in zip(axes.flat, PANELS.items(), strict=True):
+        for index, run in enumerate(runs):
+            key = next((key for key in keys if run.curves.get(key)), None)
+            if key is None:
+                continue
+            points = run.curves[key]
+            axis.plot(
+                *zip(*points, strict=True),
+                label=run.name if key == keys[0] else f"{run.name} ({key})",
+                color=COLORS[index % len(COLORS)],
+                linestyle=STYLES[index // len(COLORS) % len(STYLES)],
+                marker="o" if len(points) < 30 else None,
+                markersize=3.5,
+            )
+        axis.set_title(title)
+        axis.set_xlabel("iteration")
+        axis.grid(alpha=0.3)
+        if axis.lines:
+            axis.legend(fontsize="small")
+        else:
+            axis.text(0.5, 0.5, "not logged", ha="center", va="center", transform=axis.transAxes)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=130)
+    plt.close(figure)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line and draw."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "run_dirs", nargs="+", type=Path, metavar="RUN_DIR", help="work_dir of a run"
+    )
+    parser.add_argument("--out", required=True, type=Path, help="the figure, .png or .pdf")
+    args = parser.parse_args(arguments)
+    folders = [folder.resolve() for folder in args.run_dirs]
+    names = [folder.name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [f"{folder.parent.name}/{folder.name}" for folder in folders]
+    try:
+        runs = [read_run(folder, name) for folder, name in zip(args.run_dirs, names, strict=True)]
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(str(error))
+    draw(runs, args.out)
+    print(f"Wrote {args.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -55,12 +55,12 @@ def test_variable_frame_rate_round_trip(tmp_path):
     times = [0.0, 0.1, 0.13, 0.5, 0.55, 1.0]
     clip = make_clip(tmp_path / "vfr.mp4", frames=6, times=times)
     info = probe(clip)
-    with VideoWriter(
+    writer = VideoWriter(
         tmp_path / "out.mp4", width=64, height=48, rate=info.rate, time_base=info.time_base
-    ) as writer:
-        for frame in read_frames(clip):
-            writer.write(frame.image, frame.time)
-        writer.close(info.duration)
+    )
+    for frame in read_frames(clip):
+        writer.write(frame.image[..., ::-1], frame.time)
+    writer.close(info.duration)
     assert [frame.time for frame in read_frames(tmp_path / "out.mp4")] == pytest.approx(
         times, abs=1e-3
     )
@@ -107,13 +107,13 @@ def test_writer_keeps_sound_in_sync(tmp_path, size, cut):
     width, height = size[0] - cut, size[1] - cut  # odd with cut = 1
     sound = read_sound(clip, sample_rate=44100, channels=1, end=info.duration)
     out = tmp_path / "out.mp4"
-    with VideoWriter(
+    writer = VideoWriter(
         out, width=width, height=height, rate=info.rate, time_base=info.time_base,
         sound=sound, sample_rate=44100, channels=1,
-    ) as writer:  # fmt: skip
-        for frame in read_frames(clip):
-            writer.write(frame.image[:height, :width], frame.time)
-        writer.close(info.duration)
+    )  # fmt: skip
+    for frame in read_frames(clip):
+        writer.write(frame.image[:height, :width, ::-1], frame.time)
+    writer.close(info.duration)
     written = probe(out)
     assert (written.width, written.height) == size  # an odd side grows to the next even one
     assert (written.frames, written.rate) == (50, 25)

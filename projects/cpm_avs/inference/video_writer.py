@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import cast
 
 import av
@@ -66,14 +65,14 @@ class VideoWriter:
             self._audio.bit_rate = 128_000 * channels
 
     def write(self, image: np.ndarray, time: float) -> None:
-        """Add a picture, (H, W, 3) uint8 BGR, shown from ``time`` seconds on."""
+        """Add a picture, (H, W, 3) uint8 RGB, shown from ``time`` seconds on."""
         self._first = time if self._first is None else self._first
         # Two pictures on one tick of the clock would be refused.
         tick = max(round((time - self._first) / self._tick), self._last_tick + 1)
         self._last_tick = tick
         if any(after for _, after in self._pad):
             image = np.pad(image, self._pad, mode="edge")
-        picture = av.VideoFrame.from_ndarray(image, format="bgr24")
+        picture = av.VideoFrame.from_ndarray(image, format="rgb24")
         picture.pts, picture.time_base = tick, self._tick
         self._container.mux(self._video.encode(picture))
         self._pull_sound(float(tick * self._tick))
@@ -119,14 +118,6 @@ class VideoWriter:
             self._container.mux(self._audio.encode(frame))
             self._written += block.shape[1]
 
-    def __enter__(self) -> "VideoWriter":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            self._container.close()
+    def abort(self) -> None:
+        """Let go of the file without finishing it."""
+        self._container.close()

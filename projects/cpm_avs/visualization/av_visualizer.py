@@ -109,7 +109,7 @@ def enlarge(image: Picture) -> tuple[Picture, int]:
     if factor == 1:
         return image, 1
     size = (image.shape[1] * factor, image.shape[0] * factor)
-    return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), factor
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8), factor
 
 
 def enlarge_labels(sem_seg: PixelData, factor: int) -> PixelData:

@@ -29,7 +29,7 @@ def _text(text: str, size: int) -> NDArray[np.float32]:
     width = int(font.getlength(text)) + 2
     line = Image.new("L", (width, round(size * 1.3)))
     ImageDraw.Draw(line).text((1, 0), text, font=font, fill=255)
-    return np.asarray(line, np.float32)[..., None] / 255
+    return np.asarray(line, np.float32)[..., None] / np.float32(255)
 
 
 def text_size(text: str, size: int) -> tuple[int, int]:

@@ -29,7 +29,8 @@ def clip_spectrogram(
     columns = max(1, min(columns, int(duration * sample_rate / _HOP)))
     peaks = np.zeros((columns, _N_FFT // 2), np.float32)
     window = np.hanning(_N_FFT + 1)[:-1].astype(np.float32)
-    rest, position = np.zeros(_N_FFT // 2, np.float32), 0
+    rest: NDArray[np.float32] = np.zeros(_N_FFT // 2, np.float32)
+    position = 0
     for chunk in chunks:
         rest = np.concatenate([rest, chunk.mean(axis=0)])
         count = (len(rest) - _N_FFT) // _HOP + 1
@@ -68,9 +69,10 @@ class SpectrogramStrip:
     ) -> None:
         self.duration = duration
         levels = np.rint(spectrogram[::-1] * 255).astype(np.uint8)
-        levels = cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA)
+        fitted = cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA)
         # Cividis looks the same to people with and without a colour vision deficiency.
-        self._strip = cv2.applyColorMap(levels, cv2.COLORMAP_CIVIDIS)[..., ::-1].copy()
+        colored = cv2.applyColorMap(fitted, cv2.COLORMAP_CIVIDIS)[..., ::-1]
+        self._strip: Picture = np.ascontiguousarray(colored, np.uint8)
         size = int(np.clip(height / 5, 9, 20))
         for text, top in ((f"{sample_rate / 2000:g} kHz", 1), ("0", height - size - 4)):
             put_box(self._strip, 0, top, text_size(text, size)[0] + 4, size + 3)

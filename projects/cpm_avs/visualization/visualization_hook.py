@@ -59,11 +59,11 @@ class AVSVisualizationHook(SegVisualizationHook):
 
     def _picture(self, sample: SegDataSample, packed: Tensor) -> Picture:
         path = sample.get("img_path")
-        if path:
+        if path and Path(path).is_file():
             return mmcv.imfrombytes(get(path, self.backend_args), channel_order="rgb")
         height, width = sample.ori_shape[:2]
         picture = np.ascontiguousarray(packed.cpu().numpy()[::-1].transpose(1, 2, 0))
-        return cv2.resize(picture, (width, height))
+        return np.asarray(cv2.resize(picture, (width, height)), np.uint8)
 
 
 def frame_name(sample: SegDataSample) -> str:

@@ -1,0 +1,289 @@
+"""From a video, an image with a sound, or arrays to masks of what sounds, in constant memory.
+
+Shorthand: B batch, C classes, H W size of a frame, A audio channels, L window length in samples.
+"""
+
+import math
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmseg.structures import SegDataSample
+from numpy.typing import NDArray
+
+from .model_loading import build_model, find_checkpoint, load_config
+from .outputs import ClipOutputs
+from .preparation import Preparation
+from .results import ClipResult, FrameResult, Timeline
+from .sound_io import Sound, SoundWindows
+from .sources import Clip, Source, open_sources
+from .video_io import Frame
+
+# Scores of all classes at full size, (C, H, W) float32, are the largest thing held: here 256 MB.
+_MOST_SCORES = 64_000_000
+_MOST_HELD = 4  # frames in memory, in batches: with fps= most of them only wait for their masks
+
+Progress = Callable[[int, int], None]
+
+
+class AVSInferencer:
+    """Segments what sounds, in the manner of mmseg's ``MMSegInferencer``.
+
+    Example:
+        >>> inferencer = AVSInferencer()  # doctest: +SKIP
+        >>> result = inferencer('dog.mp4', out_dir='out')  # doctest: +SKIP
+        >>> print(result.summary())  # doctest: +SKIP
+        dog 0.0-4.8 s
+
+    Args:
+        config: Name of a config in ``configs/``, a file, or a Config; None is the built-in model.
+        checkpoint: Weights; None takes those that come with the config.
+        device: Such as 'cuda:0'; None takes the GPU where there is one.
+        batch_size: Frames that go through the model together.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Config | None = None,
+        checkpoint: str | Path | None = None,
+        device: str | torch.device | None = None,
+        *,
+        batch_size: int = 4,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: give at least 1")
+        loaded = load_config(config)
+        weights = find_checkpoint(config, checkpoint)
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.model, self.classes = build_model(loaded, weights, self.device)
+        self.preparation = Preparation.from_config(loaded)
+        self.batch_size = batch_size
+
+    def __call__(
+        self,
+        source: Source | list[Source],
+        *,
+        out_dir: str | Path | None = None,
+        overlay: str | Path | None = None,
+        strip: bool = False,
+        fps: float | None = None,
+        start: float = 0.0,
+        end: float | None = None,
+        audio: str | Path | None = None,
+        silent_ok: bool = False,
+        keep_frames: bool = True,
+        progress: Progress | None = None,
+    ) -> ClipResult | list[ClipResult]:
+        """Segment a source.
+
+        Args:
+            source: A video file, an (image, sound) pair of files or arrays, an image file with
+                ``audio``, a folder, or a list of these; see ``sources.open_sources``.
+            out_dir: Per clip a folder in it gets the class maps (PNG), the overlay (mp4 with the
+                original sound, or PNG), a report (JSON) and a figure of what sounds when.
+            overlay: File for the overlay of a single clip.
+            strip: Hang the spectrogram with a cursor under the overlay's frames.
+            fps: Frames per second that the model sees; masks are held in between. None: all.
+            start: First second.
+            end: Last second; None is the clip's end.
+            audio: Sound file instead of a video's own, or for an image.
+            silent_ok: Go on with a video that has no sound track.
+            keep_frames: Whether the result holds the class maps; without them the memory needed
+                does not grow with the clip.
+            progress: Called after each frame with the frames done and their expected number.
+
+        Returns:
+            One result, or a list of them for a folder or a list.
+        """
+        clips = open_sources(source, audio=audio, silent_ok=silent_ok)
+        several = isinstance(source, list) or (
+            isinstance(source, (str, Path)) and Path(source).is_dir()
+        )
+        if overlay is not None and len(clips) > 1:
+            raise ValueError(f"overlay={str(overlay)!r} is one file for {len(clips)} clips; "
+                             "give out_dir")  # fmt: skip
+        results: list[ClipResult] = []
+        for clip in clips:
+            folder = _free_folder(Path(out_dir), clip.name, results) if out_dir else None
+            results.append(
+                self._segment(
+                    clip,
+                    folder,
+                    Path(overlay) if overlay else None,
+                    strip,
+                    fps,
+                    start,
+                    end,
+                    keep_frames,
+                    progress,
+                )  # fmt: skip
+            )
+        return results if several else results[0]
+
+    def _segment(
+        self,
+        clip: Clip,
+        out_dir: Path | None,
+        overlay: Path | None,
+        strip: bool,
+        fps: float | None,
+        start: float,
+        end: float | None,
+        keep_frames: bool,
+        progress: Progress | None,
+    ) -> ClipResult:
+        stop = min(clip.duration, math.inf if end is None else end)
+        share = (stop - start) / clip.duration
+        expected = max(1, round(clip.num_frames * share))
+        timeline, kept, count = Timeline(), [], 0
+        last: FrameResult | None = None
+        outputs = ClipOutputs(
+            clip, self.classes, end=stop, out_dir=out_dir, overlay=overlay, strip=strip,
+            sample_rate=self.preparation.sample_rate,
+        )  # fmt: skip
+        try:
+            for frame, result in self.stream(clip, fps=fps, start=start, end=end):
+                outputs.write(frame, result, held=result is last)
+                if result is not last:
+                    timeline.add(result)
+                    if keep_frames:
+                        kept.append(result)
+                last, count = result, count + 1
+                if progress is not None:
+                    progress(count, max(count, expected))
+        except BaseException:
+            outputs.abort()
+            raise
+        segments = timeline.finish(stop)
+        outputs.close(segments)
+        return ClipResult(
+            name=clip.name,
+            duration=stop - start,
+            num_frames=count,
+            frames=kept,
+            segments=segments,
+            files=outputs.files,
+        )
+
+    def stream(
+        self,
+        clip: Clip,
+        *,
+        fps: float | None = None,
+        start: float = 0.0,
+        end: float | None = None,
+    ) -> Iterator[tuple[Frame, FrameResult]]:
+        """Frame by frame, in constant memory, every frame of the clip with its masks.
+
+        Args:
+            clip: One of ``open_sources``.
+            fps: As in ``__call__``; a held frame comes with the very same result as the one before.
+            start: First second.
+            end: Last second; None is the clip's end.
+        """
+        _check_times(clip, fps, start, end)
+        windows = SoundWindows(
+            clip.sound(self.preparation.sample_rate, self.preparation.channels, 0.0, clip.duration),
+            length=self.preparation.num_samples,
+            sample_rate=self.preparation.sample_rate,
+        )
+        held: list[Frame] = []  # frames whose masks are still to come, and for each of them the
+        owners: list[int] = []  # place in `batch` of the frame whose masks they show
+        batch: list[Frame] = []
+        sounds: list[Sound] = []
+        last: FrameResult | None = None
+        due = -math.inf
+        for frame in clip.frames(start, end):
+            if frame.time >= due - 1e-6:
+                batch.append(frame)
+                sounds.append(windows.at(frame.time))
+                due = frame.time if fps is None else _next_due(frame.time, due, 1 / fps)
+            held.append(frame)
+            owners.append(len(batch) - 1)
+            if len(batch) == self.batch_size or len(held) == _MOST_HELD * self.batch_size:
+                last = yield from self._emit(held, owners, batch, sounds, last)
+                held, owners, batch, sounds = [], [], [], []
+        yield from self._emit(held, owners, batch, sounds, last)
+
+    def _emit(
+        self,
+        held: list[Frame],
+        owners: list[int],
+        batch: list[Frame],
+        sounds: list[Sound],
+        last: FrameResult | None,
+    ) -> Generator[tuple[Frame, FrameResult], None, FrameResult | None]:
+        results = self.predict(batch, sounds)
+        for frame, owner in zip(held, owners, strict=True):
+            last = results[owner] if owner >= 0 else last
+            assert last is not None  # the first frame of a clip is always predicted
+            yield frame, last
+        return last
+
+    @torch.inference_mode()
+    def predict(self, frames: Sequence[Frame], windows: Sequence[Sound]) -> list[FrameResult]:
+        """Segment frames with a window of sound (A, L) each."""
+        results: list[FrameResult] = []
+        if not frames:
+            return results
+        height, width = frames[0].image.shape[:2]
+        most = _MOST_SCORES // len(self.classes)
+        shrink = min(1.0, math.sqrt(most / (height * width)))
+        size = (max(1, int(height * shrink)), max(1, int(width * shrink)))
+        together = max(1, min(self.batch_size, most // (size[0] * size[1])))
+        for begin in range(0, len(frames), together):
+            part = list(frames[begin : begin + together])
+            data = self.preparation(part, list(windows[begin : begin + together]), size)
+            for frame, sample in zip(part, self.model.test_step(data), strict=True):
+                results.append(self._result(frame, sample))
+        return results
+
+    def _result(self, frame: Frame, sample: SegDataSample) -> FrameResult:
+        labels = sample.pred_sem_seg.data[0].flatten()
+        # The score of a label is the mean over its pixels.
+        winning = sample.seg_logits.data.flatten(1).gather(0, labels[None])[0]
+        count = len(self.classes)
+        totals = torch.bincount(labels, weights=winning.double(), minlength=count).cpu()
+        sizes = torch.bincount(labels, minlength=count).cpu()
+        found = [label for label in range(1, count) if sizes[label]]
+        class_map = sample.pred_sem_seg.data[0].to(torch.uint8).cpu().numpy()
+        return FrameResult(
+            time=frame.time,
+            class_map=_fit(class_map, frame.image.shape[:2]),
+            scores={label: float(totals[label] / sizes[label]) for label in found},
+            classes=self.classes,
+        )
+
+
+def _fit(class_map: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
+    """A class map at (height, width), without inventing labels between two."""
+    if class_map.shape == tuple(size):
+        return class_map
+    resized = cv2.resize(class_map, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized, np.uint8)
+
+
+def _next_due(time: float, due: float, step: float) -> float:
+    """When the next frame is to be predicted: on the grid, so that errors don't add up."""
+    if due == -math.inf:
+        return time + step
+    return due + step * max(1, math.floor((time - due) / step + 1 + 1e-6))
+
+
+def _check_times(clip: Clip, fps: float | None, start: float, end: float | None) -> None:
+    if fps is not None and not fps > 0:
+        raise ValueError(f"fps={fps}: give more than 0, or leave it out to segment every frame")
+    if start < 0 or start >= clip.duration or (end is not None and end <= start):
+        raise ValueError(
+            f"start={start} and end={end} leave nothing of {clip.name!r}, which lasts "
+            f"{clip.duration:.2f} s"
+        )
+
+
+def _free_folder(out_dir: Path, name: str, earlier: Sequence[ClipResult]) -> Path:
+    """A folder for a clip; two clips of one name in a list don't overwrite each other."""
+    same = sum(result.name == name for result in earlier)
+    return out_dir / (f"{name}_{same + 1}" if same else name)

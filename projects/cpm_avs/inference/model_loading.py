@@ -1,0 +1,121 @@
+"""Config and checkpoint to a model that predicts; nothing of the training part is imported."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.utils import import_modules_from_strings
+from mmseg.registry import DATASETS, MODELS
+from torch import Tensor
+
+from ..safe_checkpoint import load_safely
+
+ROOT = Path(__file__).resolve().parents[3]
+BUILT_IN = "cpm_mbv2-yamnet_stamps-ms"
+_TRAINING = "projects.cpm_avs.training"
+_CRITERION = "criterion."
+
+
+def load_config(config: str | Path | Config | None) -> Config:
+    """A Config, a file, or the name of a file in ``configs/``; None is the built-in model's.
+
+    What a config imports for training is left out.
+    """
+    if isinstance(config, Config):
+        return config
+    loaded = Config.fromfile(_find_config(config or BUILT_IN), import_custom_modules=False)
+    modules = loaded.get("custom_imports", {}).get("imports", [])
+    modules = [modules] if isinstance(modules, str) else modules
+    wanted = [name for name in modules if not name.startswith(_TRAINING)]
+    if wanted:
+        import_modules_from_strings(wanted)
+    return loaded
+
+
+def _find_config(name: str | Path) -> Path:
+    path = Path(name)
+    if path.is_file():
+        return path
+    known = {file.stem: file for file in sorted((ROOT / "configs").rglob("*.py"))}
+    known = {stem: file for stem, file in known.items() if "_base_" not in file.parts}
+    if path.name.removesuffix(".py") in known:
+        return known[path.name.removesuffix(".py")]
+    near = difflib.get_close_matches(path.stem, known, n=3) or sorted(known)
+    raise ValueError(f"no config {str(name)!r}; there are {', '.join(near) or 'none'}")
+
+
+def find_checkpoint(config: str | Path | Config | None, checkpoint: str | Path | None) -> Path:
+    """The checkpoint named, or the one that comes with a config."""
+    if checkpoint is not None:
+        return Path(checkpoint)
+    source = config.filename if isinstance(config, Config) else config
+    stem = Path(source or BUILT_IN).name.removesuffix(".py")
+    built_in = ROOT / "data" / "checkpoints" / f"{stem}.pth"
+    if not built_in.is_file():
+        raise ValueError(
+            f"no checkpoint comes with {stem!r}; name one (--checkpoint FILE, or checkpoint=), "
+            "which `bash tools/quickstart.sh` or tools/train.py writes"
+        )
+    return built_in
+
+
+def build_model(
+    config: Config, checkpoint: str | Path, device: str | torch.device
+) -> tuple[BaseModel, tuple[str, ...]]:
+    """A model for inference with its weights, and the names of its classes.
+
+    Raises:
+        ValueError: The checkpoint does not fit the config; the message says where.
+    """
+    if DefaultScope.get_current_instance() is None:
+        init_default_scope(config.get("default_scope", "mmseg"))
+    settings = config.model.copy()
+    settings["criterion"] = None
+    model = MODELS.build(settings)
+    content = load_safely(checkpoint)
+    state = content.get("state_dict", content)
+    state = {key: value for key, value in state.items() if not key.startswith(_CRITERION)}
+    names = content.get("meta", {}).get("dataset_meta", {}).get("classes")
+    expected = config.model.get("decode_head", {}).get("num_classes")
+    if names and expected and len(names) != expected:
+        raise ValueError(
+            f"{checkpoint}: it knows {len(names)} classes, the config has {expected}. Give the "
+            "config that it was trained with (--config)"
+        )
+    _check_fit(model.state_dict(), state, checkpoint)
+    model.load_state_dict(state, strict=True)
+    return model.to(device).eval(), tuple(names or _config_classes(config))
+
+
+def _check_fit(wanted: dict[str, Tensor], given: dict[str, Any], checkpoint: str | Path) -> None:
+    problems = [f"{key} is missing" for key in wanted if key not in given]
+    problems += [f"{key} is not in the model" for key in given if key not in wanted]
+    problems += [
+        f"{key} is {tuple(given[key].shape)}, the model has {tuple(wanted[key].shape)}"
+        for key in wanted
+        if key in given and given[key].shape != wanted[key].shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise ValueError(
+            f"{checkpoint}: it does not fit the config: {'; '.join(problems[:3])}{more}. Give the "
+            "config that it was trained with; another number of classes alone changes shapes"
+        )
+
+
+def _config_classes(config: Config) -> tuple[str, ...]:
+    """Class names of the config's test set, for a checkpoint that does not carry them."""
+    for key in ("test_dataloader", "val_dataloader", "train_dataloader"):
+        settings = config.get(key, {}).get("dataset", {})
+        if "type" in settings:
+            names = settings.get("metainfo", {}).get("classes")
+            dataset = DATASETS.get(settings["type"])
+            names = names or getattr(dataset, "METAINFO", {}).get("classes")
+            if names:
+                return tuple(names)
+    count = config.model.decode_head.num_classes
+    return ("background", *(f"class {label}" for label in range(1, count)))

@@ -1,0 +1,256 @@
+"""What is written of a clip: masks, overlay with sound, report, figure; frame by frame."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..visualization.colors import class_color
+from ..visualization.drawing import MaskPainter
+from ..visualization.plots import sound_figure
+from ..visualization.spectrogram_strip import SpectrogramStrip, clip_spectrogram
+from .results import FrameResult, Segment
+from .sources import Clip
+from .video_io import Frame
+from .video_writer import VideoWriter
+
+
+class OverlayWriter:
+    """The clip with its masks: an mp4 with the original sound, or a PNG for a single image.
+
+    Args:
+        path: File to write; the parent's folder is made.
+        clip: Its frames' rate, clock and sound are kept.
+        classes: Names by label.
+        end: Where the result ends, seconds of the clip.
+        strip: The spectrogram strip to hang under the frames, or None to keep their size.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clip: Clip,
+        classes: Sequence[str],
+        *,
+        end: float,
+        strip: "ClipSound | None" = None,
+    ) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self._clip, self._end = path, clip, end
+        self._painter = MaskPainter(classes)
+        self._maker = strip
+        self._strip: SpectrogramStrip | None = None
+        self._video: VideoWriter | None = None
+        self._first = 0.0
+
+    def write(self, frame: Frame, result: FrameResult) -> None:
+        """Add a frame with the masks that hold for it."""
+        picture = np.ascontiguousarray(frame.image[..., ::-1])
+        drawn = self._painter.paint(picture, result.class_map, scores=result.scores)
+        if self._maker is not None:
+            self._strip = self._strip or self._maker.strip(drawn.shape[1])
+            drawn = np.concatenate([drawn, self._strip.at(frame.time)])
+        if not self._clip.is_video:
+            Image.fromarray(drawn).save(self.path)
+            return
+        if self._video is None:
+            self._first = frame.time
+            self._video = self._open(drawn)
+        self._video.write(drawn, frame.time)
+
+    def _open(self, drawn: NDArray[np.uint8]) -> VideoWriter:
+        clip, sound = self._clip, None
+        if clip.channels:
+            sound = clip.sound(_aac_rate(clip.sample_rate), clip.channels, self._first, self._end)
+        return VideoWriter(
+            self.path,
+            width=drawn.shape[1],
+            height=drawn.shape[0],
+            rate=clip.rate,
+            time_base=clip.time_base,
+            sound=sound,
+            sample_rate=_aac_rate(clip.sample_rate),
+            channels=clip.channels,
+        )
+
+    def close(self, failed: bool = False) -> None:
+        """Finish the file, or take it away where the clip could not be read to its end."""
+        if self._video is not None and not failed:
+            self._video.close(self._end - self._first)
+        elif self._video is not None:
+            self._video.abort()
+            self.path.unlink(missing_ok=True)
+
+
+def _aac_rate(rate: int) -> int:
+    """A sample rate that AAC knows: the same one, or 48 kHz."""
+    known = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200)
+    return rate if rate in (*known, 96000) else 48000
+
+
+class ClipSound:
+    """The spectrogram of a clip, read in one pass before the frames.
+
+    Args:
+        clip: Whose sound it is.
+        sample_rate: At which the model hears it, Hz.
+    """
+
+    def __init__(self, clip: Clip, sample_rate: int) -> None:
+        self.duration, self.sample_rate = clip.duration, sample_rate
+        self.spectrogram = clip_spectrogram(
+            clip.sound(sample_rate, 1, 0.0, clip.duration),
+            duration=clip.duration,
+            sample_rate=sample_rate,
+            columns=1024,
+        )
+
+    def strip(self, width: int) -> SpectrogramStrip:
+        """A strip of some width, an eighth as high, in even pixels."""
+        return SpectrogramStrip(
+            self.spectrogram,
+            duration=self.duration,
+            width=width,
+            height=max(48, width // 16 * 2),
+            sample_rate=self.sample_rate,
+        )
+
+    def figure(self, segments: list[Segment]) -> Figure:
+        """The spectrogram above the timeline of what was heard."""
+        return sound_figure(
+            self.spectrogram,
+            [(one.name, one.label, one.start, one.end) for one in segments],
+            self.duration,
+            sample_rate=self.sample_rate,
+        )
+
+
+class MaskWriter:
+    """Class maps as PNG files that show colours and hold labels (palette images).
+
+    Args:
+        folder: Where ``frame_000000.png`` and so on go.
+        num_classes: C.
+    """
+
+    def __init__(self, folder: Path, num_classes: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self._count = folder, 0
+        colors = [(0, 0, 0), *(class_color(label) for label in range(1, num_classes))]
+        self._palette = [value for color in colors for value in color]
+
+    def write(self, result: FrameResult) -> str:
+        """Write a predicted frame; returns the file's name."""
+        image = Image.fromarray(result.class_map).convert("P")
+        image.putpalette(self._palette)
+        name = f"frame_{self._count:06d}.png"
+        image.save(self.folder / name)
+        self._count += 1
+        return name
+
+
+class ReportWriter:
+    """A JSON of what sounds when, written line by line so that its length costs no memory.
+
+    Args:
+        path: File to write.
+        clip: Its name and duration are noted.
+        classes: Names by label.
+    """
+
+    def __init__(self, path: Path, clip: Clip, classes: Sequence[str]) -> None:
+        self.path = path
+        self._file = path.open("w", encoding="utf-8")
+        head = dict(clip=clip.name, duration=round(clip.duration, 3), classes=list(classes))
+        self._file.write(json.dumps(head)[:-1] + ',\n"frames": [')
+        self._separator = "\n"
+
+    def write(self, result: FrameResult, mask: str | None) -> None:
+        """Add a predicted frame."""
+        objects = [
+            dict(name=one.name, label=one.label, score=round(one.score, 4), area=round(one.area, 5))
+            for one in result.objects
+        ]
+        entry = dict(time=round(result.time, 4), mask=mask, objects=objects)
+        self._file.write(self._separator + json.dumps(entry))
+        self._separator = ",\n"
+
+    def close(self, segments: list[Segment]) -> None:
+        """Add what sounds when and finish the file."""
+        sounding = [
+            dict(name=one.name, label=one.label, start=round(one.start, 3),
+                 end=round(one.end, 3), score=round(one.score, 4))
+            for one in segments
+        ]  # fmt: skip
+        self._file.write('\n],\n"sounding": ' + json.dumps(sounding) + "}\n")
+        self._file.close()
+
+
+class ClipOutputs:
+    """All that is written of one clip.
+
+    Args:
+        clip: The source.
+        classes: Names by label.
+        end: Where the result ends, seconds of the clip.
+        out_dir: Folder for masks, overlay, report and figure, or None.
+        overlay: File for the overlay, or None for its place in ``out_dir``.
+        strip: Whether the spectrogram hangs under the overlay's frames.
+        sample_rate: At which the model hears, Hz.
+    """
+
+    def __init__(
+        self,
+        clip: Clip,
+        classes: Sequence[str],
+        *,
+        end: float,
+        out_dir: Path | None,
+        overlay: Path | None,
+        strip: bool,
+        sample_rate: int,
+    ) -> None:
+        self.files: dict[str, Path] = {}
+        self._masks: MaskWriter | None = None
+        self._report: ReportWriter | None = None
+        self._overlay: OverlayWriter | None = None
+        self._sound = ClipSound(clip, sample_rate) if strip or out_dir else None
+        if out_dir is not None:
+            out_dir.mkdir(parents=True, exist_ok=True)
+            overlay = overlay or out_dir / ("overlay.mp4" if clip.is_video else "overlay.png")
+            self.files["masks"] = out_dir / "masks"
+            self.files["report"] = out_dir / "report.json"
+            self.files["figure"] = out_dir / "sound.png"
+            self._masks = MaskWriter(self.files["masks"], len(classes))
+            self._report = ReportWriter(self.files["report"], clip, classes)
+        if overlay is not None:
+            self.files["overlay"] = overlay
+            hung = self._sound if strip else None
+            self._overlay = OverlayWriter(overlay, clip, classes, end=end, strip=hung)
+
+    def write(self, frame: Frame, result: FrameResult, *, held: bool) -> None:
+        """Add a frame; of one whose masks are held over only the overlay is new."""
+        if self._overlay is not None:
+            self._overlay.write(frame, result)
+        if self._masks is not None and self._report is not None and not held:
+            self._report.write(result, self._masks.write(result))
+
+    def close(self, segments: list[Segment]) -> None:
+        """Finish all files."""
+        if self._overlay is not None:
+            self._overlay.close()
+        if self._report is not None:
+            self._report.close(segments)
+        if "figure" in self.files and self._sound is not None:
+            self._sound.figure(segments).savefig(self.files["figure"], dpi=110)
+
+    def abort(self) -> None:
+        """Leave no half of a video behind."""
+        if self._overlay is not None:
+            self._overlay.close(failed=True)
+        if self._report is not None:
+            self._report.close([])

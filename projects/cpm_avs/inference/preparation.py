@@ -1,0 +1,93 @@
+"""Frames and windows of sound to model inputs, as the config's test pipeline makes them."""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.config import Config
+from mmseg.registry import DATASETS, TRANSFORMS
+from mmseg.structures import SegDataSample
+
+from .sound_io import Sound
+from .video_io import Frame
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How the model wants its inputs.
+
+    Attributes:
+        resizes: The test pipeline's transforms that change the picture's size.
+        num_samples: L, samples of a window of sound.
+        channels: A, 1 or 2.
+        sample_rate: Hz.
+    """
+
+    resizes: tuple[BaseTransform, ...]
+    num_samples: int
+    channels: int
+    sample_rate: int
+
+    @classmethod
+    def from_config(cls, config: Config) -> "Preparation":
+        """Read it from the test data's pipeline, or from the scenes that a data set composes."""
+        dataset: dict[str, Any] = config.get("test_dataloader", {}).get("dataset", {})
+        while "datasets" in dataset:  # several subsets behind each other share a pipeline
+            dataset = dataset["datasets"][0]
+        pipeline = dataset.get("pipeline") or config.get("test_pipeline", [])
+        resizes = [step for step in pipeline if step["type"].split(".")[-1] == "Resize"]
+        loading: dict[str, Any] = next(
+            (step for step in pipeline if step["type"] == "LoadAudioWindow"), {}
+        )
+        side = _setting(dataset, "image_size", 0)
+        if not resizes and side:
+            # The short side, so that an object in a wide frame is as large as it was in training.
+            resizes = [dict(type="Resize", scale=(8 * side, side), keep_ratio=True)]
+        return cls(
+            resizes=tuple(TRANSFORMS.build(step) for step in resizes),
+            num_samples=loading.get("num_samples", _setting(dataset, "num_samples", 15360)),
+            channels=loading.get("channels", _setting(dataset, "num_channels", 1)),
+            sample_rate=loading.get("sample_rate", 16000),
+        )
+
+    def __call__(
+        self, frames: list[Frame], windows: list[Sound], output_size: tuple[int, int]
+    ) -> dict[str, Any]:
+        """A collated batch for ``model.test_step``.
+
+        Args:
+            frames: B pictures.
+            windows: B sounds (A, L).
+            output_size: Height and width at which masks are wanted.
+        """
+        images, samples = [], []
+        for frame in frames:
+            shape = frame.image.shape[:2]
+            results: dict[str, Any] = dict(img=frame.image, img_shape=shape, ori_shape=shape)
+            for resize in self.resizes:
+                results = resize(results)
+            image = np.ascontiguousarray(results["img"].transpose(2, 0, 1))
+            images.append(torch.from_numpy(image))
+            samples.append(
+                SegDataSample(
+                    metainfo=dict(
+                        ori_shape=output_size,
+                        img_shape=results["img"].shape[:2],
+                        scale_factor=results.get("scale_factor", (1.0, 1.0)),
+                    )
+                )
+            )
+        waveforms = [torch.from_numpy(np.ascontiguousarray(window)) for window in windows]
+        return dict(inputs=dict(img=images, waveform=waveforms), data_samples=samples)
+
+
+def _setting(dataset: dict[str, Any], name: str, otherwise: int) -> int:
+    """An argument of a data set that composes its samples: the config's, or the class's default."""
+    if name in dataset or "type" not in dataset:
+        return dataset.get(name, otherwise)
+    kind = DATASETS.get(dataset["type"])
+    parameter = inspect.signature(kind).parameters.get(name) if kind else None
+    return parameter.default if parameter else otherwise

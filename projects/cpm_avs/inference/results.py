@@ -1,0 +1,177 @@
+"""What a segmented clip gives: objects per frame, and what sounds when.
+
+Shorthand: H W size of the frame.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+# A sound that pauses for less is still the same one, and a shorter one is most likely a slip.
+_BRIDGED, _SHORTEST = 0.5, 0.2  # seconds
+_SMALLEST = 0.001  # share of the frame below which a class does not count as sounding
+
+
+@dataclass(frozen=True)
+class SoundingObject:
+    """Everything in a frame that belongs to one sounding class.
+
+    Attributes:
+        name: Of the class.
+        label: Of the class.
+        score: Mean score of its pixels, in [0, 1].
+        area: Share of the frame, in [0, 1].
+        class_map: Of the whole frame, (H, W) uint8.
+    """
+
+    name: str
+    label: int
+    score: float
+    area: float
+    class_map: NDArray[np.uint8] = field(repr=False)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W), True where the object is."""
+        return self.class_map == self.label
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """One segmented frame.
+
+    Attributes:
+        time: Seconds from the clip's first frame.
+        class_map: (H, W) uint8, 0 is the background.
+        scores: Mean score of each label that occurs, background left out.
+        classes: Names by label.
+    """
+
+    time: float
+    class_map: NDArray[np.uint8] = field(repr=False)
+    scores: Mapping[int, float]
+    classes: Sequence[str] = field(repr=False)
+
+    @cached_property
+    def objects(self) -> list[SoundingObject]:
+        """The sounding objects, the largest first."""
+        counts = np.bincount(self.class_map.ravel(), minlength=len(self.classes))
+        found = [
+            SoundingObject(
+                name=self.classes[label],
+                label=label,
+                score=score,
+                area=float(counts[label]) / self.class_map.size,
+                class_map=self.class_map,
+            )
+            for label, score in self.scores.items()
+        ]
+        return sorted(found, key=lambda one: -one.area)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of time in which a class sounds.
+
+    Attributes:
+        name: Of the class.
+        label: Of the class.
+        start: Second.
+        end: Second.
+        score: Mean over its frames.
+    """
+
+    name: str
+    label: int
+    start: float
+    end: float
+    score: float
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.start:.1f}-{self.end:.1f} s"
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """One segmented clip.
+
+    Attributes:
+        name: Of the source.
+        duration: Seconds that were segmented.
+        num_frames: Frames of the source that were shown, predicted or held.
+        frames: The predicted frames; empty where they were not kept.
+        segments: What sounds when.
+        files: What was written: 'overlay', 'masks', 'report', 'figure'.
+    """
+
+    name: str
+    duration: float
+    num_frames: int
+    frames: list[FrameResult] = field(repr=False)
+    segments: list[Segment]
+    files: dict[str, Path]
+
+    def summary(self) -> str:
+        """One line such as 'dog 0.0-4.8 s, drum 2.1-9.9 s'."""
+        return ", ".join(map(str, self.segments)) or "no object sounds"
+
+
+class Timeline:
+    """Gathers what sounds when, frame by frame; keeps stretches, not frames."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, _Stretch] = {}
+        self._closed: list[_Stretch] = []
+        self._last: FrameResult | None = None
+
+    def add(self, frame: FrameResult) -> None:
+        """Take the next predicted frame; it holds until the one after it."""
+        self._extend(frame.time)
+        self._last = frame
+
+    def finish(self, end: float) -> list[Segment]:
+        """The stretches in the order in which they begin.
+
+        Args:
+            end: When the last frame ends, seconds.
+        """
+        begin = min([one.start for one in [*self._closed, *self._open.values()]], default=0.0)
+        self._extend(end)
+        stretches = [*self._closed, *self._open.values()]
+        shortest = min(_SHORTEST, (end - begin) / 2)
+        kept = [one for one in stretches if one.end - one.start >= shortest]
+        return [one.segment() for one in sorted(kept, key=lambda one: (one.start, one.label))]
+
+    def _extend(self, until: float) -> None:
+        if self._last is None:
+            return
+        for found in self._last.objects:
+            if found.area < _SMALLEST:
+                continue
+            stretch = self._open.get(found.label)
+            if stretch is not None and self._last.time - stretch.end > _BRIDGED:
+                self._closed.append(stretch)
+                stretch = None
+            if stretch is None:
+                stretch = _Stretch(found.name, found.label, self._last.time)
+                self._open[found.label] = stretch
+            stretch.end = until
+            stretch.total += found.score
+            stretch.count += 1
+
+
+@dataclass
+class _Stretch:
+    name: str
+    label: int
+    start: float
+    end: float = 0.0
+    total: float = 0.0
+    count: int = 0
+
+    def segment(self) -> Segment:
+        return Segment(self.name, self.label, self.start, self.end, self.total / self.count)

@@ -1,0 +1,303 @@
+"""The inferencer on made clips, with a model whose answer is known, and on real ones."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from clips import make_clip, moving_square
+from fake_segmentor import CLASSES, write_model
+from PIL import Image
+
+from projects.cpm_avs.inference import AVSInferencer
+from projects.cpm_avs.inference.results import FrameResult, Timeline
+from projects.cpm_avs.inference.sources import open_sources
+from projects.cpm_avs.inference.video_io import probe, read_frames
+from projects.cpm_avs.structures import BadSampleError
+
+TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(44100) / 44100)[None].astype(np.float32)
+
+
+def tone(duration: float, start: float, end: float) -> np.ndarray:
+    """(1, n) at 44.1 kHz: 440 Hz between two seconds, else silence."""
+    sound = np.zeros((1, round(duration * 44100)), np.float32)
+    span = slice(round(start * 44100), round(end * 44100))
+    sound[:, span] = np.resize(TONE, sound[:, span].shape)
+    return sound
+
+
+@pytest.fixture
+def inferencer(tmp_path):
+    return AVSInferencer(*write_model(tmp_path), device="cpu")
+
+
+def test_video(tmp_path, inferencer):
+    clip = make_clip(tmp_path / "clip.mp4", frames=50, sound=tone(2, 0.5, 1.2))
+    result = inferencer(clip, out_dir=tmp_path / "out", strip=True)
+    assert result.num_frames == len(result.frames) == 50
+    assert inferencer.model.batches == [4] * 12 + [2]
+    assert [frame.time for frame in result.frames] == pytest.approx([k / 25 for k in range(50)])
+
+    frame = result.frames[20]  # 0.8 s: loud
+    (found,) = frame.objects
+    assert (found.name, found.label) == ("green square", 1)
+    assert found.score == pytest.approx(0.8, abs=1e-5)
+    assert found.area == pytest.approx(144 / (64 * 48), rel=0.2)
+    truth = (moving_square(20) == (0, 200, 0)).all(-1)
+    overlap = (found.mask & truth).sum() / (found.mask | truth).sum()
+    assert overlap > 0.8
+    assert result.frames[2].objects == [] and result.frames[45].objects == []
+
+    (segment,) = result.segments
+    # The window of 0.1 s is loud a little before and after.
+    assert segment.start == pytest.approx(0.5, abs=0.09)
+    assert segment.end == pytest.approx(1.2, abs=0.09)
+    assert result.summary() == f"green square {segment.start:.1f}-{segment.end:.1f} s"
+
+    masks = sorted(result.files["masks"].iterdir())
+    assert len(masks) == 50
+    with Image.open(masks[20]) as image:
+        assert image.mode == "P"
+        np.testing.assert_array_equal(np.asarray(image), frame.class_map)
+    report = json.loads(result.files["report"].read_text())
+    assert report["classes"] == list(CLASSES) and len(report["frames"]) == 50
+    assert report["frames"][20]["objects"][0]["name"] == "green square"
+    assert report["frames"][20]["mask"] == masks[20].name
+    assert report["sounding"][0]["start"] == pytest.approx(segment.start, abs=1e-3)
+    info = probe(result.files["overlay"])
+    assert (info.frames, info.rate, info.width, info.height) == (50, 25, 64, 48 + 48)
+    assert info.duration == pytest.approx(2, abs=0.04) and info.channels == 1
+    assert result.files["figure"].stat().st_size > 1000
+
+
+def test_overlay_keeps_size_and_colours_the_object(tmp_path, inferencer):
+    sound = tone(1, 0, 1)
+    clip = make_clip(tmp_path / "clip.mp4", frames=12, size=(256, 192), sound=sound)
+    result = inferencer(clip, overlay=tmp_path / "new" / "overlay.mp4", keep_frames=False)
+    assert result.frames == [] and result.files == {"overlay": tmp_path / "new" / "overlay.mp4"}
+    frames = list(read_frames(result.files["overlay"]))
+    assert frames[0].image.shape == (192, 256, 3)
+    before, after = moving_square(5, 256, 192), frames[5].image
+    changed = np.abs(before.astype(int) - after).max(-1) > 40
+    green = (before == (0, 200, 0)).all(-1)
+    assert changed[green].mean() > 0.7 and changed[150:, 200:].mean() < 0.01
+
+
+def test_fps_holds_masks(tmp_path, inferencer):
+    clip = make_clip(tmp_path / "clip.mp4", frames=50, sound=tone(2, 0, 2))
+    result = inferencer(clip, fps=5, overlay=tmp_path / "o.mp4")
+    assert [frame.time for frame in result.frames] == pytest.approx([k / 5 for k in range(10)])
+    assert probe(tmp_path / "o.mp4").frames == 50
+    (opened,) = open_sources(clip)
+    pairs = list(inferencer.stream(opened, fps=5))
+    assert len(pairs) == 50
+    assert all(frame.time - result.time < 0.2 for frame, result in pairs)
+    # More than there are frames: all of them, once.
+    assert len(inferencer(clip, fps=1000).frames) == 50
+
+
+def test_fps_that_does_not_divide_the_rate(tmp_path, inferencer):
+    clip = make_clip(tmp_path / "clip.mp4", frames=75, sound=tone(3, 0, 3))
+    times = [frame.time for frame in inferencer(clip, fps=7).frames]
+    assert len(times) == 21
+    assert np.abs(np.array(times) - np.arange(21) / 7).max() <= 0.04
+
+
+def test_start_and_end(tmp_path, inferencer):
+    clip = make_clip(tmp_path / "clip.mp4", frames=100, sound=tone(4, 1.5, 2.5))
+    result = inferencer(clip, start=1.0, end=2.0, overlay=tmp_path / "o.mp4")
+    assert result.frames[0].time == pytest.approx(1.0) and result.num_frames == 25
+    assert probe(tmp_path / "o.mp4").duration == pytest.approx(1.0, abs=0.04)
+    (segment,) = result.segments
+    assert segment.start == pytest.approx(1.5, abs=0.09) and segment.end == pytest.approx(2.0)
+    for wrong in (dict(start=9.0), dict(start=2.0, end=1.0), dict(start=-1.0)):
+        with pytest.raises(ValueError, match="lasts 4.00 s"):
+            inferencer(clip, **wrong)
+    with pytest.raises(ValueError, match="fps=0"):
+        inferencer(clip, fps=0)
+
+
+def test_no_sound_track(tmp_path, inferencer):
+    clip = make_clip(tmp_path / "mute.mp4", frames=5)
+    with pytest.raises(BadSampleError, match="mute.mp4.*no sound track.*--silent-ok"):
+        inferencer(clip)
+    result = inferencer(clip, silent_ok=True, out_dir=tmp_path / "out")
+    assert result.segments == [] and result.summary() == "no object sounds"
+    assert probe(result.files["overlay"]).channels == 0
+
+
+def test_audio_takes_the_place_of_the_videos_own(tmp_path, inferencer):
+    clip = make_clip(tmp_path / "mute.mp4", frames=25)
+    other = make_clip(tmp_path / "other.mp4", sound=tone(1, 0, 1))
+    result = inferencer(clip, audio=other, overlay=tmp_path / "o.mp4")
+    assert result.summary() == "green square 0.0-1.0 s"
+    assert probe(tmp_path / "o.mp4").channels == 2
+
+
+def test_image_and_sound(tmp_path, inferencer):
+    image = tmp_path / "still.jpg"
+    cv2.imwrite(str(image), moving_square(0, 128, 96))
+    sound = make_clip(tmp_path / "sound.mp4", sound=tone(1, 0.4, 0.6))
+    for result in (inferencer((image, sound)), inferencer(image, audio=sound)):
+        assert result.frames[0].time == pytest.approx(0.5, abs=0.03)
+        assert [found.name for found in result.frames[0].objects] == ["green square"]
+        assert result.frames[0].class_map.shape == (96, 128)
+    assert inferencer((image, sound), start=0.1).frames[0].objects == []
+    result = inferencer(image, audio=sound, out_dir=tmp_path / "out")
+    with Image.open(result.files["overlay"]) as overlay:
+        assert overlay.size == (128, 96) and result.files["overlay"].suffix == ".png"
+    with pytest.raises(BadSampleError, match="still.jpg.*--audio"):
+        inferencer(image)
+
+
+def test_arrays(inferencer):
+    frames = np.stack([moving_square(k) for k in range(4)])
+    sound = tone(1, 0, 0.5)[0]
+    result = inferencer((frames, (sound, 44100)))
+    assert [frame.time for frame in result.frames] == pytest.approx([0.125, 0.375, 0.625, 0.875])
+    assert [len(frame.objects) for frame in result.frames] == [1, 1, 0, 0]
+    with pytest.raises(ValueError, match="uint8"):
+        inferencer((frames.astype(np.float32), sound))
+    with pytest.raises(ValueError, match="sound of shape"):
+        inferencer((frames, np.zeros((3, 4, 5))))
+
+
+def test_folder_and_list(tmp_path, inferencer):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    make_clip(folder / "b.mp4", frames=5, sound=tone(0.2, 0, 0.2))
+    cv2.imwrite(str(folder / "a.jpg"), moving_square(0))
+    make_clip(folder / "sound.mp4", frames=3, sound=tone(1, 0, 1)).rename(folder / "a.m4a")
+    results = inferencer(folder, out_dir=tmp_path / "out")
+    assert sorted(result.name for result in results) == ["a", "b"]
+    twice = inferencer([folder / "b.mp4", folder / "b.mp4"], out_dir=tmp_path / "two")
+    assert {result.files["report"].parent.name for result in twice} == {"b", "b_2"}
+    with pytest.raises(ValueError, match="one file for 2 clips"):
+        inferencer(folder, overlay=tmp_path / "o.mp4")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadSampleError, match="holds no video"):
+        inferencer(tmp_path / "empty")
+
+
+def test_avsbench_folder(tmp_path, inferencer):
+    """Frame k goes with second k; labels beside the frames are left alone."""
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for second in (0, 1, 2, 10):
+        cv2.imwrite(str(folder / f"{second}.jpg"), moving_square(second))
+        cv2.imwrite(str(folder / f"{second}.png"), np.zeros((48, 64), np.uint8))
+    make_clip(tmp_path / "s.mp4", sound=tone(4, 2, 4)).rename(folder / "audio.m4a")
+    (result,) = inferencer(folder)
+    assert [frame.time for frame in result.frames] == pytest.approx([0.48, 1.48, 2.48, 3.48])
+    assert [len(frame.objects) for frame in result.frames] == [0, 0, 1, 1]
+
+
+def test_portrait_and_odd_size(tmp_path, inferencer):
+    clip = make_clip(tmp_path / "p.mp4", frames=3, rotation=90, sound=tone(0.2, 0, 0.2))
+    result = inferencer(clip, overlay=tmp_path / "o.mp4")
+    assert result.frames[0].class_map.shape == (64, 48)
+    assert next(read_frames(tmp_path / "o.mp4")).image.shape[:2] == (64, 48)
+
+
+def test_large_frames_are_scored_smaller(tmp_path, inferencer, monkeypatch):
+    monkeypatch.setattr("projects.cpm_avs.inference.av_inferencer._MOST_SCORES", 3 * 24 * 32)
+    clip = make_clip(tmp_path / "c.mp4", frames=3, sound=tone(0.2, 0, 0.2))
+    result = inferencer(clip)
+    assert inferencer.model.batches == [1, 1, 1]
+    assert result.frames[0].class_map.shape == (48, 64)
+    assert result.frames[0].objects[0].area == pytest.approx(144 / (64 * 48), rel=0.35)
+
+
+def test_failure_leaves_no_half_video(tmp_path, inferencer, monkeypatch):
+    clip = make_clip(tmp_path / "c.mp4", frames=20, sound=tone(1, 0, 1))
+    calls = []
+
+    def fail(*args):
+        calls.append(args)
+        if len(calls) > 1:
+            raise RuntimeError("out of memory")
+        return original(*args)
+
+    original = inferencer.predict
+    monkeypatch.setattr(inferencer, "predict", fail)
+    with pytest.raises(RuntimeError):
+        inferencer(clip, overlay=tmp_path / "o.mp4")
+    assert not (tmp_path / "o.mp4").exists()
+
+
+class TestModelLoading:
+    def test_class_count(self, tmp_path):
+        config, _ = write_model(tmp_path)
+        (tmp_path / "four").mkdir()
+        _, checkpoint = write_model(tmp_path / "four", num_classes=4)
+        with pytest.raises(ValueError, match="knows 4 classes, the config has 3"):
+            AVSInferencer(config, checkpoint)
+
+    def test_other_model(self, tmp_path):
+        import torch
+
+        config, checkpoint = write_model(tmp_path)
+        torch.save({"class_scores": torch.ones(7), "neck": torch.ones(1)}, checkpoint)
+        with pytest.raises(ValueError, match=r"neck is not in the model.*\(7,\)"):
+            AVSInferencer(config, checkpoint)
+
+    def test_unknown_config(self):
+        with pytest.raises(ValueError, match="no config 'cpm_r51_avss'"):
+            AVSInferencer("cpm_r51_avss", "x.pth")
+
+    def test_no_checkpoint(self, tmp_path):
+        config, _ = write_model(tmp_path)
+        with pytest.raises(ValueError, match="no checkpoint comes with 'fake_model'"):
+            AVSInferencer(config)
+
+    def test_without_the_training_part(self, tmp_path):
+        config, checkpoint = write_model(tmp_path)
+        clip = make_clip(tmp_path / "c.mp4", frames=3, sound=tone(0.2, 0, 0.2))
+        program = (
+            "import sys; sys.modules['projects.cpm_avs.training'] = None; import fake_segmentor; "
+            "from projects.cpm_avs.inference import AVSInferencer; "
+            f"print(AVSInferencer({str(config)!r}, {str(checkpoint)!r})({str(clip)!r}).summary())"
+        )
+        tests = Path(__file__).parent
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True,
+            env={"PYTHONPATH": f"{tests}:{tests.parent}", "PATH": ""}, check=False,
+        )  # fmt: skip
+        assert "green square 0.0-0.1 s" in done.stdout, done.stderr
+
+
+class TestTimeline:
+    @staticmethod
+    def run(labels: list[int], step: float = 0.1) -> list[tuple[int, float, float]]:
+        timeline = Timeline()
+        for index, label in enumerate(labels):
+            class_map = np.full((4, 4), label, np.uint8)
+            scores = {label: 0.5} if label else {}
+            timeline.add(FrameResult(index * step, class_map, scores, ("", "a", "b")))
+        found = timeline.finish(len(labels) * step)
+        return [(one.label, round(one.start, 3), round(one.end, 3)) for one in found]
+
+    def test_stretches(self):
+        assert self.run([0] * 5 + [1] * 10 + [2] * 5) == [(1, 0.5, 1.5), (2, 1.5, 2.0)]
+
+    def test_short_pause_is_bridged_and_a_long_one_not(self):
+        assert self.run([1] * 5 + [0] * 4 + [1] * 5) == [(1, 0.0, 1.4)]
+        assert self.run([1] * 5 + [0] * 7 + [1] * 5) == [(1, 0.0, 0.5), (1, 1.2, 1.7)]
+
+    def test_slip_is_left_out_but_not_a_one_frame_clip(self):
+        assert self.run([0] * 10 + [1] + [0] * 20) == []
+        assert self.run([1]) == [(1, 0.0, 0.1)]
+
+
+def test_real_clips_have_frames_and_sound(samples_dir, inferencer, tmp_path):
+    for clip in sorted((samples_dir / "clips").glob("*.mp4")):
+        source = probe(clip)
+        out = tmp_path / clip.name
+        inferencer(clip, overlay=out, fps=1, start=2, end=4)
+        made = probe(out)
+        assert (made.width, made.height, made.rate) == (source.width, source.height, source.rate)
+        assert made.duration == pytest.approx(2, abs=float(1 / source.rate))
+        assert made.channels == source.channels

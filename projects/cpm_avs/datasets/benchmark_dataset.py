@@ -45,13 +45,21 @@ class BenchmarkDataset(AVSDataset):
                 f"{self.ann_file}: there is no index file. data/README.md has the tree expected; "
                 "data_root is the folder that holds the index."
             )
-        return [
+        clips = self.read_clips(Path(self.data_root or "."))
+        entries = [
             self._frame_entry(clip, frame)
-            for clip in self.read_clips(Path(self.data_root or "."))
+            for clip in clips
             if clip.split == self.split
             for frame in clip.frames
             if self.unlabelled or frame.seg_map_path is not None
         ]
+        if not entries:
+            splits = sorted({clip.split for clip in clips})
+            raise ValueError(
+                f"{self.ann_file}: no item of split {self.split!r}; there are {splits} among the "
+                f"{len(clips)} clips of the subset asked for. Choose another split or subset."
+            )
+        return entries
 
     def _frame_entry(self, clip: Clip, frame: Frame) -> dict[str, Any]:
         source: dict[str, Any] = {} if clip.source is None else dict(source=clip.source)

@@ -1,0 +1,230 @@
+"""The checker: every kind of planted defect is found, and nothing else."""
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from benchmark_trees import (
+    AVSS_ROWS,
+    VPO_HEADER,
+    make_avss,
+    make_mixed_vpo,
+    make_ms3,
+    make_s4,
+    make_vpo,
+    write_csv,
+    write_mask,
+    write_mask_array,
+    write_sound,
+)
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS
+
+import projects.cpm_avs  # noqa: F401
+from projects.cpm_avs.datasets.prepare import check as check_command
+from projects.cpm_avs.datasets.prepare.defects import KINDS
+
+HEADER = ("vid", "uid", "s_min", "s_sec", "a_obj", "split", "label")
+
+
+def run(name: str, root: Path, *options: str) -> int:
+    parser = argparse.ArgumentParser()
+    check_command.add_arguments(parser)
+    return check_command.run(parser.parse_args([name, "--root", str(root), *options]))
+
+
+def check(name: str, root: Path, *options: str) -> tuple[int, dict]:
+    out = root / "report.json"
+    status = run(name, root, "--json", str(out), *options)
+    return status, json.loads(out.read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [("s4", make_s4), ("ms3", make_ms3), ("avss", make_avss), ("vpo-ss", make_vpo),
+     ("vpo-ms", make_vpo)],
+)  # fmt: skip
+def test_a_clean_tree_is_clean(tmp_path, name, make, capsys):
+    root = make(tmp_path)
+    if make is make_vpo:  # the made airplane is 2 s long on purpose
+        write_sound(root / "vggsound_bench/VGGSound/audios/airplane_2.wav", 3.0)
+    status, report = check(name, root)
+    assert status == 0 and report["defects"] == [] and "No defects" in capsys.readouterr().out
+
+
+def test_counts_stand_beside_the_published_ones(tmp_path, capsys):
+    status, report = check("avss", make_avss(tmp_path))
+    assert status == 0
+    assert report["counts"]["train"] == dict(
+        clips=2, published=8498, frames=10, labelled=6, usable=6
+    )
+    assert report["counts"]["test"]["labelled"] == 15
+    assert report["counts"]["test, ss"]["clips"] == 1
+    assert report["counts"]["test, ms"]["published"] == 276
+    assert "8498 (differs)" in capsys.readouterr().out
+
+
+def plant(root: Path) -> list[tuple[object, ...]]:
+    """Every kind of defect once, each in a clip of its own; the rows of the index."""
+    v2 = root / "v2"
+
+    def clip(uid: str) -> Path:
+        folder = v2 / uid
+        write_sound(folder / "audio.wav", 10.0)
+        source = v2 / "d_0"
+        for kind in ("frames", "labels_semantic"):
+            (folder / kind).mkdir()
+            for path in (source / kind).iterdir():
+                (folder / kind / path.name).write_bytes(path.read_bytes())
+        return folder
+
+    def truncate(path: Path) -> None:
+        path.write_bytes(path.read_bytes()[:-40])
+
+    rows: list[tuple[object, ...]] = [*AVSS_ROWS]
+    for kind in KINDS:
+        if kind != "duplicate":
+            rows.append((kind, kind, 0, 0, "dog", "test", "v2"))
+            clip(kind)
+    (v2 / "missing_frame/frames/3.jpg").unlink()
+    truncate(v2 / "unreadable_frame/frames/3.jpg")
+    (v2 / "missing_mask/labels_semantic/3.png").unlink()
+    (v2 / "unreadable_mask/labels_semantic/3.png").write_bytes(b"")
+    write_mask(v2 / "unknown_label/labels_semantic/3.png", 71)
+    write_mask(v2 / "wrong_size/labels_semantic/3.png", 17, (48, 64))
+    (v2 / "missing_audio/audio.wav").unlink()
+    truncate(v2 / "unreadable_audio/audio.wav")
+    soundfile.write(v2 / "silent_audio/audio.wav", np.zeros(160000), 16000)
+    write_sound(v2 / "short_audio/audio.wav", 9.0)
+    rows.append(AVSS_ROWS[0])
+    index = {row[1]: k for k, row in enumerate(rows)}
+    rows[index["bad_row"]] = ("", "bad_row", 0, 0, "dog", "tset", "v2")
+    rows[index["unknown_class"]] = ("", "unknown_class", 0, 0, "dgo", "test", "v2")
+    write_csv(root / "metadata.csv", HEADER, *rows)
+    return rows
+
+
+@pytest.mark.parametrize("workers", ["1", "4"])
+def test_every_planted_kind_is_reported_once_and_nothing_else(tmp_path, workers, capsys):
+    root = make_avss(tmp_path)
+    plant(root)
+    status, report = check("avss", root, "--workers", workers)
+    assert status == 1 and len(KINDS) == 13
+    assert Counter(report["by_kind"]) == Counter(KINDS.keys())
+    for defect in report["defects"]:
+        if defect["kind"] != "duplicate":
+            assert defect["clip_id"] == defect["kind"]
+        if KINDS[defect["kind"]] == "frame":
+            assert defect["frame"] == 3 and Path(defect["path"]).stem == "3"
+            assert defect["path"].startswith(f"v2/{defect['kind']}/")
+    (duplicate,) = (d for d in report["defects"] if d["kind"] == "duplicate")
+    assert duplicate["clip_id"] == "a_0" and "line 2" in duplicate["detail"]
+    table = capsys.readouterr().out
+    assert all(kind in table for kind in KINDS)
+
+
+def test_the_repaired_index_loads_in_full_and_is_clean_of_what_was_left_out(tmp_path):
+    init_default_scope("mmseg")
+    root = make_avss(tmp_path)
+    plant(root)
+    check("avss", root, "--fix-index", str(root / "fixed.csv"))
+    settings = dict(
+        type="AVSBenchSemanticDataset",
+        data_root=str(root),
+        ann_file="fixed.csv",
+        split="test",
+        test_mode=True,  # raises at what can't be loaded
+        pipeline=[
+            dict(type="LoadAVSFrame"),
+            dict(type="LoadAVSMask"),
+            dict(type="LoadAudioWindow"),
+            dict(type="PackAVSInputs"),
+        ],
+    )
+    dataset = DATASETS.build(settings)
+    items = [item["data_samples"] for item in dataset]
+    frames = Counter(item.clip_id for item in items)
+    whole = ("unknown_class", "silent_audio", "short_audio", "d_0")
+    partly = [kind for kind, left_out in KINDS.items() if left_out == "frame"]
+    assert frames == {"c_0": 5} | dict.fromkeys(whole, 10) | dict.fromkeys(partly, 9)
+    assert not any(item.clip_id in partly and item.frame_index == 3 for item in items)
+    status, report = check("avss", root, "--index", str(root / "fixed.csv"))
+    assert status == 1 and set(report["by_kind"]) == {
+        kind for kind, left_out in KINDS.items() if left_out == "nothing"
+    }
+    again = ("--index", str(root / "fixed.csv"), "--fix-index", str(root / "again.csv"))
+    run("avss", root, *again)
+    assert (root / "again.csv").read_text() == (root / "fixed.csv").read_text()
+
+
+def test_the_repaired_index_keeps_the_form_where_all_frames_are_good(tmp_path):
+    root = make_s4(tmp_path)
+    (root / "s4_data/audio_wav/val/race_car/v0.wav").unlink()
+    status, report = check("s4", root, "--fix-index", str(root / "fixed.csv"))
+    assert status == 1 and report["by_kind"] == dict(missing_audio=1)
+    assert (root / "fixed.csv").read_text().splitlines() == [
+        "name,start,category,split",
+        "t0,0,dog_barking,train",
+        "e0,0,race_car,test",
+    ]
+
+
+def test_unlabelled_training_frames_are_checked_too(tmp_path):
+    root = make_s4(tmp_path)
+    (root / "s4_data/visual_frames/train/dog_barking/t0/t0_4.png").unlink()
+    _, report = check("s4", root)
+    assert [(d["kind"], d["frame"]) for d in report["defects"]] == [("missing_frame", 3)]
+    assert report["counts"]["train"]["usable"] == 1
+
+
+def test_colour_masks_are_checked_by_their_colours(tmp_path):
+    root = make_avss(tmp_path)
+    odd = np.full((24, 32, 3), 1, np.uint8)
+    write_mask_array(root / "v2/d_0/labels_rgb/7.png", odd)
+    assert check("avss", root)[0] == 0
+    status, report = check("avss", root, "--labels", "labels_rgb")
+    assert status == 1 and [d["kind"] for d in report["defects"]] == ["unknown_label"]
+
+
+def test_defects_of_vpo(tmp_path):
+    root = make_vpo(tmp_path)
+    index = root / "VPO/VPO-MS/vpo_ms_data_stereo.csv"
+    car = (36, 1, "car", 3, "car_10", "train", 0.1, 0)
+    lost = (37, 4, "car", 3, "car_10", "train", 0.1, 0)
+    write_csv(index, VPO_HEADER, car, (36, 2, "plane", 5, "airplane_2", "train", 0.8, 0), car, lost)
+    write_mask(root / f"VPO/VPO-MS/mask/{36:012}.png", 1)  # COCO's person is no class of VPO
+    status, report = check("vpo-ms", root, "--fix-index", str(root / "fixed.csv"))
+    assert status == 1 and report["by_kind"] == dict(
+        duplicate=1, unknown_class=1, unknown_label=1, short_audio=1,
+        missing_frame=1, missing_mask=1,
+    )  # fmt: skip
+    assert (root / "fixed.csv").read_text().splitlines() == [",".join(VPO_HEADER)]
+
+
+def test_the_second_layout_of_vpo(tmp_path):
+    root = make_mixed_vpo(tmp_path)
+    index = str(root / "vpo.csv")
+    status, report = check("vpo-ms", root, "--index", index)
+    assert status == 0 and report["counts"]["test"]["usable"] == 1
+    (root / "u1/stereo_audio.wav").unlink()
+    status, report = check("vpo-ms", root, "--index", index)
+    assert status == 1 and report["by_kind"] == dict(missing_audio=1)
+
+
+def test_nothing_to_check_is_an_error_of_use(tmp_path, capsys):
+    assert run("ms3", tmp_path) == 2
+    assert "ms3_meta_data.csv" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        run("ade20k", tmp_path)
+    assert stop.value.code == 2
+
+
+def test_a_table_of_other_classes_stops_the_check(tmp_path):
+    root = make_avss(tmp_path)
+    (root / "label2idx.json").write_text('{"background": 0, "zebra": 1}')
+    with pytest.raises(ValueError, match="zebra"):
+        run("avss", root)

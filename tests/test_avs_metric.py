@@ -20,6 +20,7 @@ from mmengine.logging import MMLogger
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
 
+from projects.cpm_avs.evaluation import streaming
 from projects.cpm_avs.evaluation.streaming import from_fixed, to_fixed
 
 FRAME1 = make_frame([[0, 1], [1, 2]], [[0, 0], [1, 1]], clip_id="a", frame_index=0)
@@ -168,6 +169,15 @@ class TestAnyBatchesAndRanks:
             assert scores.keys() == expected.keys()
             for name, value in expected.items():
                 assert scores[name] == pytest.approx(value, abs=1e-12), name
+
+    def test_positions_follow_the_sampler(self, monkeypatch):
+        positions = []
+        metric = METRICS.build(dict(type="AVSMetric"))
+        metric.measure = lambda sample, position: positions.append(position) or {}
+        monkeypatch.setattr(streaming, "get_dist_info", lambda: (1, 3))
+        metric.process({}, [{}, {}])
+        metric.process({}, [{}])
+        assert positions == [1, 4, 7]
 
     def test_memory_does_not_grow_with_the_frames(self):
         metric = METRICS.build(dict(type="AVSMetric"))

@@ -27,7 +27,7 @@ def ratio_error(pred: Tensor, target: Tensor, valid: Tensor) -> Tensor:
 
 
 def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Scale-invariant signal-to-distortion ratio (Le Roux et al., 2019) of signals less their means.
+    """Scale-invariant signal-to-distortion ratio (Le Roux et al., 2019), means removed.
 
     The estimate splits into its projection on the reference and the rest; the ratio of their
     energies doesn't change with the scale of either.

@@ -117,9 +117,11 @@ class SetCriterion(nn.Module):
             strict=True,
         )
         masks = torch.cat([logits[image, query] for logits, image, query in pairs]).unsqueeze(1)
-        normaliser = reduce_mean_scalar(per_layer.float()).clamp(min=1)
+        # Numbers of masks are whole, so the clamp only guards 0 / 0.
+        normaliser = reduce_mean_scalar(per_layer.float()).clamp(min=1e-6)
         if len(masks) == 0:
-            zeros = torch.stack([logits.sum() * 0.0 for logits in output.mask_logits]).float()
+            # A sum over nothing, not 0 times a sum: that one overflows to NaN in half precision.
+            zeros = torch.stack([logits[:0].sum() for logits in output.mask_logits]).float()
             return zeros, zeros
 
         points = self.points.for_loss(masks)

@@ -56,8 +56,8 @@ def build_targets(data_samples: Sequence[SegDataSample], num_classes: int) -> Se
     # One histogram for the batch: image b's class c falls into bin b * (C + 1) + c, ignored
     # pixels into its last one.
     shifted = torch.where(valid, label_maps, num_classes)
-    largest = int(shifted.max())
-    if largest > num_classes:
+    largest = int(label_maps.masked_fill(~valid, 0).max())
+    if largest >= num_classes:
         raise ValueError(
             f"a mask holds the label {largest}, but the model has {num_classes} classes; "
             "set num_classes, or map the labels in the data set"

@@ -12,7 +12,8 @@ from torch import Tensor
 from projects.cpm_avs.structures import GaussianState
 
 
-def _full_precision(x: Tensor) -> Tensor:
+def full_precision(x: Tensor) -> Tensor:
+    """Half precision to float32; float64, in which gradients are checked, stays."""
     return x if x.dtype == torch.float64 else x.float()
 
 
@@ -54,13 +55,13 @@ def log_prob(x: Tensor, means: Tensor, covariances: Tensor) -> Tensor:
         Tensor: (..., n, m) in nats.
     """
     with torch.autocast(x.device.type, enabled=False):
-        x, means, covariances = map(_full_precision, (x, means, covariances))
+        x, means, covariances = map(full_precision, (x, means, covariances))
         diagonal = covariances.ndim == means.ndim
         return (_log_prob_diag if diagonal else _log_prob_full)(x, means, covariances)
 
 
 def class_log_likelihood(x: Tensor, state: GaussianState) -> Tensor:
-    """log p(x | c) of every class's mixture (eq. 2).
+    """Log p(x | c) of every class's mixture (eq. 2).
 
     Args:
         x: Points, (..., D).

@@ -4,6 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from projects.cpm_avs.models.gaussian_functional import full_precision
+
+from .distributed import reduce_mean_scalar
+
 
 def ratio_mask(clean: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """The target a_i / a_p with a_p = a_i + a_j.
@@ -19,7 +23,7 @@ def ratio_mask(clean: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     clean, noise = clean.float().mean(1), noise.float().mean(1)
     mixture = clean + noise
     defined = mixture > 0
-    return torch.where(defined, clean / mixture.where(defined, torch.ones_like(mixture)), 0), defined
+    return clean / mixture.where(defined, torch.ones_like(mixture)), defined
 
 
 def predict_ratio(masks: Tensor, padding: Tensor, size: tuple[int, int]) -> Tensor:
@@ -33,12 +37,12 @@ def predict_ratio(masks: Tensor, padding: Tensor, size: tuple[int, int]) -> Tens
     Returns:
         Tensor: (B, T, F) in [0, 1].
     """
-    summed = masks.float().masked_fill(padding[..., None, None], 0).sum(1, keepdim=True)
+    summed = full_precision(masks).masked_fill(padding[..., None, None], 0).sum(1, keepdim=True)
     return F.interpolate(summed, size, mode="bilinear", align_corners=False)[:, 0].sigmoid()
 
 
 def acp_loss(predicted: Tensor, ratio: Tensor, counted: Tensor) -> Tensor:
-    """Mean squared error over the bins that count (eq. 5).
+    """Mean squared error over the bins of all ranks that count (eq. 5).
 
     Args:
         predicted: (B, T, F).
@@ -49,4 +53,5 @@ def acp_loss(predicted: Tensor, ratio: Tensor, counted: Tensor) -> Tensor:
         Tensor: Scalar, 0 with a live gradient path where nothing counts.
     """
     error = (predicted - ratio).square().masked_fill(~counted, 0)
-    return error.sum() / counted.sum().clamp(min=1)
+    # Bins are whole, so the clamp only guards 0 / 0.
+    return error.sum() / reduce_mean_scalar(counted.sum().float()).clamp(min=1e-6)

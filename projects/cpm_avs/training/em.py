@@ -7,7 +7,7 @@ D dimensions. All classes and components are computed at once.
 import torch
 from torch import Tensor
 
-from projects.cpm_avs.models.gaussian_functional import log_prob
+from projects.cpm_avs.models.gaussian_functional import full_precision, log_prob
 from projects.cpm_avs.structures import GaussianState
 
 
@@ -173,11 +173,11 @@ def em_update(
         tuple: New mixtures, and the mean log-likelihood of all valid samples before the step,
         in nats (0 without samples).
     """
-    samples = samples.float()
     ready = valid.sum(-1) >= max(min_samples, state.means.shape[1])
-    resp, log_likelihood = e_step(samples, valid, state)
-    moved = momentum_update(
-        state, m_step(samples, resp, state, variance_floor), momentum, ready
-    )
-    moved = reseed(moved, samples, log_likelihood, valid, resp.sum(1), ready)
+    with torch.autocast(samples.device.type, enabled=False):
+        samples = full_precision(samples)
+        resp, log_likelihood = e_step(samples, valid, state)
+        fitted = m_step(samples, resp, state, variance_floor)
+        moved = momentum_update(state, fitted, momentum, ready)
+        moved = reseed(moved, samples, log_likelihood, valid, resp.sum(1), ready)
     return moved, log_likelihood.sum() / valid.sum().clamp(min=1)

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from projects.cpm_avs.models.gaussian_functional import full_precision
+
 
 def focal_loss(
     logits: Tensor, targets: Tensor, valid: Tensor, alpha: float = 0.25, gamma: float = 2.0
@@ -19,7 +21,7 @@ def focal_loss(
     Returns:
         Tensor: (n,).
     """
-    logits, targets = logits.float(), targets.float()
+    logits, targets = full_precision(logits), full_precision(targets)
     probability = logits.sigmoid()
     miss = probability * (1 - targets) + (1 - probability) * targets
     weight = (alpha * targets + (1 - alpha) * (1 - targets)) * miss**gamma
@@ -38,6 +40,7 @@ def dice_loss(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
     Returns:
         Tensor: (n,).
     """
-    probability, targets = logits.float().sigmoid() * valid, targets.float() * valid
+    probability = full_precision(logits).sigmoid() * valid
+    targets = full_precision(targets) * valid
     overlap = 2 * (probability * targets).sum(-1)
     return 1 - (overlap + 1) / (probability.sum(-1) + targets.sum(-1) + 1)

@@ -4,6 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from projects.cpm_avs.models.gaussian_functional import full_precision
+
+from .distributed import reduce_mean_scalar
+
 _NEVER = -1e4  # a similarity whose exponential is 0 in float32
 
 
@@ -18,7 +22,8 @@ def saliency(masks: Tensor, size: tuple[int, int]) -> Tensor:
         Tensor: (n, Ta, Fa) bool; empty where a mask is constant.
     """
     scores = F.adaptive_avg_pool2d(masks.float().sigmoid().unsqueeze(1), size).squeeze(1)
-    return scores > scores.mean((-2, -1), keepdim=True)
+    # The mean of equal numbers can come out a rounding error below them.
+    return scores > (1 + 1e-5) * scores.mean((-2, -1), keepdim=True)
 
 
 def masked_average(features: Tensor, mask: Tensor) -> Tensor:
@@ -70,7 +75,7 @@ def sample_pixels(label_map: Tensor, num_classes: int, per_class: int) -> Tensor
 def info_nce(
     anchors: Tensor, anchor_labels: Tensor, pixels: Tensor, pixel_labels: Tensor, tau: float
 ) -> Tensor:
-    """Supervised InfoNCE of eq. 9, averaged over the anchors that have a positive.
+    """Supervised InfoNCE of eq. 9, averaged over the anchors of all ranks that have a positive.
 
     Args:
         anchors: f(k), (n, D).
@@ -83,9 +88,8 @@ def info_nce(
         Tensor: Scalar, 0 with a live gradient path where no anchor has a positive.
     """
     with torch.autocast(anchors.device.type, enabled=False):
-        anchors, pixels = F.normalize(anchors.float(), dim=-1), F.normalize(pixels.float(), dim=-1)
-        if len(pixels) == 0:
-            return anchors.sum() * 0 + pixels.sum()
+        anchors = F.normalize(full_precision(anchors), dim=-1)
+        pixels = F.normalize(full_precision(pixels), dim=-1)
         similarity = anchors @ pixels.T / tau
         positive = anchor_labels.unsqueeze(-1) == pixel_labels
         # Finite, so that an anchor without negatives has a loss and a gradient of 0, not NaN.
@@ -93,4 +97,5 @@ def info_nce(
         per_pair = torch.logaddexp(similarity, negatives) - similarity
         counts = positive.sum(-1)
         per_anchor = per_pair.masked_fill(~positive, 0).sum(-1) / counts.clamp(min=1)
-        return per_anchor.sum() / (counts > 0).sum().clamp(min=1)
+        # Anchors are whole, so the clamp only guards 0 / 0.
+        return per_anchor.sum() / reduce_mean_scalar((counts > 0).sum().float()).clamp(min=1e-6)

@@ -185,10 +185,12 @@ class PromptedPath(nn.Module):
         label_map = label_map.masked_fill(label_map == IGNORE_INDEX, -1)
         chosen = sample_pixels(label_map, self.num_classes, self.pixels_per_class)
         pixels = seen.permute(0, 2, 3, 1).flatten(0, 2)[chosen]
-        return info_nce(
+        loss = info_nce(
             anchors[heard],
             labels[image, query][heard],
             pixels,
             label_map.flatten()[chosen],
             self.tau,
         )
+        # DDP waits for a gradient of every parameter, the mask head's too where ACP is off.
+        return loss + masks[:0].sum()

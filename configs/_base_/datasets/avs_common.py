@@ -1,0 +1,42 @@
+"""Pieces that the benchmarks' bases are put together from; no value stands twice."""
+
+protocols = ["dataset", "avsbench"]
+
+# Reading. A frame of AVSBench hears 0.96 s, an image of VPO 3 s.
+load_visual = [dict(type="LoadAVSFrame"), dict(type="LoadAVSMask")]
+load_window = dict(type="LoadAudioWindow", num_samples=15360, channels=1)
+load_mix = dict(type="LoadSoundMix", num_samples=48000, channels=2)
+pack = dict(type="PackAVSInputs")
+
+# Training at the frames' own size: random scale and crop. The 224 protocol resizes instead, and
+# its scores are those at 224x224.
+crop_size = (512, 512)
+random_crop = [
+    dict(type="AVSRandomScale", scale_range=(0.5, 2.0)),
+    dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=1.0),
+]
+resize_224 = dict(type="ResizeForProtocol", scale=(224, 224))
+augment = [dict(type="AVSRandomFlip", prob=0.5), dict(type="PhotoMetricDistortion")]
+# All crops of one size, so that cuDNN tunes once; padded with the mean colour (BGR).
+pad = dict(type="Pad", size=crop_size, pad_val=dict(img=(104, 116, 124), seg=255))
+
+train_pipeline = [*load_visual, load_window, *random_crop, *augment, pad, pack]
+test_pipeline = [*load_visual, load_window, pack]
+train_pipeline_224 = [*load_visual, load_window, resize_224, *augment, pack]
+test_pipeline_224 = [*load_visual, load_window, resize_224, pack]
+train_pipeline_mix = [*load_visual, load_mix, *random_crop, *augment, pad, pack]
+test_pipeline_mix = [*load_visual, load_mix, pack]
+
+# 8 GPUs x 2 samples: the paper's batch of 16. Tests go frame by frame.
+train_loader = dict(
+    batch_size=2,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type="EpochDrawSampler"),
+)
+test_loader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+)

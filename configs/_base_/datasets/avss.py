@@ -1,0 +1,26 @@
+"""AVSBench-semantic (v1s, v1m, v2), 71 classes, at the frames' own size."""
+
+_base_ = "avs_common.py"
+
+num_classes = 71
+audio_channels = 1
+dataset = dict(type="AVSBenchSemanticDataset", data_root="data/AVSBench/AVSBench-semantic")
+
+train_dataloader = dict(
+    **_base_.train_loader,
+    dataset=dict(**dataset, split="train", pipeline=_base_.train_pipeline),
+)
+val_dataloader = dict(
+    **_base_.test_loader,
+    dataset=dict(**dataset, split="val", test_mode=True, pipeline=_base_.test_pipeline),
+)
+test_dataloader = dict(
+    **_base_.test_loader,
+    dataset=dict(**dataset, split="test", test_mode=True, pipeline=_base_.test_pipeline),
+)
+val_evaluator = dict(type="AVSMetric", protocols=_base_.protocols)
+test_evaluator = dict(
+    type="AVSMetric",
+    protocols=_base_.protocols,
+    expected_clips=dict(total=1554, ss=1278, ms=276),
+)

@@ -1,0 +1,9 @@
+"""AVSBench-object MS3 (multiple sources), sounding or not, in the 224 protocol."""
+
+_base_ = "s4-224.py"
+
+dataset = dict(type="AVSBenchMS3Dataset", data_root="data/AVSBench/AVSBench-object/Multi-sources")
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dataset)
+test_evaluator = dict(expected_clips=dict(total=64))

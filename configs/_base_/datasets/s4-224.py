@@ -1,0 +1,22 @@
+"""AVSBench-object S4 (single source), sounding or not, in the 224 protocol."""
+
+_base_ = "avs_common.py"
+
+num_classes = 2
+audio_channels = 1
+dataset = dict(type="AVSBenchS4Dataset", data_root="data/AVSBench/AVSBench-object/Single-source")
+
+train_dataloader = dict(
+    **_base_.train_loader,
+    dataset=dict(**dataset, split="train", pipeline=_base_.train_pipeline_224),
+)
+val_dataloader = dict(
+    **_base_.test_loader,
+    dataset=dict(**dataset, split="val", test_mode=True, pipeline=_base_.test_pipeline_224),
+)
+test_dataloader = dict(
+    **_base_.test_loader,
+    dataset=dict(**dataset, split="test", test_mode=True, pipeline=_base_.test_pipeline_224),
+)
+val_evaluator = dict(type="AVSMetric", protocols=_base_.protocols)
+test_evaluator = dict(type="AVSMetric", protocols=_base_.protocols, expected_clips=dict(total=740))

@@ -1,0 +1,8 @@
+"""VPO-MSMI, 22 classes, stereo, at the images' own size."""
+
+_base_ = "vpo-ss.py"
+
+dataset = dict(subset="vpo-msmi")
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = dict(dataset=dataset)

@@ -1,0 +1,76 @@
+"""The benchmarks' config bases: each builds its loaders on a made tree and gives right shapes."""
+
+from pathlib import Path
+
+import pytest
+from benchmark_trees import make_avss, make_ms3, make_s4, make_vpo
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmseg.registry import DATASETS, METRICS
+
+import projects.cpm_avs  # noqa: F401
+
+BASES = Path(__file__).resolve().parents[1] / "configs/_base_/datasets"
+WINDOW, MIX = (1, 15360), (2, 48000)
+# Base: tree, size in training, size at test (None: the frame's own), sound, classes.
+CASES = {
+    "s4-224": (make_s4, 224, 224, WINDOW, 2),
+    "ms3-224": (make_ms3, 224, 224, WINDOW, 2),
+    "avss": (make_avss, 512, None, WINDOW, 71),
+    "avss-224": (make_avss, 224, 224, WINDOW, 71),
+    "vpo-ss": (make_vpo, 512, None, MIX, 22),
+    "vpo-ms": (make_vpo, 512, None, MIX, 22),
+    "vpo-msmi": (make_vpo, 512, None, MIX, 22),
+}
+
+
+def load(name: str, root: Path) -> Config:
+    config = Config.fromfile(BASES / f"{name}.py")
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.update(num_workers=0, persistent_workers=False)
+        loader.dataset.data_root = str(root)
+    return config
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    init_default_scope("mmseg")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_loaders_give_the_sizes_of_the_protocol(tmp_path, name):
+    make, train_size, test_size, sound, num_classes = CASES[name]
+    config = load(name, make(tmp_path))
+    batch = next(iter(Runner.build_dataloader(config.train_dataloader, seed=0)))
+    image, waveform = batch["inputs"]["img"][0], batch["inputs"]["waveform"][0]
+    label = batch["data_samples"][0].gt_sem_seg.data
+    assert image.shape == (3, train_size, train_size) and waveform.shape == sound
+    assert label.shape == (1, train_size, train_size)
+    assert config.num_classes == num_classes and config.audio_channels == sound[0]
+
+    if name == "vpo-ms":  # its made tree has training images only
+        config.test_dataloader.dataset.split = "train"
+    loader = Runner.build_dataloader(config.test_dataloader)
+    assert loader.batch_size == 1 and len(loader.dataset.metainfo["classes"]) == num_classes
+    item = loader.dataset[0]
+    size = (24, 32) if test_size is None else (test_size, test_size)
+    assert item["inputs"]["img"].shape == (3, *size)
+    assert item["data_samples"].gt_sem_seg.data.shape == (1, *size)
+    assert item["data_samples"].ori_shape == size
+    for evaluator in (config.val_evaluator, config.test_evaluator):
+        assert METRICS.build(evaluator).protocols == ("dataset", "avsbench")
+
+
+def test_only_vpo_validates_on_its_test_images(tmp_path):
+    for name in CASES:
+        split = load(name, tmp_path).val_dataloader.dataset.split
+        assert split == ("test" if name.startswith("vpo") else "val")
+
+
+def test_padding_is_ignored_and_grey(tmp_path):
+    config = load("avss", make_avss(tmp_path))
+    item = DATASETS.build(config.train_dataloader.dataset)[0]  # at most 64 px of 512 are frame
+    label = item["data_samples"].gt_sem_seg.data[0]
+    assert (label[100:] == 255).all() and (label == 0).any()
+    assert item["inputs"]["img"][:, 300, 300].tolist() == [104, 116, 124]

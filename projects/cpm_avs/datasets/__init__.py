@@ -5,6 +5,7 @@ from . import (  # noqa: F401
     avsbench,
     benchmark_transforms,
     samplers,
+    stamps,
     transforms,
     vpo,
 )

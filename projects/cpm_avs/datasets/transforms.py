@@ -116,7 +116,7 @@ class AVSRandomFlip(SegRandomFlip):
     def _flip(self, results: dict) -> None:
         super()._flip(results)
         if results["flip_direction"] in ("horizontal", "diagonal"):
-            results["waveform"] = results["waveform"][::-1]  # one channel: unchanged
+            results["waveform"] = results["waveform"][::-1].copy()
 
 
 @TRANSFORMS.register_module()

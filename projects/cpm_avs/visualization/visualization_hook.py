@@ -71,4 +71,4 @@ def frame_name(sample: SegDataSample) -> str:
     path = sample.get("img_path")
     stem = Path(path).stem if path else f"{sample.get('frame_index', 0)}"
     clip = Path(str(sample.get("clip_id", ""))).name
-    return f"{clip}_{stem}" if clip else stem
+    return f"{clip}_{stem}" if clip and clip != stem else stem

@@ -1,0 +1,104 @@
+"""The command line as a new user types it."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import fake_segmentor  # noqa: F401  (registers the model)
+import numpy as np
+import pytest
+from clips import click_track, make_clip
+from fake_segmentor import write_model
+
+from projects.cpm_avs.inference.video_io import probe
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def demo():
+    spec = importlib.util.spec_from_file_location("demo", ROOT / "tools" / "demo.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def model(tmp_path):
+    config, checkpoint = write_model(tmp_path)
+    return ["--config", str(config), "--checkpoint", str(checkpoint)]
+
+
+def loud(duration: float) -> np.ndarray:
+    """(1, n) of 0.5 and -0.5 in turn."""
+    return np.resize(np.repeat([0.5, -0.5], 20), (1, round(duration * 44100))).astype(np.float32)
+
+
+def test_one_overlay(demo, model, tmp_path, capsys):
+    clip = make_clip(tmp_path / "clip.mp4", frames=20, sound=loud(0.8))
+    out = tmp_path / "out.mp4"
+    assert demo.main([str(clip), "--out", str(out), *model]) == 0
+    printed = capsys.readouterr()
+    assert "clip: green square 0.0-0.8 s" in printed.out and str(out) in printed.out
+    assert "20/20 frames" in printed.err and "frames/s" in printed.err
+    assert probe(out).frames == 20 and probe(out).channels == 1
+
+
+def test_out_dir_and_all_options(demo, model, tmp_path, capsys):
+    clip = make_clip(tmp_path / "clip.mp4", frames=50)
+    sound = make_clip(tmp_path / "sound.mp4", sound=loud(2))
+    options = "--fps 5 --start 0.4 --end 1.2 --device cpu --strip --batch-size 2".split()
+    options += ["--out-dir", str(tmp_path / "out"), "--audio", str(sound)]
+    assert demo.main([str(clip), *options, *model]) == 0
+    assert "green square 0.4-1.2 s" in capsys.readouterr().out
+    written = {path.name for path in (tmp_path / "out" / "clip").iterdir()}
+    assert written == {"masks", "overlay.mp4", "report.json", "sound.png"}
+    assert len(list((tmp_path / "out" / "clip" / "masks").iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda path: make_clip(path, frames=3), "no sound track"),
+        (lambda path: path.write_bytes(b"a letter" * 99), "no video that can be read"),
+        (lambda path: path.write_bytes(b""), "empty (0 bytes)"),
+        (lambda path: None, "does not exist"),
+        (lambda path: path.mkdir(), "holds no video"),
+    ],
+)
+def test_errors_are_one_sentence(demo, model, tmp_path, capsys, make, message):
+    clip = tmp_path / "clip.mp4"
+    make(clip)
+    assert demo.main([str(clip), "--out", str(tmp_path / "o.mp4"), *model]) == 1
+    printed = capsys.readouterr().err
+    assert message in printed and "clip.mp4" in printed and "Traceback" not in printed
+    assert not (tmp_path / "o.mp4").exists()
+
+
+def test_silent_ok(demo, model, tmp_path, capsys):
+    clip = make_clip(tmp_path / "clip.mp4", frames=3)
+    out = ["--out", str(tmp_path / "o.mp4"), "--silent-ok"]
+    assert demo.main([str(clip), *out, *model]) == 0
+    assert "no object sounds" in capsys.readouterr().out
+
+
+def test_one_frame_late_sound_and_short_sound(demo, model, tmp_path):
+    one = make_clip(tmp_path / "one.mp4", frames=1, sound=loud(0.04))
+    late = make_clip(tmp_path / "late.mp4", sound=click_track(0.3, (0.1,)), sound_start=0.5)
+    for clip in (one, late):
+        out = tmp_path / f"{clip.stem}_out.mp4"
+        assert demo.main([str(clip), "--out", str(out), *model]) == 0
+        before, after = probe(clip), probe(out)
+        assert after.frames == before.frames
+        assert after.duration == pytest.approx(before.duration, abs=0.04)
+
+
+def test_help_as_a_script():
+    done = subprocess.run(
+        [sys.executable, "tools/demo.py", "--help"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0 and "--silent-ok" in done.stdout, done.stderr

@@ -1,0 +1,198 @@
+"""Pictures: what is coloured, named and framed, and that classes can be told apart."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.registry import VISUALIZERS
+from mmseg.structures import SegDataSample
+
+from projects.cpm_avs.visualization import AVSVisualizationHook
+from projects.cpm_avs.visualization.colors import OKABE_ITO, class_color, class_pattern
+from projects.cpm_avs.visualization.drawing import MaskPainter, put_text
+from projects.cpm_avs.visualization.plots import SheetRow, acp_figure, contact_sheet, sound_figure
+from projects.cpm_avs.visualization.spectrogram_strip import SpectrogramStrip, clip_spectrogram
+
+CLASSES = ("background", "dog", "drum")
+
+
+def sine(frequency: float, duration: float = 1.0, rate: int = 16000) -> np.ndarray:
+    return np.sin(2 * np.pi * frequency * np.arange(duration * rate) / rate)[None].astype("f")
+
+
+def sample(prediction: np.ndarray, truth: np.ndarray | None = None, **meta) -> SegDataSample:
+    made = SegDataSample(metainfo=meta)
+    made.pred_sem_seg = PixelData(data=torch.from_numpy(prediction)[None])
+    if truth is not None:
+        made.gt_sem_seg = PixelData(data=torch.from_numpy(truth)[None])
+    return made
+
+
+def square(size: int = 300, label: int = 1) -> np.ndarray:
+    labels = np.zeros((size, size), np.int64)
+    labels[150:250, 150:250] = label
+    return labels
+
+
+class TestColours:
+    def test_seventy_classes_look_different(self):
+        looks = {(class_color(k), class_pattern(k).tobytes()) for k in range(1, 85)}
+        assert len(looks) == 84
+
+    @pytest.mark.parametrize("matrix", ["protan", "deutan"])
+    def test_red_green_blind_people_can_tell_colours_apart(self, matrix):
+        # Vienot, Brettel & Mollon 1999, linear RGB.
+        simulation = {
+            "protan": [[0.1124, 0.8876, 0], [0.1124, 0.8876, 0], [0.0040, -0.0040, 1]],
+            "deutan": [[0.2928, 0.7072, 0], [0.2928, 0.7072, 0], [-0.0223, 0.0223, 1]],
+        }[matrix]
+        linear = (np.array(OKABE_ITO) / 255) ** 2.2
+        seen = np.clip(linear @ np.array(simulation).T, 0, 1) ** (1 / 2.2)
+        image = seen[None].astype(np.float32)
+        lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)[0]
+        distances = np.linalg.norm(lab[:, None] - lab[None], axis=-1)
+        assert distances[np.triu_indices(len(lab), 1)].min() > 10
+
+
+class TestMaskPainter:
+    def test_only_the_object_is_coloured(self):
+        grey = np.full((300, 300, 3), 128, np.uint8)
+        drawn = MaskPainter(CLASSES).paint(grey, square(), scores={1: 0.9})
+        # Beside the name in the middle: 60 % of vermillion.
+        expected = 0.4 * 128 + 0.6 * np.array(class_color(1))
+        np.testing.assert_allclose(drawn[165, 165], expected, atol=2)
+        np.testing.assert_array_equal(drawn[260:, :], grey[260:, :])
+        assert (drawn[:40, :40] != 128).any()  # the legend
+        assert (grey == 128).all()  # the picture handed in stays
+
+    def test_contour_is_white_and_coloured(self):
+        drawn = MaskPainter(CLASSES).paint(np.zeros((300, 300, 3), np.uint8), square())
+        column = drawn[200, 145:155].astype(int)
+        assert column.min(1).max() > 200  # white
+        assert (np.abs(column - class_color(1)).max(1) < 30).any()
+
+    def test_ignored_pixels_and_unknown_labels_are_left_alone(self):
+        grey = np.full((300, 300, 3), 128, np.uint8)
+        drawn = MaskPainter(CLASSES).paint(grey, square(label=255).astype(np.uint8))
+        np.testing.assert_array_equal(drawn[150:250, 150:250], grey[150:250, 150:250])
+
+    def test_hatching_does_not_move_with_the_object(self):
+        names = ["background"] + [f"class {k}" for k in range(1, 10)]
+        black = np.zeros((300, 300, 3), np.uint8)
+        labels, moved = square(label=8), np.roll(square(label=8), 5, axis=1)
+        one, two = (MaskPainter(names).paint(black, x) for x in (labels, moved))
+        np.testing.assert_array_equal(one[160:180, 165:240], two[160:180, 165:240])
+
+    def test_tiny_picture(self):
+        drawn = MaskPainter(CLASSES).paint(np.zeros((5, 7, 3), np.uint8), np.ones((5, 7), int))
+        assert drawn.shape == (5, 7, 3)
+
+    def test_text_off_the_picture(self):
+        picture = np.zeros((20, 20, 3), np.uint8)
+        put_text(picture, "wide text", -5, -3, 14)
+        put_text(picture, "wide text", 15, 15, 14)
+        put_text(picture, "wide text", 40, 40, 14)
+        assert picture.any()
+
+
+class TestSpectrogram:
+    def test_tone_is_at_its_frequency(self):
+        values = clip_spectrogram([sine(2000)], duration=1.0, sample_rate=16000, columns=50)
+        assert values.shape == (256, 50)
+        assert (values.argmax(0) == 64).all()  # 2000 Hz / 31.25 Hz
+
+    def test_chunks_do_not_matter(self):
+        sound = np.concatenate([sine(500), sine(3000)], axis=1)
+        whole = clip_spectrogram([sound], duration=2.0, sample_rate=16000, columns=80)
+        pieces = np.split(sound, range(700, 32000, 700), axis=1)
+        parts = clip_spectrogram(iter(pieces), duration=2.0, sample_rate=16000, columns=80)
+        np.testing.assert_allclose(whole, parts, atol=1e-4)
+        assert whole[:, 10].argmax() == 16 and whole[:, 70].argmax() == 96
+
+    def test_silence_is_zero(self):
+        silence = np.zeros((1, 8000), np.float32)
+        values = clip_spectrogram([silence], duration=0.5, sample_rate=16000, columns=9)
+        assert values.shape == (256, 9) and values.max() == 0
+
+    def test_cursor(self):
+        values = np.zeros((256, 9), np.float32)
+        strip = SpectrogramStrip(values, duration=4.0, width=201, height=40, sample_rate=16000)
+        bare = strip.at(None)
+        assert bare.shape == (40, 201, 3)
+        changed = (strip.at(3.0) != bare).any(axis=(0, 2)).nonzero()[0]
+        assert changed.tolist() == [149, 150, 151]
+        np.testing.assert_array_equal(strip.at(3.0)[:, 150], np.full((40, 3), 255))
+
+
+class TestVisualizer:
+    @pytest.fixture
+    def visualizer(self):
+        made = VISUALIZERS.build(dict(type="AVSLocalVisualizer", name="test", save_dir=None))
+        made.dataset_meta = dict(classes=CLASSES, palette=[[0, 0, 0]] * 3)
+        return made
+
+    def test_truth_prediction_and_sound(self, visualizer, tmp_path):
+        image = np.full((300, 300, 3), 90, np.uint8)
+        visualizer.add_datasample(
+            "x", image, sample(square(label=2), square()), out_file=str(tmp_path / "x.png"),
+            waveform=sine(1000), time=0.5,
+        )  # fmt: skip
+        drawn = cv2.imread(str(tmp_path / "x.png"))[..., ::-1].astype(int)
+        assert drawn.shape == (300 + 60, 600, 3)
+        truth, prediction = drawn[165, 165], drawn[165, 465]
+        assert np.abs(truth - (0.4 * 90 + 0.6 * np.array(class_color(1)))).max() <= 2
+        assert np.abs(prediction - (0.4 * 90 + 0.6 * np.array(class_color(2)))).max() <= 2
+        assert (drawn[310:350, 299] > 250).all()  # the cursor, in the middle
+
+    def test_small_pictures_are_enlarged(self, visualizer, tmp_path):
+        labels = np.zeros((96, 96), np.int64)
+        out = tmp_path / "x.png"
+        visualizer.add_datasample("x", np.zeros((96, 96, 3), np.uint8), sample(labels, labels),
+                                  out_file=str(out), draw_gt=False)  # fmt: skip
+        assert cv2.imread(str(out)).shape == (288, 288, 3)
+
+    def test_hook_draws_scenes_that_lie_in_no_file(self, visualizer):
+        drawn = []
+        visualizer.add_image = lambda name, image, step: drawn.append((name, image.shape, step))
+        hook = AVSVisualizationHook(draw=True)
+        hook._visualizer = visualizer
+        meta = dict(img_path="stamps/00003.png", clip_id="stamps/00003", ori_shape=(300, 300))
+        inputs = dict(
+            img=[torch.full((3, 300, 300), 90, dtype=torch.uint8)],
+            waveform=[torch.from_numpy(sine(440))],
+        )
+        outputs = [sample(square(), square(), **meta)]
+        hook.after_test_iter(None, 0, dict(inputs=inputs), outputs)
+        assert drawn == [("test_00003", (360, 600, 3), 1)]
+
+
+class TestPlots:
+    def test_contact_sheet(self, tmp_path):
+        image = np.full((64, 96, 3), 90, np.uint8)
+        labels = np.ones((64, 96), np.int64)
+        rows = [SheetRow(image, sine(440), labels, labels, "a"),
+                SheetRow(image, sine(440), None, labels)]  # fmt: skip
+        figure = contact_sheet(rows, CLASSES)
+        assert len(figure.axes) == 8
+        figure.savefig(tmp_path / "sheet.png")
+        with pytest.raises(ValueError, match="at least one"):
+            contact_sheet([], CLASSES)
+
+    def test_acp_figure_shows_the_ratio(self):
+        source, noise = np.ones((96, 256), "f"), np.full((96, 256), 3, "f")
+        ratio = torch.from_numpy(source / (source + noise))
+        figure = acp_figure(source + noise, noise, ratio, ratio)
+        shown = [axis.images[0].get_array() for axis in figure.axes[:4] if axis.images]
+        assert float(shown[2].mean()) == pytest.approx(0.25)
+        assert float(shown[1].mean()) == pytest.approx(20 * np.log10(0.75), abs=1e-3)
+
+    def test_timeline(self):
+        values = np.zeros((256, 20), np.float32)
+        segments = [("dog", 1, 0.0, 1.0), ("drum", 2, 0.5, 2.0), ("dog", 1, 3.0, 4.0)]
+        figure = sound_figure(values, segments, 5.0)
+        timeline = figure.axes[1]
+        assert [text.get_text() for text in timeline.get_yticklabels()] == ["dog", "drum"]
+        bars = [(bar.get_x(), bar.get_width(), bar.get_y() + 0.35) for bar in timeline.patches]
+        np.testing.assert_allclose(bars, [(0, 1, 0), (0.5, 1.5, 1), (3, 1, 0)], atol=1e-9)
+        sound_figure(values, [], 5.0).canvas.draw()

@@ -1,0 +1,101 @@
+"""Segment what sounds in your own video, image with a sound, or folder of these."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from projects.cpm_avs.inference import AVSInferencer
+from projects.cpm_avs.inference.model_loading import BUILT_IN
+from projects.cpm_avs.inference.results import ClipResult
+
+
+def parse_args(args: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Example: python tools/demo.py dog.mp4 --out dog_segmented.mp4",
+    )
+    parser.add_argument("source", type=Path, help="video, image (with --audio), or folder")
+    parser.add_argument("--config", help=f"name in configs/ or file (default: {BUILT_IN})")
+    parser.add_argument("--checkpoint", type=Path, help="weights (default: the config's own)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--out", type=Path, help="file for the overlay: .mp4, or .png of an image")
+    where.add_argument(
+        "--out-dir", type=Path, help="folder for masks, overlay, report and figure of each clip"
+    )
+    parser.add_argument("--fps", type=float, help="frames per second to segment (default: all)")
+    parser.add_argument("--start", type=float, default=0.0, help="first second")
+    parser.add_argument("--end", type=float, help="last second")
+    parser.add_argument(
+        "--audio", type=Path, help="sound for an image, or instead of a video's own"
+    )
+    parser.add_argument(
+        "--strip", action="store_true", help="show the spectrogram under the frames"
+    )
+    parser.add_argument("--silent-ok", action="store_true", help="go on without a sound track")
+    parser.add_argument("--device", help="such as cuda:0 or cpu (default: the GPU, if any)")
+    parser.add_argument("--batch-size", type=int, default=4, help="frames at a time")
+    parsed = parser.parse_args(args)
+    if parsed.out is None and parsed.out_dir is None:
+        parsed.out_dir = Path("work_dirs") / "demo"
+    return parsed
+
+
+def segment(args: argparse.Namespace, console: Console) -> list[ClipResult]:
+    """Run the inferencer behind a progress bar."""
+    with console.status("loading the model"):
+        inferencer = AVSInferencer(
+            args.config, args.checkpoint, args.device, batch_size=args.batch_size
+        )
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} frames"),
+        TextColumn("{task.fields[speed]:.1f} frames/s"),
+        TimeRemainingColumn(),
+    ]
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(args.source.name, total=None, speed=0.0)
+        began = time.perf_counter()
+
+        def show(done: int, total: int) -> None:
+            speed = done / (time.perf_counter() - began)
+            bar.update(task, completed=done, total=total, speed=speed)
+
+        results = inferencer(
+            args.source,
+            out_dir=args.out_dir,
+            overlay=args.out,
+            strip=args.strip,
+            fps=args.fps,
+            start=args.start,
+            end=args.end,
+            audio=args.audio,
+            silent_ok=args.silent_ok,
+            keep_frames=False,
+            progress=show,
+        )
+    return results if isinstance(results, list) else [results]
+
+
+def main(args: list[str] | None = None) -> int:
+    """Segment, then say what sounds when and where the files are."""
+    console = Console(stderr=True, highlight=False)
+    try:
+        results = segment(parse_args(args), console)
+    except (ValueError, FileNotFoundError) as error:  # what a user can put right
+        console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
+        return 1
+    for result in results:
+        print(f"{result.name}: {result.summary()}")
+        for kind, path in result.files.items():
+            print(f"  {kind}: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

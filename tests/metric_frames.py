@@ -62,7 +62,7 @@ def score(
 
 
 def score_as_rank(rank: int, world: int, folder: str, jobs: list[tuple]) -> None:
-    """Entry of a spawned rank; rank 0 leaves the results of all jobs in ``folder``."""
+    """Entry of one rank; it leaves the results of all jobs in ``folder``."""
     os.chdir(folder)  # MMEngine collects results in a folder below this one
     torch.set_num_threads(1)
     torch.distributed.init_process_group(

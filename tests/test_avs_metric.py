@@ -159,7 +159,9 @@ class TestAnyBatchesAndRanks:
 
     def test_two_ranks_with_a_padded_sampler(self, tmp_path):
         """13 items on 2 ranks: the sampler repeats item 0; 1 item: rank 1 has the repeat only."""
-        torch.multiprocessing.spawn(score_as_rank, (2, str(tmp_path), self.JOBS), nprocs=2)
+        torch.multiprocessing.start_processes(
+            score_as_rank, (2, str(tmp_path), self.JOBS), nprocs=2, start_method="fork"
+        )
         on_rank0, on_rank1 = (
             json.loads((tmp_path / f"rank{rank}_of_2.json").read_text()) for rank in range(2)
         )
@@ -269,6 +271,12 @@ class TestReports:
         assert dataset["per_class"]["class1"]["IoU"] == pytest.approx(100 / 3)
         assert avsbench["per_class"]["class0"]["IoU"] == pytest.approx(75)
         assert dataset["per_class"]["class3"] == dict(IoU=None, F=None)
+
+    def test_json_lies_beside_the_log(self, tmp_path, monkeypatch):
+        logger = MMLogger.get_current_instance()
+        monkeypatch.setattr(logger, "_log_file", str(tmp_path / "run.log"))
+        score([FRAME1], 3)
+        assert (tmp_path / "metrics.json").exists()
 
     def test_the_sound_is_named(self, messages, tmp_path):
         silent = make_frame([[0, 1]], [[0, 1]], audio_condition="silence")

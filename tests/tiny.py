@@ -173,7 +173,7 @@ def tiny_batch(
 
 
 def losses_of(model: nn.Module, batch: dict[str, Any], *, seed: int = 0) -> dict[str, Tensor]:
-    """Losses of one batch, as ``train_step`` computes them; the same seed draws the same numbers."""
+    """Losses of one batch, as ``train_step`` computes them; the seed is that of all draws."""
     torch.manual_seed(seed)
     data = model.data_preprocessor(deepcopy(batch), True)
     return model(**data, mode="loss")

@@ -1,4 +1,4 @@
-"""A ring buffer of embeddings per class: the samples that the mixtures are fitted to (Sec. 3.2.1)."""
+"""A ring buffer of embeddings per class, to which the mixtures are fitted (Sec. 3.2.1)."""
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +41,8 @@ class ClassMemoryBank(nn.Module):
         order = labels.argsort(stable=True)
         embeddings, labels = embeddings[order], labels[order]
         totals = labels.bincount(minlength=len(self.count))
-        ranks = torch.arange(len(labels), device=labels.device) - (totals.cumsum(0) - totals)[labels]
+        starts = totals.cumsum(0) - totals
+        ranks = torch.arange(len(labels), device=labels.device) - starts[labels]
 
         taken = totals.clamp(max=self.max_per_push)
         # Of n embeddings t are taken: those at which floor(rank * t / n) takes a new value.

@@ -1,4 +1,4 @@
-"""Class-conditional prompts z^k: drawn from the mixtures, or one learned point a class (Table 5)."""
+"""Class-conditional prompts z^k: drawn from mixtures, or one learned point a class (Table 5)."""
 
 from dataclasses import dataclass
 

@@ -49,8 +49,8 @@ def test_one_overlay(demo, model, tmp_path, capsys):
 def test_out_dir_and_all_options(demo, model, tmp_path, capsys):
     clip = make_clip(tmp_path / "clip.mp4", frames=50)
     sound = make_clip(tmp_path / "sound.mp4", sound=loud(2))
-    options = "--fps 5 --start 0.4 --end 1.2 --device cpu --strip --batch-size 2".split()
-    options += ["--out-dir", str(tmp_path / "out"), "--audio", str(sound)]
+    options = ["--fps", "5", "--start", "0.4", "--end", "1.2", "--device", "cpu", "--strip"]
+    options += ["--batch-size", "2", "--out-dir", str(tmp_path / "out"), "--audio", str(sound)]
     assert demo.main([str(clip), *options, *model]) == 0
     assert "green square 0.4-1.2 s" in capsys.readouterr().out
     written = {path.name for path in (tmp_path / "out" / "clip").iterdir()}

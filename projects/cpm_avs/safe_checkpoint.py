@@ -162,3 +162,31 @@ def make_checkpoints_safe() -> None:
     @mmengine_checkpoint.CheckpointLoader.register_scheme(prefixes="", force=True)
     def load_from_local(filename: str, map_location: Any) -> dict[str, Any]:
         return load_safely(filename, map_location)
+
+
+def check_fit(wanted: dict[str, Any], given: dict[str, Any], path: str | Path) -> None:
+    """Refuse weights that mmengine would load in part, with no more than a warning.
+
+    Args:
+        wanted: state_dict of the model.
+        given: state_dict of the checkpoint.
+        path: Where the checkpoint came from.
+    """
+    # BatchNorm's counter is not used at test, and converted weights lack it.
+    problems = [
+        f"{key} is missing"
+        for key in wanted
+        if key not in given and not key.endswith("num_batches_tracked")
+    ]
+    problems += [f"{key} is not in the model" for key in given if key not in wanted]
+    problems += [
+        f"{key} is {tuple(given[key].shape)}, the model has {tuple(wanted[key].shape)}"
+        for key in wanted
+        if key in given and given[key].shape != wanted[key].shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise CheckpointError(
+            f"{path}: it does not fit the config: {'; '.join(problems[:3])}{more}. Give the "
+            "config that it was trained with; another number of classes alone changes shapes."
+        )

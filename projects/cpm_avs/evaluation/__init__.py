@@ -2,6 +2,7 @@
 
 from .avs_metric import AVSMetric
 from .coverage import CoverageMetric
+from .mask_writer import MaskWriterHook
 from .robustness import RobustnessMetric
 
-__all__ = ["AVSMetric", "CoverageMetric", "RobustnessMetric"]
+__all__ = ["AVSMetric", "CoverageMetric", "MaskWriterHook", "RobustnessMetric"]

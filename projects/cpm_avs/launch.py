@@ -1,0 +1,98 @@
+"""What tools/train.py and tools/test.py share: options, the work folder, runs without a GPU."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from .safe_checkpoint import check_fit
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """The options that mmseg's two tools share."""
+    parser.add_argument("--work-dir", help="where logs and results go; default work_dirs/CONFIG")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        default={},
+        metavar="KEY=VALUE",
+        help="settings of the config to override: model.backbone.init_cfg=None, lists as "
+        'key="[a,b]" or key=a,b, without white space',
+    )
+    parser.add_argument(
+        "--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="of the job"
+    )
+    # torch.distributed.launch passes it; torchrun sets the variable itself.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """The config with the options applied. The work folder: option, config, then config's name."""
+    if not Path(args.config).is_file():
+        raise SystemExit(f"error: {args.config}: no such config; they are in configs/")
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get("work_dir") is None:
+        cfg.work_dir = str(Path("work_dirs") / Path(args.config).stem)
+    return cfg
+
+
+def meet_without_gpu(cfg: Config) -> None:
+    """Let several processes meet over gloo on a machine without CUDA.
+
+    mmengine would pick a GPU for each process whatever the backend is, and wrap the model for it.
+    """
+    if cfg.launcher == "none" or torch.cuda.is_available():
+        return
+    if cfg.launcher != "pytorch":
+        raise SystemExit(
+            f"error: --launcher {cfg.launcher} needs CUDA, and torch sees no GPU; processes on the "
+            "CPU are started by tools/dist_train.sh (--launcher pytorch)"
+        )
+    cfg.env_cfg.dist_cfg = dict(backend="gloo")
+    cfg.model_wrapper_cfg = dict(
+        type="MMDistributedDataParallel",
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get("find_unused_parameters", False),
+    )
+    torch.distributed.init_process_group("gloo")
+
+
+class CheckpointFitHook(Hook):
+    """Refuses a checkpoint of another model before mmengine loads the part that fits.
+
+    Args:
+        source: What the message names.
+        ignored_prefix: Keys that may be absent on either side.
+    """
+
+    def __init__(self, *, source: str, ignored_prefix: str | None = None) -> None:
+        self.source = source
+        self.ignored_prefix = ignored_prefix
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Compare names and shapes."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        weights = checkpoint.get("state_dict", checkpoint)
+        # mmengine strips this prefix, too.
+        given = {key.removeprefix("module."): value for key, value in weights.items()}
+        check_fit(self._compared(model.state_dict()), self._compared(given), self.source)
+
+    def _compared(self, state: dict[str, Any]) -> dict[str, Any]:
+        if self.ignored_prefix is None:
+            return state
+        return {
+            key: value for key, value in state.items() if not key.startswith(self.ignored_prefix)
+        }

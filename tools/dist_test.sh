@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Test with one process per GPU, on one node or several; on a machine without CUDA over gloo.
+#
+#   bash tools/dist_test.sh configs/cpm_r50_avss.py work_dirs/cpm_r50_avss/epoch_100.pth 8
+#   NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 PORT=29500 bash tools/dist_test.sh ...  # on each node
+set -euo pipefail
+
+if [ $# -lt 3 ]; then
+  echo "usage: bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of tools/test.py]" >&2
+  exit 2
+fi
+config=$1 checkpoint=$2 gpus=$3
+shift 3
+
+tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}" exec python -m torch.distributed.run \
+  --nnodes="${NNODES:-1}" \
+  --node_rank="${NODE_RANK:-0}" \
+  --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+  --master_port="${PORT:-29500}" \
+  --nproc_per_node="$gpus" \
+  "$tools/test.py" "$config" "$checkpoint" --launcher pytorch "$@"

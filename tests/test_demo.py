@@ -62,7 +62,7 @@ def test_out_dir_and_all_options(demo, model, tmp_path, capsys):
     "make, message",
     [
         (lambda path: make_clip(path, frames=3), "no sound track"),
-        (lambda path: path.write_bytes(b"a letter" * 99), "no video that can be read"),
+        (lambda path: path.write_bytes(b"a letter" * 99), "no video or sound that can be read"),
         (lambda path: path.write_bytes(b""), "empty (0 bytes)"),
         (lambda path: None, "does not exist"),
         (lambda path: path.mkdir(), "holds no video"),

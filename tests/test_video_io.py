@@ -131,12 +131,22 @@ def test_one_frame(tmp_path):
     assert info.frames == 1 and info.duration == pytest.approx(0.04, abs=1e-3)
 
 
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.mp4\n#EXT-X-ENDLIST\n"
+
+
 @pytest.mark.parametrize(
     "content, match",
-    [(b"", "empty"), (b"This is a letter, not a film. " * 50, "no video"), (None, "not exist")],
+    [
+        (b"", "empty"),
+        (b"This is a letter, not a film. " * 50, "no video"),
+        (None, "not exist"),
+        (PLAYLIST, "no video"),
+        (b"ffconcat version 1.0\nfile other.mp4\n", "no video"),
+    ],
 )
 def test_not_a_video(tmp_path, content, match):
     path = tmp_path / "x.mp4"
+    make_clip(tmp_path / "other.mp4", frames=2)
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(BadSampleError, match=match) as caught:

@@ -16,7 +16,31 @@ Sound = NDArray[np.float32]  # (A, n) in [-1, 1]
 
 # A jump of the stream's own clock below this is rounding (Matroska counts milliseconds).
 _CLOCK_TOLERANCE = 0.05  # seconds
+# FFmpeg also reads playlists, which name other files and addresses to open: not from a stranger.
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,wav,w64,mp3,flac,"
+    "aac,ac3,aiff,caf,amr,au,gif,mxf"
+)
+_ONLY_MEDIA = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 _SILENCE_BLOCK = 16384  # samples, so that an hour of silence is no hour of memory
+
+
+def open_media(path: str | Path) -> av.container.InputContainer:
+    """Open a file as one of the usual containers.
+
+    Raises:
+        BadSampleError: It is missing, empty, or something else.
+    """
+    if not Path(path).is_file():
+        raise BadSampleError(path, "does not exist", "Check the path")
+    if Path(path).stat().st_size == 0:
+        raise BadSampleError(path, "is empty (0 bytes)", "Copy or download it again")
+    try:
+        return av.open(str(path), options=_ONLY_MEDIA)
+    except (av.FFmpegError, OSError) as error:
+        raise BadSampleError(
+            path, "is no video or sound that can be read", "Convert it to mp4 or wav"
+        ) from error
 
 
 def sound_stream(container: av.container.InputContainer) -> av.AudioStream | None:
@@ -79,7 +103,7 @@ def _positioned(
 ) -> Iterator[tuple[int, Sound]]:
     """Blocks with the sample, counted from ``start``, at which each one belongs."""
     position: int | None = None
-    with _open(path) as container:
+    with open_media(path) as container:
         stream = sound_stream(container)
         if stream is None:
             raise BadSampleError(path, "has no sound track", "Give a file with sound")
@@ -121,17 +145,6 @@ def _decode(
             yield from packet.decode()
         except av.error.InvalidDataError:
             continue
-
-
-def _open(path: str | Path) -> av.container.InputContainer:
-    if not Path(path).is_file():
-        raise BadSampleError(path, "does not exist", "Check the path")
-    try:
-        return av.open(str(path))
-    except (av.FFmpegError, OSError) as error:
-        raise BadSampleError(
-            path, "is no sound or video that can be read", "Convert it to wav or mp4"
-        ) from error
 
 
 class SoundWindows:

@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from ..structures import BadSampleError
-from .sound_io import sound_stream
+from .sound_io import open_media, sound_stream
 
 
 @dataclass(frozen=True)
@@ -53,16 +53,7 @@ class Frame:
 
 
 def _open_video(path: str | Path) -> tuple[av.container.InputContainer, av.VideoStream]:
-    if not Path(path).is_file():
-        raise BadSampleError(path, "does not exist", "Check the path")
-    if Path(path).stat().st_size == 0:
-        raise BadSampleError(path, "is empty (0 bytes)", "Copy or download it again")
-    try:
-        container = av.open(str(path))
-    except (av.FFmpegError, OSError) as error:
-        raise BadSampleError(
-            path, "is no video that can be read", "Give an mp4, mov, mkv, webm or avi file"
-        ) from error
+    container = open_media(path)
     # The cover of a music file is a video stream too, of one picture.
     streams = [
         stream

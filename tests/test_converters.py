@@ -30,13 +30,19 @@ from projects.cpm_avs.pretrained.yamnet_tagger import YAMNetTagger
         ("resnet18", converters.resnet, lambda: torchvision_resnet((2, 2, 2, 2), 1)),
         ("resnet50", converters.resnet, lambda: torchvision_resnet((3, 4, 6, 3), 4)),
         ("vggish", converters.vggish, torchvggish),
+        (
+            "pvtv2-b5",
+            converters.pvt_v2,
+            lambda: pvt_v2((64, 128, 320, 512), (3, 6, 40, 3), (4, 4, 4, 4)),
+        ),
     ],
 )
 def test_the_full_networks_take_the_converted_names(
     name: str, convert: Callable[[State], State], state: Callable[[], State]
 ) -> None:
     with torch.device("meta"):  # names and shapes only: no memory
-        RECIPES[name].network().load_state_dict(convert(state()), strict=True)
+        converted = convert(state())
+    RECIPES[name].network().load_state_dict(converted, strict=True, assign=True)
 
 
 def test_resnets_numbers_stay() -> None:

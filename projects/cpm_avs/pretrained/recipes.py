@@ -161,7 +161,9 @@ RECIPES = {
         output="pvtv2-b5_imagenet.pth",
         origin="https://github.com/whai362/PVT/releases/download/v2/pvt_v2_b5.pth",
         licence="Apache-2.0",
-        network=lambda: PyramidVisionTransformerV2(embed_dims=64, num_layers=[3, 6, 40, 3]),
+        network=lambda: PyramidVisionTransformerV2(
+            embed_dims=64, num_layers=[3, 6, 40, 3], mlp_ratios=(4, 4, 4, 4)
+        ),
         convert=_from_file(converters.pvt_v2),
     ),
 }

@@ -98,26 +98,22 @@ class StampsDataset(AVSDataset):
         super().__init__(seed=seed, **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        config = self.scene_config
-        prefix = f"stamps-{config.subset}-{config.split}-{config.seed}"
-        return [
-            self.entry(
-                img_path=f"{prefix}/{index:05d}.png",
-                audio_path=f"{prefix}/{index:05d}.wav",
-                audio_start=0.0,
-                clip_id=f"{prefix}/{index:05d}",
-                frame_index=0,
-                subset=config.subset,
-                scene_index=index,
-                audio_index=index,
-            )
-            for index in range(self.num_scenes)
-        ]
+        return [dict(scene_index=index) for index in range(self.num_scenes)]
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
         info = super().get_data_info(idx)
-        info["scene_set"] = self
-        return info
+        config, index = self.scene_config, info["scene_index"]
+        name = f"stamps-{config.subset}-{config.split}-{config.seed}/{index:05d}"
+        entry = self.entry(
+            img_path=f"{name}.png",
+            audio_path=f"{name}.wav",
+            audio_start=0.0,
+            clip_id=name,
+            frame_index=0,
+            subset=config.subset,
+            audio_index=index,
+        )
+        return info | entry | dict(scene_set=self)
 
     def plan(self, scene_index: int) -> ScenePlan:
         """What is in a scene."""

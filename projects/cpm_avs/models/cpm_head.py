@@ -37,6 +37,7 @@ def build_pixel_decoder(
                         num_heads=8,
                         num_levels=3,
                         num_points=4,
+                        dropout=0.0,  # as in Mask2Former; mmcv's default is 0.1
                         batch_first=True,
                     ),
                     ffn_cfg=dict(

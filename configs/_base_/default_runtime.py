@@ -12,18 +12,28 @@ env_cfg = dict(
     dist_cfg=dict(backend="nccl"),
 )
 
-# Epoch-based by default; an iteration-based leaf sets by_epoch=False on these and the processor.
+# Epoch-based by default; `iter_runtime.py` counts in iterations.
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=True),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="CheckpointHook", by_epoch=True, interval=5, max_keep_ckpts=3),
+    checkpoint=dict(
+        type="ExactCheckpointHook",
+        by_epoch=True,
+        interval=1,
+        max_keep_ckpts=3,
+        save_best="dataset/mIoU",
+        rule="greater",
+    ),
     sampler_seed=dict(type="DistSamplerSeedHook"),
-    visualization=dict(type="SegVisualizationHook"),
+    random_state=dict(type="RandomStateHook"),
+    stability=dict(type="StabilityHook"),
+    skip_report=dict(type="SkipReportHook"),
+    visualization=dict(type="AVSVisualizationHook"),
 )
 
 vis_backends = [dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
-visualizer = dict(type="SegLocalVisualizer", vis_backends=vis_backends, name="visualizer")
+visualizer = dict(type="AVSLocalVisualizer", vis_backends=vis_backends, name="visualizer")
 log_processor = dict(by_epoch=True)
 log_level = "INFO"
 load_from = None

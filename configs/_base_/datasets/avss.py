@@ -18,9 +18,15 @@ test_dataloader = dict(
     **_base_.test_loader,
     dataset=dict(**dataset, split="test", test_mode=True, pipeline=_base_.test_pipeline),
 )
-val_evaluator = dict(type="AVSMetric", protocols=_base_.protocols)
-test_evaluator = dict(
-    type="AVSMetric",
-    protocols=_base_.protocols,
-    expected_clips=dict(total=1554, ss=1278, ms=276),
-)
+val_evaluator = [
+    dict(type="AVSMetric", protocols=_base_.protocols),
+    dict(type="CoverageMetric"),
+]
+test_evaluator = [
+    dict(
+        type="AVSMetric",
+        protocols=_base_.protocols,
+        expected_clips=dict(total=1554, ss=1278, ms=276),
+    ),
+    dict(type="CoverageMetric"),
+]

@@ -15,5 +15,8 @@ test_dataloader = dict(
     dataset=dict(**dataset, split="test", test_mode=True, pipeline=_base_.test_pipeline_mix),
 )
 val_dataloader = test_dataloader
-test_evaluator = dict(type="AVSMetric", protocols=_base_.protocols)
+test_evaluator = [
+    dict(type="AVSMetric", protocols=_base_.protocols),
+    dict(type="CoverageMetric"),
+]
 val_evaluator = test_evaluator

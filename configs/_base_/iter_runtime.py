@@ -1,0 +1,10 @@
+# The default runtime, counted in iterations; 50 of them are the epoch of STS.
+_base_ = "./default_runtime.py"
+
+default_hooks = dict(
+    logger=dict(interval=10, log_metric_by_epoch=False),
+    checkpoint=dict(by_epoch=False, interval=250),
+    stability=dict(interval=50),
+    skip_report=dict(interval=250),
+)
+log_processor = dict(by_epoch=False)

@@ -1,0 +1,26 @@
+# A short schedule for AVS-Stamps and the small model: minutes on two CPU cores.
+no_decay = dict(decay_mult=0.0)
+backbone = dict(lr_mult=0.1)
+optim_wrapper = dict(
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", lr=3e-4, weight_decay=1e-4),
+    clip_grad=dict(max_norm=0.1),
+    paramwise_cfg=dict(
+        custom_keys=dict(
+            backbone=backbone,
+            audio_backbone=backbone,
+            query_embed=no_decay,
+            query_feat=no_decay,
+            level_embed=no_decay,
+        ),
+        norm_decay_mult=0.0,
+    ),
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.05, begin=0, end=20, by_epoch=False),
+    dict(type="PolyLR", power=0.9, begin=20, end=1000, by_epoch=False),
+]
+
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=1000, val_interval=250)
+val_cfg = dict(type="ValLoop")
+test_cfg = dict(type="TestLoop")

@@ -1,0 +1,4 @@
+# Fig. 6, lambda = 0.1.
+_base_ = "../cpm_r50_avss.py"
+
+model = dict(criterion=dict(prompt_weight=0.1))

@@ -1,0 +1,8 @@
+# Table 5, "Point Rep.": a softmax classifier and one learned prompt a class.
+_base_ = "../cpm_r50_avss.py"
+
+model = dict(
+    decode_head=dict(classifier=dict(_delete_=True, type="LinearClassifier")),
+    criterion=dict(mixture=None, prompting=dict(prompt_type="point")),
+)
+custom_hooks = []

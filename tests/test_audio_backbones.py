@@ -60,6 +60,14 @@ def test_the_stages_that_are_returned_can_be_chosen(name: str) -> None:
         assert x.shape[1:] == (width, 32 // stride, 256 // stride)
 
 
+@pytest.mark.parametrize("last", [2, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_gets_a_gradient(name: str, last: int) -> None:
+    network = MODELS.build(dict(type=name, out_indices=(0, last)))
+    network(magnitudes(2, 1, 32, 256))[-1].sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_mono_weights_answer_equal_channels_as_before(name: str) -> None:
     mono, stereo = build(name), build(name, in_channels=2)

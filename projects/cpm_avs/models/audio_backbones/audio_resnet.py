@@ -41,11 +41,14 @@ class AudioResNet(ResNet):
         norm_eval: bool = False,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
+        # Stages behind the last map would get no gradient, which distributed training refuses.
+        stages = max(out_indices) + 1
         super().__init__(
             depth,
             in_channels=in_channels,
-            strides=(1, 2, 2, 1),
-            dilations=(1, 1, 1, 2),
+            num_stages=stages,
+            strides=(1, 2, 2, 1)[:stages],
+            dilations=(1, 1, 1, 2)[:stages],
             out_indices=tuple(out_indices),
             frozen_stages=frozen_stages,
             norm_cfg=norm_cfg or dict(type="BN", requires_grad=True),

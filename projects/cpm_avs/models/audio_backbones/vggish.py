@@ -41,7 +41,8 @@ class VGGish(BaseModule):
         layers: list[nn.Module] = []
         self.stage_ends: list[int] = []
         width_in = in_channels
-        for widths in STAGES:
+        # Stages behind the last map would get no gradient, which distributed training refuses.
+        for widths in STAGES[: max(out_indices) + 1]:
             for width in widths:
                 layers += [nn.Conv2d(width_in, width, 3, padding=1), nn.ReLU(inplace=True)]
                 width_in = width

@@ -155,9 +155,9 @@ class YAMNet(BaseModule):
         super().__init__(init_cfg or dict(type="Kaiming", layer="Conv2d"))
         if not set(out_indices) <= set(range(len(STAGE_ENDS))):
             raise ValueError(f"out_indices is {tuple(out_indices)}; YAMNet has stages 0 to 4")
-        self.layers = build_layers(
-            in_channels, norm_cfg or dict(type="BN", eps=1e-4), last_stride=1
-        )
+        layers = build_layers(in_channels, norm_cfg or dict(type="BN", eps=1e-4), last_stride=1)
+        # Layers behind the last map would get no gradient, which distributed training refuses.
+        self.layers = layers[: STAGE_ENDS[max(out_indices)] + 1]
         self.in_channels = in_channels
         self.out_indices = tuple(out_indices)
         self.out_channels = tuple(LAYERS[STAGE_ENDS[i]][1] for i in out_indices)

@@ -60,7 +60,7 @@ def meet_without_gpu(cfg: Config) -> None:
             f"error: --launcher {cfg.launcher} needs CUDA, and torch sees no GPU; processes on the "
             "CPU are started by tools/dist_train.sh (--launcher pytorch)"
         )
-    cfg.env_cfg.dist_cfg = dict(backend="gloo")
+    cfg.env_cfg = {**cfg.get("env_cfg", {}), "dist_cfg": dict(backend="gloo")}
     cfg.model_wrapper_cfg = dict(
         type="MMDistributedDataParallel",
         device_ids=None,

@@ -1,0 +1,135 @@
+"""Rules of the house that a machine can check: layout, file sizes, who imports whom."""
+
+import ast
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "projects.cpm_avs"
+MAX_LINES = 300
+
+# What each room may import of the project, beside itself. `inference/` may not import training;
+# `training/` may use models' pure functions but no concrete head.
+ROOMS = {
+    "datasets": {"structures"},
+    "models": {"structures"},
+    "training": {"structures", "models.gaussian_functional"},
+    "evaluation": {"structures"},
+    "visualization": {"structures"},
+    "inference": {"structures", "safe_checkpoint", "datasets", "models", "visualization"},
+    "pretrained": {"structures", "safe_checkpoint", "models", "inference.sound_io"},
+}
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """Files under version control, and new ones that would be."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *patterns]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    paths = [ROOT / os.fsdecode(name) for name in names.split(b"\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+def imported(path: Path) -> set[str]:
+    """Modules of the project that a file imports, without the package's name."""
+    here = path.relative_to(ROOT).with_suffix("").parts
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = [*here[: len(here) - node.level]] if node.level else []
+            base += node.module.split(".") if node.module else []
+            found |= {".".join([*base, alias.name]) for alias in node.names}
+    prefix = f"{PACKAGE}."
+    return {name.removeprefix(prefix) for name in found if name.startswith(prefix)}
+
+
+def violations(path: Path, room: str) -> set[str]:
+    allowed = ROOMS[room] | {room}
+    return {
+        name
+        for name in imported(path)
+        if not any(name == other or name.startswith(f"{other}.") for other in allowed)
+    }
+
+
+def test_python_files_hold_one_idea() -> None:
+    sizes = {path: len(path.read_text().splitlines()) for path in tracked("projects/*.py")}
+    assert sizes
+    assert {str(path): size for path, size in sizes.items() if size > MAX_LINES} == {}
+
+
+def test_top_level_is_the_houses() -> None:
+    wanted = {"projects", "configs", "tools", "data", "tests", ".ci"}
+    wanted |= {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"}
+    wanted |= {"requirements.txt", "constraints.txt", "pyproject.toml"}
+    wanted |= {".pre-commit-config.yaml", ".gitignore", ".gitattributes"}
+    found = {path.relative_to(ROOT).parts[0] for path in tracked()}
+    assert found - wanted - {"docs"} == set()
+    assert wanted - found == set()
+
+
+def test_no_file_names_a_folder_of_this_machine() -> None:
+    own = {ROOT, ROOT.parent, Path.home()} - {Path("/"), Path(tempfile.gettempdir())}
+    needles = [f"{folder}/".encode() for folder in own]
+    named = [
+        str(path)
+        for path in tracked()
+        if path.suffix not in {".png", ".ogg", ".flac", ".wav", ".pth", ".npz"}
+        and any(needle in path.read_bytes() for needle in needles)
+    ]
+    assert named == []
+
+
+def test_every_room_has_its_rule() -> None:
+    package = ROOT / PACKAGE.replace(".", "/")
+    assert {path.parent.name for path in package.glob("*/__init__.py")} == set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_point_the_agreed_way(room: str) -> None:
+    wrong = {
+        str(path.relative_to(ROOT)): sorted(violations(path, room))
+        for path in tracked(f"projects/cpm_avs/{room}/*.py")
+        if violations(path, room)
+    }
+    assert wrong == {}
+
+
+def test_structures_import_nothing_of_the_project() -> None:
+    assert imported(ROOT / "projects/cpm_avs/structures.py") == set()
+
+
+def test_the_rule_sees_all_kinds_of_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checker itself: absolute, relative and aliased imports, also inside functions."""
+    path = tmp_path / "projects" / "cpm_avs" / "models" / "head.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "import torch\n"
+        "import projects.cpm_avs.training.em as em\n"
+        "from ..structures import A\n"
+        "from .. import datasets\n"
+        "from .merge import b\n"
+        "def f():\n    from ..evaluation.mask import c\n"
+    )
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    assert violations(path, "models") == {"training.em", "datasets", "evaluation.mask.c"}
+
+
+@pytest.mark.slow
+def test_inference_never_imports_training() -> None:
+    code = (
+        "import sys\n"
+        f"sys.modules['{PACKAGE}.training'] = None\n"  # any import of it raises
+        f"import {PACKAGE}.inference\n"
+    )
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -134,10 +134,11 @@ def _video_clip(
     source: str | None = None,
 ) -> Clip:
     """A clip whose k-th frame goes with its k-th second."""
+    skipped = row.skipped_frames
     frames = tuple(
         Frame(k, str(image), str(mask) if labelled(subset, split, k) else None, float(k))
         for k, (image, mask) in enumerate(files)
-        if k not in row.skipped_frames
+        if k not in skipped
     )
     return Clip(
         clip_id=name,

@@ -70,7 +70,7 @@ def read_vpo(root: Path, ann_file: str | Path, subset: str) -> list[Clip]:
 def _image(root: Path, subset: str, name: str, rows: list[Row]) -> Clip:
     first = rows[0].values
     image = first["image"].zfill(12)
-    single_instance = first.get("multi_instance") == "0"
+    single_instance = first.get("multi_instance") in ("0", "0.0", "False")
     folder = root / "VPO" / FOLDERS["vpo-ms" if single_instance else subset]
     below = first["classes"] if subset == "vpo-ss" else ""
     return Clip(

@@ -119,7 +119,7 @@ class AVSMetric(StreamingMetric):
             raise ValueError("'avsbench' on two classes needs seg_logits; predict must set them.")
         prob = F.foreground_probability(sample["seg_logits"]["data"].to(label.device))
         jaccard = F.binary_jaccard(F.confusion_matrix(prob > 0.5, label, 2, self.ignore_index))
-        curve = F.f_curve(F.threshold_histogram(prob, label, self.ignore_index))
+        curve = F.f_curve(F.threshold_histogram(prob, label))
         return dict(
             jaccard=to_fixed(jaccard or 0.0),
             jaccard_frames=int(jaccard is not None),

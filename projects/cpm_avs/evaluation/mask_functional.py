@@ -129,32 +129,29 @@ def foreground_probability(scores: Tensor) -> Tensor:
             f"Scores must be finite and not negative, got {float(low):g} ... {float(high):g}; "
             "seg_logits must hold probabilities, not logits."
         )
-    total = scores.sum(0)
-    return torch.where(total > 0, scores[1] / total, 0.0)
+    return scores[1] / scores.sum(0).clamp(min=torch.finfo(torch.float32).tiny)
 
 
-def threshold_histogram(prob: Tensor, label: Tensor, ignore_index: int = 255) -> np.ndarray:
+def threshold_histogram(prob: Tensor, label: Tensor) -> np.ndarray:
     """Count pixels by (truth, highest threshold reached): 255 thresholds in one pass.
 
     Args:
         prob: Probability of the object, (H, W) float32, between 0 and 1.
-        label: 0, 1 or ``ignore_index``, (H, W).
-        ignore_index: Label that is not counted.
+        label: 0 or 1, (H, W); pixels with a higher label are not counted.
 
     Returns:
         (2, K) int64.
     """
-    edges = torch.cat([THRESHOLDS, torch.tensor([float("inf")])]).to(prob.device)
-    prob, label = prob.flatten(), label.flatten()
-    # The thresholds are evenly spaced: the product is at most one step off, and two comparisons
-    # settle it. A binary search (torch.bucketize) takes five times as long.
-    guess = (prob * (len(THRESHOLDS) - 1)).int()
-    reached = guess + (prob >= edges.index_select(0, guess + 1)).int()
-    reached -= (prob < edges.index_select(0, guess)).int()
-    # Ignored pixels get a row of their own: cheaper than cutting them out.
-    rows = torch.where(label == ignore_index, 2, label).int()
-    counts = torch.bincount(rows * len(THRESHOLDS) + reached, minlength=3 * len(THRESHOLDS))
-    return counts.cpu().numpy().reshape(3, len(THRESHOLDS))[:2]
+    size, prob = len(THRESHOLDS), prob.flatten()
+    # The thresholds are evenly spaced: the product, pushed up by more than its rounding error, is
+    # right or one too high, and one comparison settles it. A binary search (torch.bucketize) takes
+    # ten times as long.
+    reached = (prob * (size - 1) + 0.01).int()
+    reached -= (prob < THRESHOLDS.to(prob.device).index_select(0, reached)).int()
+    # Pixels that don't count get a row of their own: cheaper than cutting them out.
+    rows = label.flatten().clamp(max=2).int()
+    counts = torch.bincount(rows * size + reached, minlength=3 * size)
+    return counts.cpu().numpy().reshape(3, size)[:2]
 
 
 def f_curve(histogram: np.ndarray, beta2: float = BETA2) -> np.ndarray | None:

@@ -191,8 +191,9 @@ def test_components_are_drawn_by_weight_and_classes_by_label():
     torch.testing.assert_close(frequencies, weights.flatten(), atol=0.015, rtol=0)
 
 
-def test_samples_repeat_with_the_generator_and_carry_no_gradient():
-    state = random_state(16)
+@pytest.mark.parametrize("full", [False, True], ids=["diag", "full"])
+def test_samples_repeat_with_the_generator_and_carry_no_gradient(full):
+    state = random_state(16, full=full)
     state = GaussianState(state.log_weights, state.means.requires_grad_(), state.covariances)
     labels = torch.tensor([0, 3, 3])
     first, second = (

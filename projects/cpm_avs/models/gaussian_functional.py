@@ -93,8 +93,6 @@ def sample_mixture(
     """
     with torch.no_grad(), torch.autocast(labels.device.type, enabled=False):
         weights = state.log_weights[labels].exp()
-        if len(labels) == 0:
-            return state.means.new_zeros(0, state.means.shape[-1])
         component = torch.multinomial(weights, 1, generator=generator).squeeze(1)
         means, covariances = state.means[labels, component], state.covariances[labels, component]
         noise = torch.randn(

@@ -101,15 +101,14 @@ def momentum_update(
         ready: Classes with enough samples, (K,) bool; the others stay as they are.
     """
 
-    def blend(before: Tensor, after: Tensor) -> Tensor:
-        mixed = torch.lerp(after, before, momentum)
-        return torch.where(ready.view(-1, *[1] * (before.ndim - 1)), mixed, before)
+    def choose(before: Tensor, after: Tensor) -> Tensor:
+        return torch.where(ready.view(-1, *[1] * (before.ndim - 1)), after, before)
 
-    weights = blend(old.log_weights.exp(), new.log_weights.exp())
+    weights = torch.lerp(new.log_weights.exp(), old.log_weights.exp(), momentum)
     return GaussianState(
-        weights.log() - weights.sum(-1, keepdim=True).log(),
-        blend(old.means, new.means),
-        blend(old.covariances, new.covariances),
+        choose(old.log_weights, (weights / weights.sum(-1, keepdim=True)).log()),
+        choose(old.means, torch.lerp(new.means, old.means, momentum)),
+        choose(old.covariances, torch.lerp(new.covariances, old.covariances, momentum)),
     )
 
 
@@ -143,8 +142,9 @@ def reseed(
     shape = (*dead.shape, *[1] * (state.covariances.ndim - 2))
     mean_covariance = state.covariances.mean(1, keepdim=True)
     weights = torch.where(dead, 1 / dead.shape[1], state.log_weights.exp())
+    log_weights = (weights / weights.sum(-1, keepdim=True)).log()
     return GaussianState(
-        (weights / weights.sum(-1, keepdim=True)).log(),
+        torch.where(dead.any(-1, keepdim=True), log_weights, state.log_weights),
         torch.where(dead.unsqueeze(-1), seeds, state.means),
         torch.where(dead.view(shape), mean_covariance, state.covariances),
     )

@@ -38,6 +38,11 @@ class MixtureFitting(nn.Module):
         super().__init__()
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum is {momentum}; it must lie in [0, 1)")
+        if variance_floor <= 0:
+            raise ValueError(
+                f"variance_floor is {variance_floor}; it must be positive, for a component that "
+                "holds a single sample has no variance of its own"
+            )
         self.momentum = momentum
         self.variance_floor = variance_floor / embed_dims
         self.min_samples = min_samples

@@ -1,12 +1,16 @@
 """Two ranks over gloo: collectives, hooks, and runs that must not depend on the sharding."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from ranks import run_on_ranks
+from tiny import tiny_model_cfg
+from tiny_run import write_config
 from torch import Tensor
+from train_driver import finish, start, steps
 
 from projects.cpm_avs.datasets.samplers import InfiniteDrawSampler
 from projects.cpm_avs.training.distributed import gather_variable, reduce_mean_scalar
@@ -110,3 +114,44 @@ def test_hooks_report_and_save_what_all_ranks_saw():
     assert "bad0.wav" in first["skipped"] and "bad1.wav" in first["skipped"]
     assert len(first["torch_states"]) == 2
     assert first["torch_states"][0] != first["torch_states"][1]
+
+
+def test_two_ranks_train_like_one_process_with_the_same_global_batch(tmp_path: Path):
+    # Without the prompted path, which mixes sounds and compares pixels within a rank's batch, and
+    # on a grid of points; the bank is large enough to keep everything.
+    model = tiny_model_cfg(
+        criterion=dict(
+            set_loss=dict(points=dict(type="grid", size=12)),
+            mixture=dict(bank_size=512, max_per_push=512, momentum=0.5),
+            prompting=None,
+        )
+    )
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    config = write_config(tmp_path / "four.py", model, batch_size=4, max_iters=7)
+    running = start(config, alone)
+    config = write_config(tmp_path / "two.py", model, batch_size=2, max_iters=7)
+    finish(start(config, together, ranks=2), together)
+    finish(running, alone)
+    for whole, *shares in zip(
+        steps(alone), *(steps(together, rank) for rank in (0, 1)), strict=True
+    ):
+        assert sorted(whole["samples"]) == sorted(sum((s["samples"] for s in shares), []))
+        mean = {
+            name: np.mean([share["losses"][name] for share in shares]) for name in whole["losses"]
+        }
+        assert mean == pytest.approx(whole["losses"], rel=1e-4)
+
+
+def test_two_ranks_hold_the_same_bank_and_mixtures_after_every_step(tmp_path: Path):
+    config = write_config(tmp_path / "config.py", tiny_model_cfg(), batch_size=2, max_iters=7)
+    finish(start(config, tmp_path, ranks=2), tmp_path)
+    first, second = steps(tmp_path, 0), steps(tmp_path, 1)
+    assert len(first) == 7
+    for left, right in zip(first, second, strict=True):
+        assert left["losses"] != right["losses"]  # they see different samples
+        assert left["state"] == right["state"]  # parameters, mixtures and bank
+    means = next(name for name in first[0]["state"] if name.endswith("classifier.means"))
+    samples = next(name for name in first[0]["state"] if name.endswith("bank.samples"))
+    # EM in steps 3 and 6; the bank in each.
+    assert len({step["state"][means] for step in first}) == 3
+    assert len({step["state"][samples] for step in first}) == 7

@@ -11,13 +11,12 @@ from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from tiny import tiny_model_cfg
+from tiny_run import write_config
 from train_driver import ROOT, finish, start, steps
 
 from projects.cpm_avs.safe_checkpoint import load_safely
 from projects.cpm_avs.training.finite import NonFiniteLossError
-
-TOY_ITER, TOY_EPOCH = "tests/configs/toy_iter.py", "tests/configs/toy_epoch.py"
-WORKERS = {"train_dataloader.num_workers": 2, "train_dataloader.persistent_workers": True}
 
 
 def assert_same(left: Any, right: Any, where: str = "checkpoint") -> None:
@@ -53,31 +52,42 @@ def stability(work_dir: Path) -> dict[int, float]:
     return scores
 
 
-@pytest.mark.parametrize(
-    ("config", "kill_at", "final", "options"),
-    [
-        pytest.param(TOY_ITER, 15, "iter_24.pth", {}, id="iterations"),
-        pytest.param(TOY_ITER, 15, "iter_24.pth", WORKERS, id="workers"),
-        pytest.param(TOY_EPOCH, 14, "epoch_8.pth", {}, id="epochs"),
-    ],
-)
-def test_a_killed_run_resumes_to_the_bit(
-    config: str, kill_at: int, final: str, options: dict, tmp_path: Path
+def check_resume(
+    folder: Path, config: str | Path, final: str, *, kill_at: int, ranks: int = 1, **options: Any
 ) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    running = start(config, whole, options=options)
-    finish(start(config, broken, options=options, kill_at=kill_at), broken, -signal.SIGKILL)
+    """Run whole; run, kill, resume; compare all steps and the last checkpoints."""
+    whole, broken = folder / "whole", folder / "broken"
+    running = start(config, whole, ranks=ranks, options=options)
+    killed = start(config, broken, ranks=ranks, options=options, kill_at=kill_at)
+    finish(killed, broken, -signal.SIGKILL)
     saved_at = load_safely((broken / "last_checkpoint").read_text())["meta"]["iter"]
     assert 0 < saved_at < kill_at == len(steps(broken))
-    finish(start(config, broken, options=options, resume=True), broken)
+    finish(start(config, broken, ranks=ranks, options=options, resume=True), broken)
     finish(running, whole)
 
-    expected, resumed = steps(whole), steps(broken)
-    assert resumed == expected[:kill_at] + expected[saved_at:]
+    for rank in range(ranks):
+        expected = steps(whole, rank)
+        assert steps(broken, rank) == expected[:kill_at] + expected[saved_at:]
     assert stability(broken) == stability(whole)
     left, right = load_safely(whole / final), load_safely(broken / final)
     assert {"state_dict", "optimizer", "param_schedulers", "random_states"} < left.keys()
+    assert len(left["random_states"]) == ranks
     assert_same(left, right)
+
+
+def test_a_killed_run_by_iterations_resumes_to_the_bit(tmp_path: Path) -> None:
+    workers = {"train_dataloader.num_workers": 2, "train_dataloader.persistent_workers": True}
+    check_resume(tmp_path, "tests/configs/toy_iter.py", "iter_24.pth", kill_at=15, **workers)
+
+
+def test_a_killed_run_by_epochs_resumes_to_the_bit(tmp_path: Path) -> None:
+    check_resume(tmp_path, "tests/configs/toy_epoch.py", "epoch_8.pth", kill_at=14)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_killed_run_of_cpm_resumes_to_the_bit(tmp_path: Path, ranks: int) -> None:
+    config = write_config(tmp_path / "cpm.py", tiny_model_cfg(), batch_size=2, max_iters=10)
+    check_resume(tmp_path, config, "iter_10.pth", kill_at=6, ranks=ranks)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Train a config in processes of its own that record what each step saw, and die on request."""
 
+import hashlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -19,7 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class StepRecorder(Hook):
-    """One line a step: what was drawn, and the losses; bit for bit, since floats print exactly."""
+    """One line a step: what was drawn, the losses, and digests of what the model then holds."""
+
+    priority = "LOWEST"
 
     def __init__(self, path: Path) -> None:
         self.file = path.open("a")
@@ -35,6 +39,10 @@ class StepRecorder(Hook):
             ],
             inputs=[float(tensor.double().sum()) for part in parts for tensor in part],
             losses={name: float(value.detach()) for name, value in outputs.items()},
+            state={
+                name.removeprefix("module."): hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
+                for name, tensor in runner.model.state_dict().items()
+            },
         )
         print(json.dumps(step), file=self.file, flush=True)
 
@@ -74,8 +82,11 @@ def train(
     cfg.work_dir, cfg.resume = str(work_dir), resume
     if environment["WORLD_SIZE"] != "1":
         cfg.launcher = "pytorch"
-        cfg.merge_from_dict({"env_cfg.dist_cfg.backend": "gloo"})
-        cfg.model_wrapper_cfg = dict(type="MMDistributedDataParallel", device_ids=None)
+        dist.init_process_group("gloo")  # else MMEngine would look for a GPU
+        # As MMEngine wraps a model on GPUs, but for the device.
+        cfg.model_wrapper_cfg = dict(
+            type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False
+        )
     runner = Runner.from_cfg(cfg)
     runner.register_hook(StepRecorder(work_dir / f"steps_rank{rank}.jsonl"))
     runner.register_hook(KillHook(kill_at))

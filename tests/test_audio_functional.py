@@ -1,0 +1,190 @@
+"""Sound files of every kind and defect, windows at every border, panning and mixing."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from projects.cpm_avs.datasets.audio_functional import (
+    cut_window,
+    load_waveform,
+    mix,
+    pan_stereo,
+    root_mean_square,
+)
+from projects.cpm_avs.structures import BadSampleError
+
+
+def tone(seconds: float, rate: int, frequency: float = 440.0) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)
+
+
+def write_aac(path, samples: np.ndarray, rate: int) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            samples.astype(np.float32)[None], format="fltp", layout="mono"
+        )
+        frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+        for packet in [*stream.encode(frame), *stream.encode()]:
+            container.mux(packet)
+
+
+def write_silent_video(path, num_frames: int = 3) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width = stream.height = 32
+        for _ in range(num_frames):
+            picture = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+
+
+# ---- loading
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_formats_and_rates_give_the_same_tone(tmp_path, suffix):
+    path = tmp_path / f"tone.{suffix}"
+    soundfile.write(path, tone(1.0, 44100), 44100)
+    waveform = load_waveform(path)
+    assert waveform.dtype == np.float32 and waveform.shape[0] == 1
+    assert abs(waveform.shape[1] - 16000) < 2400  # mp3 pads
+    middle = waveform[0, 4000:12000]
+    # A sine of amplitude 0.5 at 440 Hz: level 0.5 / sqrt(2), peak of the spectrum at 440 Hz.
+    assert abs(root_mean_square(middle) - 0.5 / 2**0.5) < 0.01
+    assert np.argmax(np.abs(np.fft.rfft(middle))) == 440 * 8000 // 16000
+
+
+def test_sound_track_of_a_container(tmp_path):
+    write_aac(tmp_path / "tone.m4a", tone(1.0, 48000), 48000)
+    waveform = load_waveform(tmp_path / "tone.m4a", channels=2)
+    assert waveform.shape[0] == 2 and abs(waveform.shape[1] - 16000) < 1600
+    assert np.array_equal(waveform[0], waveform[1])
+    assert abs(root_mean_square(waveform[:, 4000:12000]) - 0.5 / 2**0.5) < 0.02
+
+
+def test_channels(tmp_path):
+    left, right = tone(0.1, 16000), -0.5 * tone(0.1, 16000)
+    path = tmp_path / "stereo.wav"
+    soundfile.write(path, np.stack([left, right], axis=1), 16000, subtype="FLOAT")
+    mono, stereo = load_waveform(path), load_waveform(path, channels=2)
+    np.testing.assert_allclose(mono[0], 0.25 * left, atol=1e-6)
+    np.testing.assert_allclose(stereo, np.stack([left, right]), atol=1e-6)
+    soundfile.write(path, left, 16000, subtype="FLOAT")
+    np.testing.assert_allclose(load_waveform(path, channels=2), np.stack([left, left]), atol=1e-6)
+    with pytest.raises(ValueError, match="channels=3"):
+        load_waveform(path, channels=3)
+
+
+def test_silence_is_a_sound(tmp_path):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(8000), 16000)
+    assert np.array_equal(load_waveform(tmp_path / "silence.wav"), np.zeros((1, 8000)))
+
+
+def refuse(path, reason: str) -> None:
+    with pytest.raises(BadSampleError) as caught:
+        load_waveform(path)
+    assert str(path) in str(caught.value) and reason in str(caught.value)
+    assert caught.value.remedy in str(caught.value)
+
+
+def test_missing_empty_and_foreign_files(tmp_path):
+    refuse(tmp_path / "none.wav", "missing")
+    for name in ("empty.wav", "empty.mp4"):
+        (tmp_path / name).write_bytes(b"")
+        refuse(tmp_path / name, "empty")
+    for name in ("text.wav", "text.mp3", "text.mp4"):
+        (tmp_path / name).write_text("this is no sound\n" * 100)
+        refuse(tmp_path / name, "not a readable sound file")
+    soundfile.write(tmp_path / "zero.wav", np.zeros(0), 16000)
+    refuse(tmp_path / "zero.wav", "no samples")
+    write_silent_video(tmp_path / "mute.mp4")
+    refuse(tmp_path / "mute.mp4", "no sound track")
+    samples = tone(0.1, 16000)
+    samples[100] = np.nan
+    soundfile.write(tmp_path / "nan.wav", samples, 16000, subtype="FLOAT")
+    refuse(tmp_path / "nan.wav", "not finite")
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "m4a"])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
+def test_truncated_files(tmp_path, suffix, share):
+    path = tmp_path / f"tone.{suffix}"
+    noise = 0.1 * np.random.default_rng(0).standard_normal(4 * 16000)
+    write_aac(path, noise, 16000) if suffix == "m4a" else soundfile.write(path, noise, 16000)
+    load_waveform(path)  # whole, it is fine
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(BadSampleError, match=path.name):
+        load_waveform(path)
+
+
+def test_wav_of_unknown_length_is_read(tmp_path):
+    """Programs that write to a pipe can't go back to fill in the length."""
+    path = tmp_path / "pipe.wav"
+    soundfile.write(path, tone(0.5, 16000), 16000)
+    content = bytearray(path.read_bytes())
+    content[4:8] = content[40:44] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    assert load_waveform(path).shape == (1, 8000)
+
+
+def test_real_files(samples_dir):
+    assert load_waveform(samples_dir / "clips/drum.mp4").shape[1] > 9 * 16000
+    stereo = load_waveform(samples_dir / "avsbench_s4/audio.wav", channels=2)
+    assert stereo.shape[0] == 2 and stereo.shape[1] > 4 * 16000
+
+
+# ---- windows
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [(0, [0, 1, 2]), (2, [2, 3, 4]), (-2, [0, 1, 2]), (3, [2, 3, 4]), (99, [2, 3, 4])],
+)
+def test_window_stays_inside(start, expected):
+    waveform = np.arange(5, dtype=np.float32)[None]
+    assert cut_window(waveform, start, 3).tolist() == [expected]
+
+
+def test_short_sound_is_tiled_from_its_beginning():
+    waveform = np.array([[1, 2, 3], [4, 5, 6]], dtype=np.float32)
+    for start in (-5, 0, 2):
+        tiled = cut_window(waveform, start, 7)
+        assert tiled.tolist() == [[1, 2, 3, 1, 2, 3, 1], [4, 5, 6, 4, 5, 6, 4]]
+
+
+def test_five_second_clip_asked_for_ten_keeps_its_first_half():
+    """FACTS 2.4: a negative slice start gave the last 2.5 s, four times."""
+    waveform = np.arange(80000, dtype=np.float32)[None]
+    window = cut_window(waveform, (80000 - 160000) // 2, 160000)
+    assert np.array_equal(window, np.concatenate([waveform, waveform], axis=1))
+
+
+def test_window_needs_something_to_cut():
+    with pytest.raises(ValueError, match="no samples"):
+        cut_window(np.zeros((1, 0), np.float32), 0, 4)
+    with pytest.raises(ValueError, match="length=0"):
+        cut_window(np.zeros((1, 4), np.float32), 0, 0)
+
+
+# ---- panning and mixing
+
+
+def test_pan_and_mix():
+    left = pan_stereo(np.array([[1.0, 2.0]], np.float32), 0.25)
+    assert left.tolist() == [[0.75, 1.5], [0.25, 0.5]]
+    right = pan_stereo(np.array([[4.0, 0.0]], np.float32), 1.0)
+    assert mix([left, right]).tolist() == [[0.75, 1.5], [4.25, 0.5]]
+    assert left.tolist() == [[0.75, 1.5], [0.25, 0.5]]  # not summed in place
+    with pytest.raises(ValueError, match="position=1.2"):
+        pan_stereo(np.ones((1, 2), np.float32), 1.2)
+    with pytest.raises(ValueError, match="2 channels"):
+        pan_stereo(left, 0.5)
+    with pytest.raises(ValueError, match="cut both"):
+        mix([left, left[:, :1]])
+    with pytest.raises(ValueError, match="nothing to mix"):
+        mix([])

@@ -1,0 +1,131 @@
+"""The ring buffers against a dict of deques, and what feeds them."""
+
+import copy
+from collections import deque
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from projects.cpm_avs.models import GMMClassifier
+from projects.cpm_avs.training.memory_bank import ClassMemoryBank
+from projects.cpm_avs.training.mixture_fitting import MixtureFitting
+
+CLASSES, SIZE = 4, 5
+pushes = st.lists(st.lists(st.integers(0, CLASSES - 1), max_size=12), max_size=8)
+
+
+def numbered(labels: list[list[int]], start: int = 0) -> list[tuple[Tensor, Tensor]]:
+    """One push a list, with embeddings that tell when they came: 1, 2, 3, ..."""
+    batches = []
+    for batch in labels:
+        numbers = torch.arange(start + 1, start + 1 + len(batch), dtype=torch.float)
+        batches.append((numbers.unsqueeze(1).repeat(1, 2), torch.tensor(batch, dtype=torch.long)))
+        start += len(batch)
+    return batches
+
+
+def make(max_per_push: int = SIZE) -> ClassMemoryBank:
+    return ClassMemoryBank(num_classes=CLASSES, embed_dims=2, size=SIZE, max_per_push=max_per_push)
+
+
+def content(bank: ClassMemoryBank) -> list[list[float]]:
+    """The valid samples of each class, oldest first."""
+    ordered = []
+    for samples, valid, count in zip(bank.samples, bank.valid, bank.count.tolist(), strict=True):
+        ring = [row[0].item() for row, filled in zip(samples, valid, strict=True) if filled]
+        oldest = count % SIZE if count > SIZE else 0
+        ordered.append(ring[oldest:] + ring[:oldest])
+    return ordered
+
+
+def evenly(items: list, limit: int) -> list:
+    """The items at which floor(i * t / n) takes a new value; all of them if they are few."""
+    taken = min(len(items), limit)
+    return [items[-(-slot * len(items) // taken)] for slot in range(taken)]
+
+
+@settings(deadline=None, max_examples=150)
+@given(pushes, st.integers(1, SIZE))
+def test_bank_is_a_dict_of_deques(labels, max_per_push):
+    bank = make(max_per_push)
+    twin = {label: deque(maxlen=SIZE) for label in range(CLASSES)}
+    for embeddings, classes in numbered(labels):
+        bank.push(embeddings, classes)
+        for label in range(CLASSES):
+            own = embeddings[classes == label, 0].tolist()
+            twin[label].extend(evenly(own, max_per_push))
+        assert content(bank) == [list(twin[label]) for label in range(CLASSES)]
+
+
+@settings(deadline=None, max_examples=30)
+@given(pushes, pushes)
+def test_saved_midway_it_goes_on_identically(first, second):
+    bank = make()
+    for batch in numbered(first):
+        bank.push(*batch)
+    resumed = make()
+    resumed.load_state_dict(copy.deepcopy(bank.state_dict()), strict=True)
+    for batch in numbered(second, start=1000):
+        bank.push(*batch)
+        resumed.push(*batch)
+    assert torch.equal(bank.samples, resumed.samples)
+    assert torch.equal(bank.count, resumed.count)
+
+
+def test_nothing_pushed_is_nothing_valid():
+    bank = make()
+    bank.push(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long))
+    assert not bank.valid.any() and not bank.count.any()
+    assert bank.samples.isfinite().all()
+
+
+def test_more_than_the_cap_are_thinned_evenly():
+    bank = make(max_per_push=3)
+    [(embeddings, labels)] = numbered([[1] * 9 + [2]])
+    bank.push(embeddings, labels)
+    assert content(bank) == [[], [1, 4, 7], [10], []]
+    [(embeddings, labels)] = numbered([[1] * 4], start=20)
+    bank.push(embeddings, labels)
+    assert content(bank)[1] == [4, 7, 21, 23, 24]
+
+
+def test_half_precision_and_gradients_stop_at_the_bank():
+    bank = make()
+    embeddings = torch.ones(1, 2, dtype=torch.bfloat16, requires_grad=True)
+    bank.push(embeddings, torch.tensor([2]))
+    assert bank.samples.dtype == torch.float32 and not bank.samples.requires_grad
+    assert bank.samples[2, 0].tolist() == [1, 1]
+
+
+def test_a_cap_that_does_not_fit_is_refused():
+    for cap in (0, SIZE + 1):
+        with pytest.raises(ValueError, match=f"max_per_push is {cap}"):
+            make(max_per_push=cap)
+
+
+def fitting(**kwargs) -> MixtureFitting:
+    return MixtureFitting(num_classes=2, embed_dims=4, bank_size=8, max_per_push=8, **kwargs)
+
+
+def test_fitting_collects_for_no_object_too_and_updates_what_has_samples():
+    torch.manual_seed(0)
+    fit = fitting(momentum=0.5, min_samples=4)
+    classifier = GMMClassifier(num_classes=2, embed_dims=4, num_components=2)
+    before = copy.deepcopy(classifier.state)
+    fit.collect(classifier.normalize(torch.randn(9, 4)), torch.tensor([2] * 6 + [0] * 3))
+    assert fit.bank.count.tolist() == [3, 0, 6]
+    classifier.load_state(fit.update(classifier.state))
+    changed = (classifier.means != before.means).flatten(1).any(1)
+    assert changed.tolist() == [False, False, True]  # three samples are too few
+    assert classifier.covariances.min() >= 0.25 / 4  # the floor, in units of 1 / D
+
+
+def test_fitting_refuses_what_can_not_work():
+    for momentum in (-0.1, 1.0):
+        with pytest.raises(ValueError, match="momentum"):
+            fitting(momentum=momentum)
+    with pytest.raises(ValueError, match="variance_floor is 0"):
+        fitting(variance_floor=0)

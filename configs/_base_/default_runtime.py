@@ -28,6 +28,7 @@ default_hooks = dict(
     sampler_seed=dict(type="DistSamplerSeedHook"),
     random_state=dict(type="RandomStateHook"),
     stability=dict(type="StabilityHook"),
+    acp_quality=dict(type="ACPQualityHook"),
     skip_report=dict(type="SkipReportHook"),
     visualization=dict(type="AVSVisualizationHook"),
 )

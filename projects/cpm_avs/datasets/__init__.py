@@ -4,6 +4,7 @@ from . import (  # noqa: F401
     avs_dataset,
     avsbench,
     benchmark_transforms,
+    offscreen_noise,
     samplers,
     stamps,
     transforms,

@@ -124,7 +124,8 @@ class PackAVSInputs(PackSegInputs):
     """Pack picture, sound, mask and metadata into what the data preprocessor takes.
 
     Gives ``inputs=dict(img=uint8 (3, H, W) BGR, waveform=float32 (A, L))`` and ``data_samples``,
-    with ``gt_sem_seg`` where the frame is labelled.
+    with ``gt_sem_seg`` where the frame is labelled; ``noise_waveform`` (A, L) too where
+    ``LoadOffscreenNoise`` went before.
     """
 
     def __init__(self, *, meta_keys: tuple[str, ...] = META_KEYS) -> None:
@@ -132,6 +133,11 @@ class PackAVSInputs(PackSegInputs):
 
     def transform(self, results: dict) -> dict[str, Any]:
         packed = super().transform(results)
-        waveform: Waveform = np.ascontiguousarray(results["waveform"], dtype=np.float32)
-        packed["inputs"] = dict(img=packed["inputs"], waveform=torch.from_numpy(waveform))
+        packed["inputs"] = dict(img=packed["inputs"], waveform=_to_tensor(results["waveform"]))
+        if "noise_waveform" in results:
+            packed["inputs"]["noise_waveform"] = _to_tensor(results["noise_waveform"])
         return packed
+
+
+def _to_tensor(waveform: Waveform) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))

@@ -1,5 +1,7 @@
 """The transformer decoder: TD-A over the audio, then TD-V over three visual scales (Fig. 2)."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from mmdet.models.layers import Mask2FormerTransformerDecoderLayer, SinePositionalEncoding
@@ -141,9 +143,7 @@ class AVDecoder(BaseModule):
         embeddings, cls_logits, mask_logits = zip(*predictions, strict=True)
         return DecoderOutput(torch.stack(embeddings), torch.stack(cls_logits), mask_logits)
 
-    def _memory(
-        self, feature_map: Tensor, embed: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def _memory(self, feature_map: Tensor, embed: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Tokens of a map and their 2-D positional encoding, both (B, h * w, D)."""
         no_padding = feature_map.new_zeros((1, *feature_map.shape[-2:]), dtype=torch.bool)
         position = self.positional_encoding(no_padding).to(feature_map.dtype)
@@ -158,9 +158,11 @@ class AVDecoder(BaseModule):
         mask_logits = torch.einsum("bqd,bdhw->bqhw", self.mask_embed(embeddings), mask_features)
         return embeddings, self.classifier(embeddings), mask_logits
 
-    def _attention_mask(self, mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
+    def _attention_mask(self, mask_logits: Tensor, size: Sequence[int]) -> Tensor:
         """Where a query must not look, (B * heads, Q, h * w): outside its own last mask."""
-        resized = F.interpolate(mask_logits.detach(), size, mode="bilinear", align_corners=False)
+        resized = F.interpolate(
+            mask_logits.detach(), tuple(size), mode="bilinear", align_corners=False
+        )
         outside = resized.flatten(2) < 0  # sigmoid < 0.5
         # A query with an empty mask would attend to nothing and turn NaN: let it see everything.
         outside = outside & ~outside.all(-1, keepdim=True)

@@ -98,7 +98,7 @@ class GMMClassifier(BaseModule):
         return F.normalize(centred, dim=-1)
 
     def to_query(self, points: Tensor) -> Tensor:
-        """Bring points (..., D) of the mixtures' space back to the scale of layer-normed queries."""
+        """Bring points (..., D) of the mixtures' space to the scale of layer-normed queries."""
         return points * math.sqrt(self.embed_dims)
 
     def forward(self, embeddings: Tensor) -> Tensor:

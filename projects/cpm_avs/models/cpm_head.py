@@ -125,7 +125,11 @@ class CPMHead(BaseModule):
         )
 
     def decode_prompts(
-        self, prompts: Tensor, prompt_pos: Tensor, padding: Tensor, visual: VisualFeatures,
+        self,
+        prompts: Tensor,
+        prompt_pos: Tensor,
+        padding: Tensor,
+        visual: VisualFeatures,
         audio: AudioFeatures,
     ) -> DecoderOutput:
         """Decode class-conditional prompts in place of the queries (training only).

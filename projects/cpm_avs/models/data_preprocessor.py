@@ -63,7 +63,8 @@ class AVDataPreprocessor(ImgDataPreprocessor):
 
         Returns:
             ``inputs`` with ``img`` (B, 3, H, W), ``specgram`` (B, A, T, 256) linear magnitude and
-            ``waveform`` (B, A, L), all float32 on the device; ``data_samples``.
+            ``waveform`` (B, A, L), all float32 on the device, and the same two of the off-screen
+            noise with the prefix ``noise_`` where there is some; ``data_samples``.
         """
         data = self.cast_data(data)
         data_samples = data.get("data_samples")
@@ -82,6 +83,10 @@ class AVDataPreprocessor(ImgDataPreprocessor):
         waveform = self._stack(list(data["inputs"]["waveform"]))
         specgram = stft_magnitude(waveform, drop_bin=self.drop_bin)
         inputs = dict(img=img, specgram=specgram, waveform=waveform)
+        if "noise_waveform" in data["inputs"]:
+            noise = self._stack(list(data["inputs"]["noise_waveform"]))
+            inputs["noise_waveform"] = noise
+            inputs["noise_specgram"] = stft_magnitude(noise, drop_bin=self.drop_bin)
         return dict(inputs=inputs, data_samples=data_samples)
 
     def _normalise(self, image: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Merging the queries' classes and masks into one score map a class (Sec. 3.1)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -48,9 +48,7 @@ def merge_sum(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> Tensor
     return torch.einsum("qc,qhw->chw", probabilities, resize(mask_logits).sigmoid())
 
 
-def resizer(
-    padded: tuple[int, int], cropped: tuple[int, int], original: tuple[int, int]
-) -> Resize:
+def resizer(padded: Sequence[int], cropped: Sequence[int], original: Sequence[int]) -> Resize:
     """Undo what happened to an image on its way in: upsample, cut the padding off, resize back.
 
     Args:
@@ -62,10 +60,12 @@ def resizer(
         Resize: From (q, h, w) to (q, *original).
     """
 
-    def interpolate(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    def interpolate(masks: Tensor, size: Sequence[int]) -> Tensor:
         if tuple(masks.shape[-2:]) == tuple(size):
             return masks
-        return F.interpolate(masks[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+        return F.interpolate(masks[:, None], tuple(size), mode="bilinear", align_corners=False)[
+            :, 0
+        ]
 
     def resize(masks: Tensor) -> Tensor:
         if len(masks) == 0:  # no query found anything

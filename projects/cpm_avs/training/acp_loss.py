@@ -1,5 +1,7 @@
 """Audio-conditional prompting: recover the clean spectrogram from the mixture (eq. 5)."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,7 +28,7 @@ def ratio_mask(clean: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     return clean / mixture.where(defined, torch.ones_like(mixture)), defined
 
 
-def predict_ratio(masks: Tensor, padding: Tensor, size: tuple[int, int]) -> Tensor:
+def predict_ratio(masks: Tensor, padding: Tensor, size: Sequence[int]) -> Tensor:
     """sigmoid(sum over k of m_k^a) on the spectrogram's lattice.
 
     Args:
@@ -38,7 +40,7 @@ def predict_ratio(masks: Tensor, padding: Tensor, size: tuple[int, int]) -> Tens
         Tensor: (B, T, F) in [0, 1].
     """
     summed = full_precision(masks).masked_fill(padding[..., None, None], 0).sum(1, keepdim=True)
-    return F.interpolate(summed, size, mode="bilinear", align_corners=False)[:, 0].sigmoid()
+    return F.interpolate(summed, tuple(size), mode="bilinear", align_corners=False)[:, 0].sigmoid()
 
 
 def acp_loss(predicted: Tensor, ratio: Tensor, counted: Tensor) -> Tensor:

@@ -7,13 +7,14 @@ import torch
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from projects.cpm_avs.structures import DecoderOutput, VisualFeatures
 
 from .finite import check_finite
 from .mixture_fitting import MixtureFitting
 from .prompted_path import PromptedPath
+from .protocols import GenerativeClassifier, PromptableModel
 from .set_criterion import SetCriterion
 from .targets import build_targets
 
@@ -67,7 +68,7 @@ class CPMCriterion(BaseModule):
 
     def forward(
         self,
-        model: nn.Module,
+        model: PromptableModel,
         output: DecoderOutput,
         visual: VisualFeatures,
         inputs: dict[str, Tensor],
@@ -85,7 +86,7 @@ class CPMCriterion(BaseModule):
         targets = build_targets(data_samples, self.num_classes)
         matching = self.set_criterion.match(output, targets)
         assigned = matching.assigned_labels(
-            targets.labels, tuple(output.cls_logits.shape[:3]), self.num_classes
+            targets.labels, output.cls_logits.shape[:3], self.num_classes
         )
         losses = self.set_criterion(output, assigned, matching, targets)
         if self.prompted_path is not None:
@@ -96,14 +97,14 @@ class CPMCriterion(BaseModule):
         return losses
 
     @torch.no_grad()
-    def _remember(self, model: nn.Module, output: DecoderOutput, assigned: Tensor) -> None:
+    def _remember(self, model: PromptableModel, output: DecoderOutput, assigned: Tensor) -> None:
         """Keep the last layer's matches for STS and, normalised, for the mixtures."""
         self.last_assignment = assigned[-1]
         if self.mixture is not None:
             points = model.decode_head.classifier.normalize(output.embeddings[-1])
             self.mixture.collect(points.flatten(0, 1), self.last_assignment.flatten())
 
-    def update_classifier(self, classifier: nn.Module) -> None:
+    def update_classifier(self, classifier: GenerativeClassifier) -> None:
         """Move the classifier's mixtures one step of EM; the ``EMUpdateHook`` says when."""
         if self.mixture is not None:
             classifier.load_state(self.mixture.update(classifier.state))

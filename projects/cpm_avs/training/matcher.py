@@ -1,5 +1,6 @@
 """Hungarian matching of queries and segments, all layers and images at once (Sec. 3.1)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,9 +30,9 @@ class Matching:
     query: Tensor
     segment: Tensor
 
-    def assigned_labels(self, labels: Tensor, shape: tuple[int, int, int], empty: int) -> Tensor:
+    def assigned_labels(self, labels: Tensor, shape: Sequence[int], empty: int) -> Tensor:
         """Label of every query, (layers, B, Q); ``empty`` where nothing was matched."""
-        assigned = labels.new_full(shape, empty)
+        assigned = labels.new_full(tuple(shape), empty)
         assigned[self.layer, self.image, self.query] = labels[self.segment]
         return assigned
 
@@ -91,12 +92,12 @@ class HungarianMatcher:
         with torch.autocast(points.device.type, enabled=False):
             costs = self._costs(output, targets, points)
         # One transfer; the rest is scipy's.
-        costs = costs.nan_to_num(1e4, 1e4, -1e4).cpu().numpy()
+        matrices = costs.nan_to_num(1e4, 1e4, -1e4).cpu().numpy()
         starts = [0]
         for count in targets.counts:
             starts.append(starts[-1] + count)
         pairs: list[Tensor] = []
-        for layer, layer_costs in enumerate(costs):
+        for layer, layer_costs in enumerate(matrices):
             for image, (start, stop) in enumerate(zip(starts, starts[1:], strict=False)):
                 query, column = map(
                     torch.from_numpy,

@@ -1,5 +1,7 @@
 """The off-screen noise a_j that audio prompting mixes in (Sec. 3.2.2)."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -25,18 +27,36 @@ def draw_partners(
     return torch.where(best >= 0, partner, -1)
 
 
-def mix_with_batch(specgram: Tensor, sounding: Tensor) -> tuple[Tensor, Tensor]:
-    """Take each sample's noise from the batch.
+@dataclass(frozen=True)
+class OffscreenNoise:
+    """Noise for each sample of a batch; 0 where a sample has none.
+
+    Attributes:
+        specgram: Linear magnitudes a_j, (B, A, T, F).
+        waveform: (B, A, L).
+        mixed: Samples that have noise, (B,) bool.
+    """
+
+    specgram: Tensor
+    waveform: Tensor
+    mixed: Tensor
+
+
+def offscreen_noise(inputs: dict[str, Tensor], sounding: Tensor) -> OffscreenNoise:
+    """The noise that the data set loaded, or else other samples of the batch.
 
     Args:
-        specgram: Linear magnitudes a_i, (B, A, T, F).
-        sounding: (B, C) bool.
-
-    Returns:
-        tuple: Noise a_j, (B, A, T, F), 0 where a sample has no partner, and (B,) bool that says
-        which samples have one.
+        inputs: Preprocessed batch with ``specgram`` (B, A, T, F) and ``waveform`` (B, A, L), and
+            with ``noise_specgram`` and ``noise_waveform`` where the pipeline has
+            ``LoadOffscreenNoise``.
+        sounding: Classes that sound in each image, (B, C) bool.
     """
-    audible = specgram.flatten(1).amax(-1) > 0
-    partner = draw_partners(sounding, audible)
-    mixed = partner >= 0
-    return specgram[partner.clamp(min=0)] * mixed.view(-1, 1, 1, 1), mixed
+    specgram, waveform = inputs["specgram"], inputs["waveform"]
+    if "noise_specgram" in inputs:
+        noise = inputs["noise_specgram"]
+        return OffscreenNoise(noise, inputs["noise_waveform"], noise.flatten(1).amax(-1) > 0)
+    partner = draw_partners(sounding, specgram.flatten(1).amax(-1) > 0)
+    mixed, index = partner >= 0, partner.clamp(min=0)
+    return OffscreenNoise(
+        specgram[index] * mixed.view(-1, 1, 1, 1), waveform[index] * mixed.view(-1, 1, 1), mixed
+    )

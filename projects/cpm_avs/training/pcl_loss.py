@@ -1,5 +1,7 @@
 """Prompting-based contrastive learning between heard and seen features (eq. 7-9)."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,7 +13,7 @@ from .distributed import reduce_mean_scalar
 _NEVER = -1e4  # a similarity whose exponential is 0 in float32
 
 
-def saliency(masks: Tensor, size: tuple[int, int]) -> Tensor:
+def saliency(masks: Tensor, size: Sequence[int]) -> Tensor:
     """Binary saliency 1(s > mean s) of s = sigmoid(m), on the lattice of u_a.
 
     Args:
@@ -21,7 +23,7 @@ def saliency(masks: Tensor, size: tuple[int, int]) -> Tensor:
     Returns:
         Tensor: (n, Ta, Fa) bool; empty where a mask is constant.
     """
-    scores = F.adaptive_avg_pool2d(masks.float().sigmoid().unsqueeze(1), size).squeeze(1)
+    scores = F.adaptive_avg_pool2d(masks.float().sigmoid().unsqueeze(1), tuple(size)).squeeze(1)
     # The mean of equal numbers can come out a rounding error below them.
     return scores > (1 + 1e-5) * scores.mean((-2, -1), keepdim=True)
 

@@ -1,6 +1,7 @@
 """The CPM path: prompts through the same decoder on mixed sound, and their three losses."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -11,11 +12,50 @@ from projects.cpm_avs.structures import AudioFeatures, DecoderOutput, VisualFeat
 from .acp_loss import acp_loss, predict_ratio, ratio_mask
 from .audio_mask_head import AudioMaskHead
 from .matcher import Matching
-from .offscreen_noise import mix_with_batch
+from .offscreen_noise import OffscreenNoise, offscreen_noise
 from .pcl_loss import POOLINGS, info_nce, saliency, sample_pixels
 from .prompts import GaussianPrompter, PointPrompter, pad_labels
+from .protocols import PromptableModel
 from .set_criterion import SetCriterion
 from .targets import IGNORE_INDEX, SegmentTargets
+
+
+@dataclass(frozen=True)
+class PromptedOutput:
+    """What the prompts of a batch came to.
+
+    Attributes:
+        output: The decoder's predictions for the prompts, Q an image.
+        labels: Class of each prompt, (B, Q).
+        padding: (B, Q) bool.
+        audio: Features of the mixed sound.
+        noise: What was mixed in.
+        audio_masks: m_k^a, (B, Q, T/4, F/4); None without an audio mask head.
+    """
+
+    output: DecoderOutput
+    labels: Tensor
+    padding: Tensor
+    audio: AudioFeatures
+    noise: OffscreenNoise
+    audio_masks: Tensor | None
+
+
+@dataclass(frozen=True)
+class Separation:
+    """ACP's answer and the truth, (B, T, F): see ``acp_loss``.
+
+    Attributes:
+        predicted: Ratio mask of the prompts.
+        ratio: a_i / a_p.
+        counted: Bins that count, bool.
+        noise: What was mixed in.
+    """
+
+    predicted: Tensor
+    ratio: Tensor
+    counted: Tensor
+    noise: OffscreenNoise
 
 
 class PromptedPath(nn.Module):
@@ -79,19 +119,18 @@ class PromptedPath(nn.Module):
 
     def forward(
         self,
-        model: nn.Module,
+        model: PromptableModel,
         visual: VisualFeatures,
         inputs: dict[str, Tensor],
         targets: SegmentTargets,
         set_criterion: SetCriterion,
     ) -> dict[str, Tensor]:
-        """Decode the prompts of all images in one call, and compare.
+        """Losses of the prompts of all images.
 
         Args:
             model: Gives ``extract_audio`` and ``decode_head``, which the clean path used too.
             visual: Image features of the clean path.
-            inputs: With ``specgram`` (B, A, T, F), and ``noise_specgram`` of the same shape where
-                the data set loads off-screen noise from a folder.
+            inputs: The preprocessed batch, see ``offscreen_noise``.
             targets: Segments of the batch.
             set_criterion: Losses of eq. 6.
 
@@ -99,10 +138,36 @@ class PromptedPath(nn.Module):
             dict: Weighted losses ``loss_acp``, ``loss_pcl``, and those of VCP with the prefix
             ``vcp.``; all 0 with a live gradient path when nothing sounds.
         """
-        labels, padding = pad_labels(targets.sounding)
-        clean = inputs["specgram"]
-        noise, mixed = self._noise(inputs, targets.sounding)
-        audio = model.extract_audio(clean + noise)
+        prompted = self.decode(model, visual, inputs, targets.sounding)
+        losses: dict[str, Tensor] = {}
+        if self.vcp_weight > 0:
+            losses.update(self._vcp(prompted, targets, set_criterion))
+        if self.acp_weight > 0:
+            parts = self.separate(prompted, inputs["specgram"])
+            loss = acp_loss(parts.predicted, parts.ratio, parts.counted)
+            losses["loss_acp"] = self.acp_weight * loss
+        if self.pcl_weight > 0:
+            losses["loss_pcl"] = self.pcl_weight * self._pcl(prompted, visual, targets)
+        return losses
+
+    def decode(
+        self,
+        model: PromptableModel,
+        visual: VisualFeatures,
+        inputs: dict[str, Tensor],
+        sounding: Tensor,
+    ) -> PromptedOutput:
+        """Mix noise in, and decode the prompts of all images in one call.
+
+        Args:
+            model: See ``forward``.
+            visual: See ``forward``.
+            inputs: See ``forward``.
+            sounding: Classes to prompt in each image, (B, C) bool.
+        """
+        labels, padding = pad_labels(sounding)
+        noise = offscreen_noise(inputs, sounding)
+        audio = model.extract_audio(inputs["specgram"] + noise.specgram)
         output = model.decode_head.decode_prompts(
             self.prompter(model.decode_head.classifier, labels),
             self.prompt_embed.weight.expand(*labels.shape, -1),
@@ -110,39 +175,25 @@ class PromptedPath(nn.Module):
             visual,
             audio,
         )
-
-        losses: dict[str, Tensor] = {}
-        if self.vcp_weight > 0:
-            losses.update(self._vcp(output, labels, padding, targets, set_criterion))
-        if self.audio_mask_head is not None:
-            masks = self.audio_mask_head(output.embeddings[-1], audio)
-            if self.acp_weight > 0:
-                ratio, defined = ratio_mask(clean, noise)
-                # Without noise, or without a prompt, there is nothing to separate.
-                counted = defined & (mixed & ~padding.all(-1)).view(-1, 1, 1)
-                predicted = predict_ratio(masks, padding, ratio.shape[-2:])
-                losses["loss_acp"] = self.acp_weight * acp_loss(predicted, ratio, counted)
-            if self.pcl_weight > 0:
-                pcl = self._pcl(masks, labels, padding, audio, visual, targets)
-                losses["loss_pcl"] = self.pcl_weight * pcl
-        return losses
+        head = self.audio_mask_head
+        masks = None if head is None else head(output.embeddings[-1], audio)
+        return PromptedOutput(output, labels, padding, audio, noise, masks)
 
     @staticmethod
-    def _noise(inputs: dict[str, Tensor], sounding: Tensor) -> tuple[Tensor, Tensor]:
-        noise = inputs.get("noise_specgram")
-        if noise is None:
-            return mix_with_batch(inputs["specgram"], sounding)
-        return noise, noise.flatten(1).amax(-1) > 0
+    def separate(prompted: PromptedOutput, clean: Tensor) -> Separation:
+        """Compare the prompts' ratio mask with that of the clean spectrogram a_i (B, A, T, F)."""
+        assert prompted.audio_masks is not None
+        ratio, defined = ratio_mask(clean, prompted.noise.specgram)
+        predicted = predict_ratio(prompted.audio_masks, prompted.padding, ratio.shape[-2:])
+        # Without noise, or without a prompt, there is nothing to separate.
+        separable = prompted.noise.mixed & ~prompted.padding.all(-1)
+        return Separation(predicted, ratio, defined & separable.view(-1, 1, 1), prompted.noise)
 
     def _vcp(
-        self,
-        output: DecoderOutput,
-        labels: Tensor,
-        padding: Tensor,
-        targets: SegmentTargets,
-        set_criterion: SetCriterion,
+        self, prompted: PromptedOutput, targets: SegmentTargets, set_criterion: SetCriterion
     ) -> dict[str, Tensor]:
         """Eq. 6: prompt k draws and names class k, at every layer."""
+        output, labels, padding = prompted.output, prompted.labels, prompted.padding
         layers = len(output.mask_logits)
         # Pairs of a prompt and the segment of its own class. A class that the data set says to
         # sound, but whose object was cropped away, is named without being drawn.
@@ -163,19 +214,15 @@ class PromptedPath(nn.Module):
         return {f"vcp.{name}": self.vcp_weight * loss for name, loss in losses.items()}
 
     def _pcl(
-        self,
-        masks: Tensor,
-        labels: Tensor,
-        padding: Tensor,
-        audio: AudioFeatures,
-        visual: VisualFeatures,
-        targets: SegmentTargets,
+        self, prompted: PromptedOutput, visual: VisualFeatures, targets: SegmentTargets
     ) -> Tensor:
         """Eq. 7-9 on u_a at stride 16 and u_v at stride 8, both D wide."""
-        image, query = (~padding).nonzero(as_tuple=True)
+        masks, heard_map = prompted.audio_masks, prompted.audio.memory
+        assert masks is not None
+        image, query = (~prompted.padding).nonzero(as_tuple=True)
         # The masks choose where to listen; their own gradient comes from ACP.
-        region = saliency(masks[image, query].detach(), audio.memory.shape[-2:])
-        anchors = self.pool(audio.memory[image], region)
+        region = saliency(masks[image, query].detach(), heard_map.shape[-2:])
+        anchors = self.pool(heard_map[image], region)
         heard = region.flatten(1).any(-1)
 
         seen = visual.memories[-1]
@@ -187,7 +234,7 @@ class PromptedPath(nn.Module):
         pixels = seen.permute(0, 2, 3, 1).flatten(0, 2)[chosen]
         loss = info_nce(
             anchors[heard],
-            labels[image, query][heard],
+            prompted.labels[image, query][heard],
             pixels,
             label_map.flatten()[chosen],
             self.tau,

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from projects.cpm_avs.models.gaussian_functional import sample_mixture
 
+from .protocols import GenerativeClassifier
+
 
 @dataclass(frozen=True)
 class Prompts:
@@ -43,7 +45,7 @@ def pad_labels(sounding: Tensor) -> tuple[Tensor, Tensor]:
 class GaussianPrompter(nn.Module):
     """Draws a prompt from the mixture of each class, new ones in every iteration."""
 
-    def forward(self, classifier: nn.Module, labels: Tensor) -> Tensor:
+    def forward(self, classifier: GenerativeClassifier, labels: Tensor) -> Tensor:
         """Prompts of classes (B, Q): (B, Q, D), without gradient into the mixtures."""
         if not hasattr(classifier, "state"):
             raise ValueError(
@@ -66,6 +68,6 @@ class PointPrompter(nn.Module):
         super().__init__()
         self.points = nn.Embedding(num_classes, embed_dims)
 
-    def forward(self, classifier: nn.Module, labels: Tensor) -> Tensor:
+    def forward(self, classifier: GenerativeClassifier, labels: Tensor) -> Tensor:
         """Prompts of classes (B, Q): (B, Q, D)."""
         return self.points(labels)

@@ -6,6 +6,7 @@ RandomStateHook (85), which closes the step; ExactCheckpointHook (90). SyncBuffe
 here: it averages all buffers over the ranks, and would smear the memory bank and its counters.
 """
 
+from .acp_quality_hook import ACPQualityHook
 from .checkpoint_hook import AtomicLocalBackend, CollectedStateHook, ExactCheckpointHook
 from .em_update_hook import EMUpdateHook
 from .random_state_hook import RandomStateHook
@@ -13,6 +14,7 @@ from .skip_report_hook import SkipReportHook
 from .stability_hook import StabilityHook
 
 __all__ = [
+    "ACPQualityHook",
     "AtomicLocalBackend",
     "CollectedStateHook",
     "EMUpdateHook",

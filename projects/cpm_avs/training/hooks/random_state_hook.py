@@ -53,7 +53,8 @@ class RandomStateHook(CollectedStateHook):
     What lies between two steps is not the same in a resumed run: the loader's iterator is made
     anew, a validation may be missing, data may load in this process. All of it draws from the
     global generators, so the steps' state is set aside after each and put back before the next.
-    Samples need no state: they depend on (seed, draw), see ``datasets/samplers.py``.
+    Samples need no state but the sampler's seed: they depend on (seed, draw), see
+    ``datasets/samplers.py``.
 
     The priority puts it after everything that belongs to a step (EM re-seeds components at random)
     and before the checkpoint (90).
@@ -64,17 +65,23 @@ class RandomStateHook(CollectedStateHook):
 
     def __init__(self) -> None:
         self._loaded: list[RandomState] | None = None
+        self._loaded_seed: int | None = None
         self._step_state: RandomState | None = None
         self._outer_state: RandomState | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Remember the states; whether this is a resume is known only in ``before_train``."""
         self._loaded = checkpoint.get(self.checkpoint_key)
+        self._loaded_seed = checkpoint.get("meta", {}).get("seed")
 
     def before_train(self, runner: Runner) -> None:
         """Take this rank's state over if the run goes on; ``load_from`` starts at iteration 0."""
         if runner.iter == 0:
             return
+        sampler = runner.train_dataloader.sampler
+        if hasattr(sampler, "seed") and self._loaded_seed is not None:
+            # MMEngine built it with this process's own seed, before it read the checkpoint.
+            sampler.seed = self._loaded_seed
         if self._loaded is None or len(self._loaded) != get_world_size():
             found = "none" if self._loaded is None else f"those of {len(self._loaded)} rank(s)"
             runner.logger.warning(

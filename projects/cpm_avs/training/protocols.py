@@ -1,0 +1,60 @@
+"""What training asks of a model, so that it need not know the concrete classes."""
+
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+from projects.cpm_avs.structures import (
+    AudioFeatures,
+    DecoderOutput,
+    GaussianState,
+    VisualFeatures,
+)
+
+
+class GenerativeClassifier(Protocol):
+    """A classifier that has mixtures; see ``GMMClassifier``."""
+
+    @property
+    def state(self) -> GaussianState: ...
+
+    def normalize(self, embeddings: Tensor) -> Tensor: ...
+
+    def to_query(self, points: Tensor) -> Tensor: ...
+
+    def load_state(self, state: GaussianState) -> None: ...
+
+
+class PromptableHead(Protocol):
+    """A head that decodes prompts in place of its queries; see ``CPMHead``."""
+
+    @property
+    def classifier(self) -> GenerativeClassifier: ...
+
+    def decode_prompts(
+        self,
+        prompts: Tensor,
+        prompt_pos: Tensor,
+        padding: Tensor,
+        visual: VisualFeatures,
+        audio: AudioFeatures,
+    ) -> DecoderOutput: ...
+
+
+class SpectrogramPreprocessor(Protocol):
+    """See ``AVDataPreprocessor``."""
+
+    drop_bin: Literal["nyquist", "dc"]
+
+    def __call__(self, data: dict, training: bool) -> dict: ...
+
+
+class PromptableModel(Protocol):
+    """A segmentor whose parts can be called one by one; see ``AVSegmentor``."""
+
+    decode_head: PromptableHead
+    data_preprocessor: SpectrogramPreprocessor
+
+    def extract_visual(self, img: Tensor) -> VisualFeatures: ...
+
+    def extract_audio(self, specgram: Tensor) -> AudioFeatures: ...

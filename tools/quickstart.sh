@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a clone to a segmented video: set up, train a small model on the built-in data, evaluate it.
+# Set up, train a small model on the built-in data, and evaluate it.
 #
 #   bash tools/quickstart.sh [work folder]     # default work_dirs/quickstart
 set -euo pipefail
@@ -28,6 +28,16 @@ cp "$(cat "$work_dir/last_checkpoint")" "$checkpoint"
 say "evaluating on the test scenes"
 python tools/test.py "$config" "$checkpoint" --work-dir "$work_dir/test"
 
-say "done; written:"
-find "$work_dir" -name '*.log' -newer .venv/.installed -print | sort
-printf '%s\n' "$checkpoint"
+newest() { ls -t "$@" | head -n 1; }
+metrics=$(newest "$work_dir"/test/*/metrics.json)
+say "scores on the test scenes, in percent:"
+python - "$metrics" <<'EOF'
+import json
+import sys
+
+for row in json.load(open(sys.argv[1]))["results"]:
+    scores = "  ".join(f"{name} {value:.2f}" for name, value in row["scores"].items())
+    print(f"{row['protocol']:>9} {row['subset']:>6}  {scores}")
+EOF
+say "written:"
+printf '  %s\n' "$checkpoint" "$metrics" "$(newest "$work_dir"/*/*.log)"

@@ -18,6 +18,7 @@ from projects.cpm_avs.launch import (
     add_common_options,
     load_config,
     meet_without_gpu,
+    plain_errors,
 )
 
 
@@ -68,4 +69,5 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

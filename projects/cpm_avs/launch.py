@@ -2,6 +2,8 @@
 
 import argparse
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,17 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from .safe_checkpoint import check_fit
+from .safe_checkpoint import CheckpointError, check_fit
+from .structures import BadSampleError
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """End with the message alone where a file of the user is at fault, which the message names."""
+    try:
+        yield
+    except (CheckpointError, BadSampleError, FileNotFoundError) as error:
+        raise SystemExit(f"error: {error}") from error
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,232 @@
+"""The matching of all layers and images against brute force, and its costs by hand."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from test_targets import sample
+from torch import Tensor
+
+from projects.cpm_avs.structures import DecoderOutput
+from projects.cpm_avs.training.matcher import HungarianMatcher, mask_costs
+from projects.cpm_avs.training.points import GridPoints, UncertainPoints
+from projects.cpm_avs.training.targets import SegmentTargets, build_targets
+
+LAYERS, IMAGES, QUERIES, CLASSES = 2, 3, 5, 4
+WEIGHTS = dict(cls_weight=2.0, focal_weight=20.0, dice_weight=5.0)
+
+
+def outputs(seed: int = 0, images: int = IMAGES) -> DecoderOutput:
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    return DecoderOutput(
+        normal(LAYERS, images, QUERIES, 8),
+        normal(LAYERS, images, QUERIES, CLASSES + 1),
+        tuple(2 * normal(images, QUERIES, 4, 4) for _ in range(LAYERS)),
+    )
+
+
+def targets_of(seed: int = 0) -> SegmentTargets:
+    """Images with 4, 1 and 3 segments, some pixels ignored."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.randint(0, CLASSES, (IMAGES, 8, 8), generator=generator)
+    maps[1] = 2
+    maps[2][maps[2] == 1] = 255
+    return build_targets([sample(rows.tolist()) for rows in maps], CLASSES)
+
+
+def one_image(output: DecoderOutput, targets: SegmentTargets, image: int, layer: int):
+    """A batch of one image and one layer."""
+    own = targets.image_index == image
+    return (
+        DecoderOutput(
+            output.embeddings[layer, image][None, None],
+            output.cls_logits[layer, image][None, None],
+            (output.mask_logits[layer][image][None],),
+        ),
+        SegmentTargets(
+            targets.labels[own],
+            torch.zeros(int(own.sum()), dtype=torch.long),
+            targets.masks[own],
+            targets.label_map[image][None],
+            targets.sounding[image][None],
+        ),
+    )
+
+
+def test_cost_pieces_hand_numbers():
+    # Query 0 says 0.8 everywhere (logit ln 4), query 1 says 0.5; the segment has points 1, 0, 1
+    # and one without a label.
+    logits = torch.tensor([[[math.log(4)] * 4, [0.0] * 4]])
+    segment = torch.tensor([[[1.0, 0.0, 1.0, 1.0]]])
+    valid = torch.tensor([[1.0, 1.0, 1.0, 0.0]])
+    focal, dice = mask_costs(logits, segment, valid)
+
+    def hand_focal(p: float) -> float:
+        positive = -0.25 * (1 - p) ** 2 * math.log(p)
+        negative = -0.75 * p**2 * math.log(1 - p)
+        return (2 * positive + negative) / 3
+
+    def hand_dice(p: float) -> float:
+        return 1 - (2 * (2 * p) + 1) / (3 * p + 2 + 1)
+
+    assert focal[0, :, 0].tolist() == pytest.approx([hand_focal(0.8), hand_focal(0.5)])
+    assert dice[0, :, 0].tolist() == pytest.approx([hand_dice(0.8), hand_dice(0.5)])
+
+
+def test_costs_stay_finite_for_sure_masks():
+    logits = torch.tensor([[[1e4, -1e4, 1e4, -1e4]]])
+    focal, dice = mask_costs(logits, torch.tensor([[[1.0, 0.0, 1.0, 0.0]]]), torch.ones(1, 4))
+    assert focal.item() == 0 and dice.item() == pytest.approx(0)
+    focal, dice = mask_costs(logits, torch.tensor([[[0.0, 1.0, 0.0, 1.0]]]), torch.ones(1, 4))
+    assert focal.isfinite() and focal > 100 and dice.item() == pytest.approx(1 - 1 / 5)
+
+
+def brute_cost(output: DecoderOutput, targets: SegmentTargets) -> np.ndarray:
+    """(Q, S) of one image and layer, one pair at a time; the masks' grid is the points' grid."""
+    probabilities = output.cls_logits[0, 0].softmax(-1)
+    labelled = targets.valid[0][::2, ::2]
+    cost = np.zeros((QUERIES, len(targets.labels)))
+    for query, segment in np.ndindex(cost.shape):
+        logits = output.mask_logits[0][0, query][labelled].double()
+        truth = targets.masks[segment][::2, ::2][labelled].double()
+        p = logits.sigmoid()
+        focal = -(
+            0.25 * (1 - p) ** 2 * p.log() * truth + 0.75 * p**2 * (1 - p).log() * (1 - truth)
+        ).mean()
+        dice = 1 - (2 * (p * truth).sum() + 1) / (p.sum() + truth.sum() + 1)
+        cls = -probabilities[query, targets.labels[segment]]
+        cost[query, segment] = 2 * cls + 20 * focal + 5 * dice
+    return cost
+
+
+def blocky(targets: SegmentTargets) -> SegmentTargets:
+    """Each pixel of a 4 x 4 map doubled, so that bilinear reading at its centre is exact."""
+    half = targets.label_map[:, ::2, ::2]
+    doubled = half.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    return build_targets([sample(rows.tolist()) for rows in doubled], CLASSES)
+
+
+def test_matching_is_the_cheapest_of_all_permutations():
+    output, targets = outputs(), blocky(targets_of())
+    points = GridPoints(size=4).for_matching(IMAGES, torch.device("cpu"))
+    matching = HungarianMatcher(**WEIGHTS)(output, targets, points)
+    pairs = set(zip(*(x.tolist() for x in vars(matching).values()), strict=True))
+    assert len(pairs) == len(matching.layer) == LAYERS * sum(targets.counts)
+
+    starts = np.cumsum([0, *targets.counts])
+    for layer, image in itertools.product(range(LAYERS), range(IMAGES)):
+        cost = brute_cost(*one_image(output, targets, image, layer))
+        segments = range(cost.shape[1])
+        best = min(
+            itertools.permutations(range(QUERIES), len(segments)),
+            key=lambda queries: sum(cost[queries[s], s] for s in segments),
+        )
+        expected = {(layer, image, best[s], int(starts[image]) + s) for s in segments}
+        assert expected == {pair for pair in pairs if pair[:2] == (layer, image)}
+    assert matching.layer.tolist() == sorted(matching.layer.tolist())
+
+
+def test_a_batch_is_matched_as_its_images_are_alone():
+    output, targets = outputs(1), targets_of(1)
+    points = UncertainPoints(num_points=50).for_matching(IMAGES, torch.device("cpu"))
+    matcher = HungarianMatcher(**WEIGHTS)
+    matching = matcher(output, targets, points)
+    starts = np.cumsum([0, *targets.counts])
+    for layer, image in itertools.product(range(LAYERS), range(IMAGES)):
+        alone = matcher(*one_image(output, targets, image, layer), points[image][None])
+        own = (matching.layer == layer) & (matching.image == image)
+        assert torch.equal(matching.query[own], alone.query)
+        assert torch.equal(matching.segment[own] - int(starts[image]), alone.segment)
+
+
+def test_pixels_without_a_label_have_no_say():
+    output, targets = outputs(), blocky(targets_of())
+    points = GridPoints(size=4).for_matching(IMAGES, torch.device("cpu"))
+    matcher = HungarianMatcher(**WEIGHTS)
+    ignored = ~targets.valid[2][::2, ::2]
+    assert ignored.any()
+    loud = tuple(logits.clone() for logits in output.mask_logits)
+    for logits in loud:
+        logits[2, :, ignored] = 50.0 * torch.randn(QUERIES, int(ignored.sum()))
+    changed = DecoderOutput(output.embeddings, output.cls_logits, loud)
+    costs = matcher._costs(output, targets, points)[:, 2, :, : targets.counts[2]]
+    others = matcher._costs(changed, targets, points)[:, 2, :, : targets.counts[2]]
+    torch.testing.assert_close(costs, others)
+
+
+def test_images_without_segments():
+    maps = [[[255] * 8] * 8, [[0] * 8] * 8]
+    targets = build_targets([sample(rows) for rows in maps], CLASSES)
+    points = torch.rand(2, 9, 2)
+    matching = HungarianMatcher(**WEIGHTS)(outputs(images=2), targets, points)
+    assert matching.image.tolist() == [1] * LAYERS and matching.segment.tolist() == [0] * LAYERS
+    targets = build_targets([sample(maps[0])], CLASSES)
+    matching = HungarianMatcher(**WEIGHTS)(outputs(images=1), targets, points[:1])
+    assert all(len(column) == 0 for column in vars(matching).values())
+    labels = matching.assigned_labels(targets.labels, (LAYERS, 1, QUERIES), CLASSES)
+    assert (labels == CLASSES).all()
+
+
+def test_more_segments_than_queries_leave_the_dearest_out():
+    output = outputs(images=1)
+    few = DecoderOutput(
+        output.embeddings[:, :, :2],
+        output.cls_logits[:, :, :2],
+        tuple(x[:, :2] for x in output.mask_logits),
+    )
+    own = one_image(output, targets_of(), 0, 0)[1]
+    matching = HungarianMatcher(**WEIGHTS)(few, own, torch.rand(1, 9, 2))
+    assert len(own.labels) == CLASSES and len(matching.query) == 2 * LAYERS
+
+
+def test_assigned_labels():
+    output, targets = outputs(), targets_of()
+    points = torch.rand(IMAGES, 20, 2)
+    matching = HungarianMatcher(**WEIGHTS)(output, targets, points)
+    labels = matching.assigned_labels(targets.labels, (LAYERS, IMAGES, QUERIES), CLASSES)
+    for layer, image in itertools.product(range(LAYERS), range(IMAGES)):
+        own = targets.labels[targets.image_index == image].tolist()
+        expected = sorted(own + [CLASSES] * (QUERIES - len(own)))
+        assert sorted(labels[layer, image].tolist()) == expected
+
+
+def test_not_a_number_does_not_stop_the_matching():
+    # The loss that follows is not a number either, and its check names the sample.
+    output, targets = outputs(), targets_of()
+    output.cls_logits[0, 0, 0] = torch.nan
+    output.mask_logits[1][1] = torch.inf
+    matching = HungarianMatcher(**WEIGHTS)(output, targets, torch.rand(IMAGES, 9, 2))
+    assert len(matching.layer) == LAYERS * sum(targets.counts)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_costs_are_float32_under_autocast(dtype):
+    output, targets = outputs(), targets_of()
+    half = DecoderOutput(
+        output.embeddings.to(dtype),
+        output.cls_logits.to(dtype),
+        tuple(x.to(dtype) for x in output.mask_logits),
+    )
+    back = DecoderOutput(
+        half.embeddings, half.cls_logits.float(), tuple(x.float() for x in half.mask_logits)
+    )
+    points = torch.rand(IMAGES, 33, 2)
+    seen = []
+
+    class Spy(HungarianMatcher):
+        def _costs(self, *args):
+            seen.append(super()._costs(*args))
+            return seen[-1]
+
+    matcher = Spy(**WEIGHTS)
+    with torch.autocast("cpu", dtype=dtype):
+        matcher(half, targets, points)
+    matcher(back, targets, points)
+    assert seen[0].dtype == torch.float32
+    assert torch.equal(*seen)

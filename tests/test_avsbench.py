@@ -80,6 +80,12 @@ def test_label2idx_counts_from_either_number(tmp_path, first_index):
     check_label2idx(make_avss(tmp_path, first_index=first_index) / "label2idx.json")
 
 
+def test_label2idx_may_list_its_names_in_any_order(tmp_path):
+    shuffled = {name: k + 1 for k, name in reversed(list(enumerate(AVSS_CLASSES)))}
+    (tmp_path / "l.json").write_text(json.dumps(shuffled))
+    check_label2idx(tmp_path / "l.json")
+
+
 def test_label2idx_of_other_classes_is_refused(tmp_path):
     names = [*AVSS_CLASSES[:-1], "zebra"]
     (tmp_path / "l.json").write_text(json.dumps({name: k for k, name in enumerate(names)}))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table as RichTable
 
@@ -169,5 +170,5 @@ def show(name: str, counts: dict[str, dict[str, Any]], defects: Sequence[Defect]
             first = of_kind[0]
             where = first.path or f"line {first.line}"
             text = f"{where}: {first.detail}" if first.detail else where
-            table.add_row(kind, str(len(of_kind)), left_out, text)
+            table.add_row(kind, str(len(of_kind)), left_out, escape(text))
     console.print(table)

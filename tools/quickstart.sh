@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set up, train a small model on the built-in data, and evaluate it.
+# Set up, train a small model on the built-in data, evaluate it, and segment a clip.
 #
 #   bash tools/quickstart.sh [work folder]     # default work_dirs/quickstart
 set -euo pipefail
@@ -39,5 +39,13 @@ for row in json.load(open(sys.argv[1]))["results"]:
     scores = "  ".join(f"{name} {value:.2f}" for name, value in row["scores"].items())
     print(f"{row['protocol']:>9} {row['subset']:>6}  {scores}")
 EOF
+
+say "segmenting a clip of the test split, and drawing test scenes"
+python tools/make_clip.py "$work_dir/clip.mp4"
+python tools/demo.py "$work_dir/clip.mp4" --config "$config" --checkpoint "$checkpoint" \
+  --out "$work_dir/overlay.mp4"
+python tools/plot_scenes.py "$config" "$checkpoint" --out "$work_dir/scenes.png" --num 6
+
 say "written:"
-printf '  %s\n' "$checkpoint" "$metrics" "$(newest "$work_dir"/*/*.log)"
+printf '  %s\n' "$work_dir/overlay.mp4" "$work_dir/scenes.png" "$checkpoint" "$metrics" \
+  "$(newest "$work_dir"/*/*.log)"

@@ -1,0 +1,61 @@
+"""Draw samples of a test set: frame, sound, truth and prediction, one sample a row.
+
+    python tools/plot_scenes.py CONFIG CHECKPOINT --out scenes.png --num 8
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from mmengine.config import DictAction
+from mmengine.dataset import pseudo_collate
+from mmseg.registry import DATASETS
+
+from projects.cpm_avs.inference.model_loading import build_model, load_config
+from projects.cpm_avs.visualization.plots import SheetRow, contact_sheet
+
+
+def parse_args(args: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="name in configs/ or file")
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="picture to write")
+    parser.add_argument("--num", type=int, default=8, help="rows, evenly spaced over the set")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
+    return parser.parse_args(args)
+
+
+@torch.no_grad()
+def main(args: list[str] | None = None) -> None:
+    """Predict the chosen samples and write the sheet."""
+    options = parse_args(args)
+    config = load_config(options.config)
+    config.merge_from_dict(options.cfg_options)
+    model, classes = build_model(config, options.checkpoint, options.device)
+    dataset = DATASETS.build(config.test_dataloader.dataset)
+    rows = []
+    for place in range(options.num):
+        packed = dataset[place * len(dataset) // options.num]
+        frame = packed["inputs"]["img"].flip(0).permute(1, 2, 0).numpy()
+        waveform = packed["inputs"]["waveform"].numpy()
+        sample = model.test_step(pseudo_collate([packed]))[0].cpu()
+        rows.append(
+            SheetRow(
+                picture=frame,
+                waveform=waveform,
+                truth=sample.gt_sem_seg.data[0].numpy(),
+                prediction=sample.pred_sem_seg.data[0].numpy(),
+                title=f"{sample.metainfo.get('clip_id', place)}",
+            )
+        )
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    contact_sheet(rows, classes).savefig(options.out, dpi=100)
+    print(options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -41,6 +41,7 @@ def fake_runner(**attributes) -> SimpleNamespace:
         logger=logging.getLogger("test_hooks"),
         visualizer=FakeVisualizer(),
         train_loop=None,
+        train_dataloader=SimpleNamespace(sampler=SimpleNamespace(seed=5)),
         model=SimpleNamespace(criterion=SimpleNamespace(num_classes=2)),
         hooks=[],
     )
@@ -108,12 +109,13 @@ def test_only_a_resumed_run_takes_the_states_over(iteration, restored):
     saved.before_train_iter(fake_runner(), 0)
     saved.after_train_iter(fake_runner(), 0)
     expected = draws()
-    checkpoint = dict(random_states=saved.collect())
+    checkpoint = dict(random_states=saved.collect(), meta=dict(seed=9))
     hook, runner = RandomStateHook(), fake_runner(iter=iteration)
     hook.after_load_checkpoint(runner, checkpoint)
     hook.before_train(runner)
     hook.before_train_iter(runner, iteration)
     assert (draws() == expected) is restored
+    assert runner.train_dataloader.sampler.seed == (9 if restored else 5)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ def check_resume(
     finish(killed, broken, -signal.SIGKILL)
     saved_at = load_safely((broken / "last_checkpoint").read_text())["meta"]["iter"]
     assert 0 < saved_at < kill_at == len(steps(broken))
+    options = {**options, "randomness.seed": 8}  # the resumed run's own seed must not matter
     finish(start(config, broken, ranks=ranks, options=options, resume=True), broken)
     finish(running, whole)
 

@@ -47,7 +47,10 @@ def write_config(path: Path, model: dict[str, Any], *, batch_size: int, max_iter
             optimizer=dict(type="AdamW", lr=1e-4),
             clip_grad=dict(max_norm=0.1),
         ),
-        param_scheduler=[dict(type="PolyLR", power=0.9, by_epoch=False, end=max_iters)],
+        param_scheduler=[
+            dict(type="LinearLR", start_factor=0.1, by_epoch=False, end=3),
+            dict(type="PolyLR", power=0.9, by_epoch=False, begin=3, end=max_iters),
+        ],
         train_cfg=dict(type="IterBasedTrainLoop", max_iters=max_iters),
         default_hooks=dict(
             logger=dict(type="LoggerHook", interval=1),

@@ -158,7 +158,7 @@ def test_short_sound_is_tiled_from_its_beginning():
 
 
 def test_five_second_clip_asked_for_ten_keeps_its_first_half():
-    """FACTS 2.4: a negative slice start gave the last 2.5 s, four times."""
+    """CAVP's bug: a negative slice start gave the last 2.5 s, four times."""
     waveform = np.arange(80000, dtype=np.float32)[None]
     window = cut_window(waveform, (80000 - 160000) // 2, 160000)
     assert np.array_equal(window, np.concatenate([waveform, waveform], axis=1))

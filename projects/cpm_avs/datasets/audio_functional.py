@@ -67,7 +67,7 @@ def cut_window(waveform: Waveform, start: int, length: int) -> Waveform:
 
     A window that lies partly outside a sound of sufficient length is moved inside, so that what is
     heard stays one piece. A shorter sound is tiled from its beginning. (A slice with a negative
-    start would count from the end, FACTS 2.4.)
+    start would count from the end, as in CAVP's code.)
     """
     if length <= 0:
         raise ValueError(f"length={length}: a window needs at least one sample.")

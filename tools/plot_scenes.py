@@ -1,6 +1,6 @@
 """Draw samples of a test set: frame, sound, truth and prediction, one sample a row.
 
-    python tools/plot_scenes.py CONFIG CHECKPOINT --out scenes.png --num 8
+python tools/plot_scenes.py CONFIG CHECKPOINT --out scenes.png --num 8
 """
 
 import argparse

@@ -1,0 +1,58 @@
+"""Reading back the curves that a training run logged."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class Run:
+    """Curves of a run by key: points (iteration, value) in order."""
+
+    name: str
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+
+    def forget_from(self, iteration: int) -> None:
+        """Drop what a resumed run did again."""
+        for key, points in self.curves.items():
+            self.curves[key] = [point for point in points if point[0] < iteration]
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Lines of a scalars.json; the last may be cut off where the run was killed."""
+    texts = path.read_text().splitlines()
+    lines = []
+    for number, text in enumerate(texts, start=1):
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError as error:
+            if number < len(texts):
+                raise ValueError(
+                    f"{path}:{number}: not a line of JSON. The log is damaged; delete that line."
+                ) from error
+    return lines
+
+
+def read_run(run_dir: Path, name: str) -> Run:
+    """All curves of a run, whose folder holds one log for each time it was started or resumed."""
+    logs = sorted(run_dir.glob("**/vis_data/scalars.json"))
+    if not logs:
+        raise FileNotFoundError(
+            f"{run_dir}: no log (*/vis_data/scalars.json) in it. Name a work_dir of tools/train.py "
+            "whose visualizer has the LocalVisBackend."
+        )
+    run, now = Run(name), 0
+    for log in logs:
+        started = False
+        for line in read_lines(log):
+            # Training lines carry `iter`; the step of a validation is an epoch in epoch-based
+            # training, which is then smaller than the last training line's iteration.
+            now = line["iter"] if "iter" in line else max(line.get("step", 0), now)
+            if not started and "iter" in line:
+                run.forget_from(now)
+                started = True
+            for key, value in line.items():
+                if isinstance(value, (int, float)):
+                    run.curves.setdefault(key, []).append((now, value))
+    return run

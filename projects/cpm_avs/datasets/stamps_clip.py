@@ -1,5 +1,6 @@
 """Clips of AVS-Stamps: several seconds in which the objects of one scene take turns to sound."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -79,7 +80,7 @@ def compose_clip(
     plan = plan_scene(config, stamps, 0)
     rng = np.random.default_rng((*plan.background_seed, 2))
     times = np.arange(num_frames) / fps
-    turns = _draw_turns(rng, plan, max(sounding), int(times[-1] // TURN_SECONDS) + 1)
+    turns = _draw_turns(rng, plan, max(sounding), math.ceil(num_frames / fps / TURN_SECONDS))
     phases = rng.uniform(0, 2 * np.pi, size=(objects, 2))
     frames, masks = [], []
     for time in times.tolist():

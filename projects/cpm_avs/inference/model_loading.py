@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from ..safe_checkpoint import load_safely
 
 ROOT = Path(__file__).resolve().parents[3]
-BUILT_IN = "cpm_mbv2-yamnet_stamps-ms"
+BUILT_IN = "cpm_mbv2-yamnet_stamps"
 _TRAINING = "projects.cpm_avs.training"
 _CRITERION = "criterion."
 
@@ -54,13 +54,15 @@ def find_checkpoint(config: str | Path | Config | None, checkpoint: str | Path |
         return Path(checkpoint)
     source = config.filename if isinstance(config, Config) else config
     stem = Path(source or BUILT_IN).name.removesuffix(".py")
-    built_in = ROOT / "data" / "checkpoints" / f"{stem}.pth"
-    if not built_in.is_file():
+    folder = ROOT / "data" / "checkpoints"
+    # The config's own name, or one that goes on, such as with the subset it was trained on.
+    found = [*folder.glob(f"{stem}.pth"), *sorted(folder.glob(f"{stem}-*.pth"))]
+    if not found:
         raise ValueError(
             f"no checkpoint comes with {stem!r}; name one (--checkpoint FILE, or checkpoint=), "
             "which `bash tools/quickstart.sh` or tools/train.py writes"
         )
-    return built_in
+    return found[0]
 
 
 def build_model(
@@ -71,8 +73,7 @@ def build_model(
     Raises:
         ValueError: The checkpoint does not fit the config; the message says where.
     """
-    if DefaultScope.get_current_instance() is None:
-        init_default_scope(config.get("default_scope", "mmseg"))
+    init_default_scope(config.get("default_scope", "mmseg"))
     settings = config.model.copy()
     settings["criterion"] = None
     model = MODELS.build(settings)

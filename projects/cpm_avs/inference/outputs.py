@@ -246,7 +246,7 @@ class ClipOutputs:
         if self._report is not None:
             self._report.close(segments)
         if "figure" in self.files and self._sound is not None:
-            self._sound.figure(segments).savefig(self.files["figure"], dpi=110)
+            self._sound.figure(segments).savefig(self.files["figure"], dpi=160)
 
     def abort(self) -> None:
         """Leave no half of a video behind."""

@@ -38,10 +38,13 @@ class Preparation:
         while "datasets" in dataset:  # several subsets behind each other share a pipeline
             dataset = dataset["datasets"][0]
         pipeline = dataset.get("pipeline") or config.get("test_pipeline", [])
-        resizes = [step for step in pipeline if step["type"].split(".")[-1] == "Resize"]
-        loading: dict[str, Any] = next(
-            (step for step in pipeline if step["type"] == "LoadAudioWindow"), {}
-        )
+        # A resize of a protocol also changes the labels; of it only the size is of interest here.
+        resizes = [
+            dict(type="Resize", scale=step["scale"], keep_ratio=step.get("keep_ratio", False))
+            for step in pipeline
+            if "Resize" in step["type"]
+        ]
+        loading: dict[str, Any] = next((step for step in pipeline if "num_samples" in step), {})
         side = _setting(dataset, "image_size", 0)
         if not resizes and side:
             # The short side, so that an object in a wide frame is as large as it was in training.

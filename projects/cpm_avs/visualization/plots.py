@@ -140,7 +140,7 @@ def sound_figure(
         sample_rate: Of the sound, Hz.
     """
     names = len({name for name, *_ in segments})
-    figure = Figure(figsize=(8, 3 + 0.35 * max(1, names)), layout="constrained")
+    figure = Figure(figsize=(5.5, 2.6 + 0.3 * max(1, names)), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 0.5 + 0.4 * names))
     extent = (0, duration, 0, sample_rate / 2000)
     upper.imshow(

@@ -1,0 +1,49 @@
+"""Short videos to try the model on, composed of AVS-Stamps."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from ..datasets.audio_functional import resample
+from ..datasets.stamps_clip import compose_clip
+from .model_loading import ROOT
+from .video_writer import VideoWriter
+
+_SOUND_RATE = 48000  # browsers play every rate of AAC but not all of them well
+
+
+def write_example(
+    path: Path, *, seed: int, subset: str = "ms", seconds: float = 6.0, size: int = 256
+) -> Path:
+    """Write a clip in which the objects of one scene take turns to sound.
+
+    Args:
+        path: An mp4 to write.
+        seed: Which clip.
+        subset: How many objects there are and how many sound, as in ``StampsDataset``.
+        seconds: Its length.
+        size: Side of the frames, pixels, even.
+    """
+    clip = compose_clip(
+        seed=seed,
+        seconds=seconds,
+        fps=12,
+        subset=subset,
+        size=size,
+        channels=2,
+        data_root=str(ROOT / "data" / "stamps"),
+    )
+    writer = VideoWriter(
+        path,
+        width=size,
+        height=size,
+        rate=Fraction(12),
+        sound=iter([resample(clip.waveform, clip.sample_rate, _SOUND_RATE)]),
+        sample_rate=_SOUND_RATE,
+        channels=2,
+    )
+    for index, frame in enumerate(clip.frames):
+        writer.write(np.ascontiguousarray(frame[..., ::-1]), index / 12)
+    writer.close(seconds)
+    return path

@@ -1,0 +1,191 @@
+"""The web page in a real browser: upload, wait, watch, download; wrong files; two visitors."""
+
+import zipfile
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from browser import hosts_asked, open_browser, until
+from clips import make_clip
+from fake_segmentor import write_model
+
+from projects.cpm_avs.inference import AVSInferencer
+from projects.cpm_avs.inference.app import Limits, Page, check_upload
+from projects.cpm_avs.inference.video_io import probe
+
+
+def loud(duration: float) -> np.ndarray:
+    """(1, n) of 0.5 and -0.5 in turn."""
+    return np.resize(np.repeat([0.5, -0.5], 20), (1, round(duration * 44100))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    example = make_clip(folder / "example.mp4", frames=25, sound=loud(1))
+    inferencer = AVSInferencer(*write_model(folder), device="cpu")
+    return Page(inferencer, limits=Limits(seconds=5, megabytes=2), examples=[example])
+
+
+@pytest.fixture(scope="module")
+def address(page, folder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
+        served = page.launch(host="127.0.0.1", port=None, block=False)
+        yield served.local_url
+        served.close()
+
+
+@pytest.fixture
+def visit(address, tmp_path):
+    """Opens the page in a browser of its own."""
+    drivers = []
+
+    def open_page(*, phone: bool = False):
+        driver = open_browser(tmp_path / f"profile{len(drivers)}", phone=phone)
+        drivers.append(driver)
+        driver.get_log("performance")  # the browser's own start page
+        driver.get(address)
+        until(lambda: driver.find_elements("css selector", "#segment"))
+        return driver
+
+    yield open_page
+    for driver in drivers:
+        driver.quit()
+
+
+def upload(driver, path) -> None:
+    field = until(lambda: driver.find_elements("css selector", "#clip input[type=file]"))[0]
+    field.send_keys(str(path))
+
+
+def upload_and_segment(driver, path) -> None:
+    upload(driver, path)
+    until(lambda: driver.find_elements("css selector", "#clip video"))
+    driver.find_element("css selector", "#segment").click()
+
+
+def toast(driver) -> str:
+    shown = "return [...document.querySelectorAll('.toast-body')].map(x => x.innerText).join()"
+    return until(lambda: driver.execute_script(shown))
+
+
+def summary(driver) -> str:
+    return until(lambda: driver.find_element("css selector", "#summary").text)
+
+
+def test_upload_watch_download(visit, tmp_path, folder):
+    driver = visit()
+    clip = make_clip(tmp_path / "my clip.mp4", frames=50, size=(256, 192), sound=loud(2))
+    upload_and_segment(driver, clip)
+    assert "green square 0.0 to 2.0 s" in summary(driver)
+    video = until(lambda: driver.find_elements("css selector", "#overlay video"))[0]
+    assert until(lambda: driver.execute_script("return arguments[0].duration", video)) == 2
+    driver.execute_script("arguments[0].play()", video)
+    until(lambda: driver.execute_script("return arguments[0].currentTime", video) > 0.5)
+    heard = "return arguments[0].webkitAudioDecodedByteCount"
+    assert driver.execute_script(heard, video) > 0
+    width = "return arguments[0].naturalWidth"
+    figure = driver.find_element("css selector", "#figure img")
+    assert until(lambda: driver.execute_script(width, figure)) > 500
+
+    driver.find_element("css selector", "#masks").click()
+    archive = until(lambda: [*(tmp_path / "profile0").glob("*.zip")])[0]
+    until(lambda: zipfile.is_zipfile(archive))
+    names = zipfile.ZipFile(archive).namelist()
+    assert "report.json" in names and len(names) == 11  # 5 frames/s for 2 s
+
+    assert str(folder) not in driver.find_element("css selector", "body").text
+    assert {host.split(":")[0] for host in hosts_asked(driver)} == {"127.0.0.1"}
+
+
+def test_phone(visit, tmp_path):
+    driver = visit(phone=True)
+    upload_and_segment(driver, make_clip(tmp_path / "c.mp4", size=(256, 192), sound=loud(1)))
+    assert "green square" in summary(driver)
+    until(lambda: driver.find_elements("css selector", "#overlay video"))
+    page, screen = driver.execute_script(
+        "return [document.documentElement.scrollWidth, window.innerWidth]"
+    )
+    assert page <= screen <= 360
+
+
+def test_wrong_files(visit, tmp_path):
+    driver = visit()
+    letter = tmp_path / "letter.txt"
+    letter.write_text("Dear page,")
+    upload(driver, letter)
+    assert "file type" in toast(driver).lower()
+
+    driver.refresh()
+    disguised = tmp_path / "letter.mp4"
+    disguised.write_text("Dear page," * 99)
+    upload_and_segment(driver, disguised)
+    assert "The file is no video or sound that can be read. Please convert" in toast(driver)
+
+    driver.refresh()
+    upload_and_segment(driver, make_clip(tmp_path / "mute.mp4", frames=3))
+    said = toast(driver)
+    assert "no sound track" in said and "/" not in said and "mute" not in said
+
+
+def test_two_people_at_once(visit, tmp_path):
+    first, second = visit(), visit()
+    one = make_clip(tmp_path / "one.mp4", frames=100, sound=loud(4))
+    two = make_clip(tmp_path / "two.mp4", frames=100, sound=np.concatenate(
+        [np.zeros((1, 2 * 44100), np.float32), loud(2)], axis=1))  # fmt: skip
+    for driver, clip in ((first, one), (second, two)):
+        upload(driver, clip)
+        until(lambda driver=driver: driver.find_elements("css selector", "#clip video"))
+    for driver in (first, second):
+        driver.find_element("css selector", "#segment").click()
+    assert "green square 0.0 to 4.0 s" in summary(first)
+    assert "green square 2.0 to 4.0 s" in summary(second)
+
+
+class TestWithoutBrowser:
+    def test_folder_goes_after_the_answer(self, page, tmp_path):
+        clip = make_clip(tmp_path / "c.mp4", sound=loud(1))
+        answers = page.segment(str(clip), 5, False)
+        overlay, figure, archive, text = next(answers)
+        assert probe(overlay).frames == 25 and "green square" in text
+        assert zipfile.ZipFile(archive).testzip() is None
+        assert next(answers, None) is None
+        for path in (overlay, figure, archive):
+            assert not Path(path).exists()
+
+    @pytest.mark.parametrize(
+        "make, message",
+        [
+            (lambda path: path.write_bytes(b""), "The file is empty"),
+            (lambda path: make_clip(path, frames=3), "no sound track"),
+            (lambda path: make_clip(path, frames=150, sound=loud(6)), "lasts 6 s, and at most 5"),
+        ],
+    )
+    def test_errors_are_a_sentence_without_a_path(self, page, tmp_path, make, message):
+        make(tmp_path / "secret.mp4")
+        with pytest.raises(gr.Error, match=message) as caught:
+            next(page.segment(str(tmp_path / "secret.mp4"), 5, False))
+        assert "secret" not in caught.value.message and str(tmp_path) not in caught.value.message
+
+    def test_nothing_chosen(self, page):
+        with pytest.raises(gr.Error, match="choose or record"):
+            next(page.segment(None, 5, False))
+
+    def test_silent_ok(self, page, tmp_path):
+        clip = make_clip(tmp_path / "c.mp4", frames=3)
+        assert next(page.segment(str(clip), 5, True))[3] == "**No object sounds.**"
+
+    def test_size_limits(self, tmp_path):
+        from dataclasses import replace
+
+        info = probe(make_clip(tmp_path / "c.mp4", frames=3))
+        with pytest.raises(gr.Error, match="8000 x 5000"):
+            check_upload(replace(info, width=8000, height=5000), Limits())
+        with pytest.raises(gr.Error, match="too many frames"):
+            check_upload(replace(info, frames=10**6), Limits())

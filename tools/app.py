@@ -1,0 +1,58 @@
+"""Serve the web page on which a clip is uploaded or recorded and segmented."""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+
+def parse_args(args: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", help="name in configs/ or file (default: the built-in model)")
+    parser.add_argument("--checkpoint", type=Path, help="weights (default: the config's own)")
+    parser.add_argument("--device", help="such as cuda:0 or cpu (default: the GPU, if any)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="0.0.0.0 lets other machines in; default: this one only"
+    )
+    parser.add_argument("--port", type=int, help="default: the first free one from 7860 on")
+    parser.add_argument("--max-seconds", type=float, default=60.0, help="longest clip")
+    parser.add_argument("--max-megabytes", type=int, default=100, help="largest upload")
+    parser.add_argument("--at-once", type=int, default=2, help="clips segmented at the same time")
+    return parser.parse_args(args)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Build the model and the examples, then serve until interrupted."""
+    options = parse_args(args)
+    with tempfile.TemporaryDirectory(prefix="cpm_avs_page_") as folder:
+        # Gradio reads both when it is imported: uploads and results lie in a folder that goes with
+        # the server, and nothing is reported to anybody.
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        from projects.cpm_avs.inference import AVSInferencer
+        from projects.cpm_avs.inference.app import Limits, Page
+        from projects.cpm_avs.inference.example_clips import write_example
+
+        try:
+            inferencer = AVSInferencer(options.config, options.checkpoint, options.device)
+        except (ValueError, FileNotFoundError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        limits = Limits(
+            seconds=options.max_seconds,
+            megabytes=options.max_megabytes,
+            at_once=options.at_once,
+        )
+        # Scenes of the test split, which the built-in model has not seen.
+        examples = [
+            write_example(Path(folder) / f"scene {seed}.mp4", seed=seed) for seed in (1, 2, 3)
+        ]
+        page = Page(inferencer, limits=limits, examples=examples)
+        page.launch(host=options.host, port=options.port, block=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -236,14 +236,16 @@ def test_fewer_samples_than_components_are_too_few():
 @both_forms
 def test_m_step_keeps_a_component_without_samples_and_an_empty_class(full):
     samples, _ = data()
-    state = random_state(DIMS, full=full)
-    resp = torch.zeros(CLASSES, SLOTS, COMPONENTS)
+    state = double(random_state(DIMS, full=full))
+    samples = samples.double()
+    resp = torch.zeros(CLASSES, SLOTS, COMPONENTS, dtype=torch.double)
     resp[0, :, 0] = 0.25  # class 0: component 2 has none
     resp[0, :, 1] = 0.75
     samples[0, 25:] = samples[0, :25].repeat(2, 1)[:35]
     new = m_step(samples, resp, state, 0.01)
     weights = new.log_weights[0].exp()
-    torch.testing.assert_close(weights, torch.tensor([0.25, 0.75, 1e-6]), rtol=1e-4, atol=0)
+    expected = torch.tensor([0.25, 0.75, 1e-6], dtype=torch.double)
+    torch.testing.assert_close(weights, expected / 1.000001)
     assert torch.equal(new.means[0, 2], state.means[0, 2])
     assert torch.equal(new.covariances[0, 2], state.covariances[0, 2])
     assert torch.equal(new.log_weights[1:], state.log_weights[1:])
@@ -306,7 +308,12 @@ def test_components_that_die_together_go_to_different_samples():
     state = random_state(DIMS, classes=2)
     counts = torch.zeros(2, COMPONENTS)
     new = reseed(
-        state, samples, torch.randn(2, SLOTS) * valid, valid, counts, torch.tensor([True, False])
+        state,
+        samples,
+        (5 + torch.randn(2, SLOTS)) * valid,
+        valid,
+        counts,
+        torch.tensor([True, False]),
     )
     assert len(new.means[0].unique(dim=0)) == COMPONENTS
     assert (new.means[0].abs() < 1e3).all()  # none of the junk in empty slots

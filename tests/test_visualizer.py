@@ -110,6 +110,11 @@ class TestSpectrogram:
         np.testing.assert_allclose(whole, parts, atol=1e-4)
         assert whole[:, 10].argmax() == 16 and whole[:, 70].argmax() == 96
 
+    def test_no_column_is_empty(self):
+        noise = np.random.default_rng(0).normal(0, 0.3, (1, 96000)).astype("f")
+        values = clip_spectrogram([noise], duration=6.0, sample_rate=16000, columns=1024)
+        assert values.shape == (256, 600) and values[:, :-1].max(0).min() > 0.5
+
     def test_silence_is_zero(self):
         silence = np.zeros((1, 8000), np.float32)
         values = clip_spectrogram([silence], duration=0.5, sample_rate=16000, columns=9)

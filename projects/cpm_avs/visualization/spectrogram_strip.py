@@ -39,7 +39,8 @@ def clip_spectrogram(
         frames = np.lib.stride_tricks.sliding_window_view(rest, _N_FFT)[::_HOP][:count]
         magnitude = np.abs(np.fft.rfft(frames * window, axis=1))[:, : _N_FFT // 2]
         times = (position + np.arange(count)) * _HOP / sample_rate
-        index = np.minimum(times / duration * columns, columns - 1).astype(int)
+        # The small number keeps a rounding error from leaving a column empty.
+        index = np.minimum(times / duration * columns + 1e-6, columns - 1).astype(int)
         np.maximum.at(peaks, index, magnitude.astype(np.float32))
         position += count
         rest = rest[count * _HOP :]

@@ -1,0 +1,137 @@
+"""The ratio mask, its loss, and where the noise comes from."""
+
+import pytest
+import torch
+
+from projects.cpm_avs.training.acp_loss import acp_loss, predict_ratio, ratio_mask
+from projects.cpm_avs.training.offscreen_noise import draw_partners, offscreen_noise
+
+
+def test_ratio_mask_hand_numbers():
+    clean = torch.tensor([[[[1.0, 0.0, 2.0, 0.0]]]])
+    noise = torch.tensor([[[[3.0, 5.0, 0.0, 0.0]]]])
+    ratio, defined = ratio_mask(clean, noise)
+    assert ratio.tolist() == [[[0.25, 0.0, 1.0, 0.0]]]
+    assert defined.tolist() == [[[True, True, True, False]]]
+
+
+def test_the_channels_of_a_stereo_clip_are_averaged():
+    clean = torch.tensor([[[[1.0]], [[2.0]]]])
+    noise = torch.tensor([[[[0.0]], [[3.0]]]])
+    assert ratio_mask(clean, noise)[0].item() == pytest.approx(3 / 6)
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-44, 1e30])
+def test_a_ratio_is_between_0_and_1_at_any_loudness(scale):
+    clean, noise = torch.rand(2, 2, 1, 5, 7).unbind(0)
+    ratio, _ = ratio_mask(scale * clean, scale * noise)
+    assert ratio.isfinite().all() and ratio.min() >= 0 and ratio.max() <= 1
+    assert ratio_mask(clean.half(), noise.half())[0].dtype == torch.float32
+
+
+def test_prediction_is_the_sigmoid_of_the_summed_masks_of_real_prompts():
+    masks = torch.tensor([[1.0, 2.0, 50.0], [-1.0, 70.0, 90.0]])[..., None, None]
+    masks = masks.expand(2, 3, 2, 2)
+    padding = torch.tensor([[False, False, True], [False, True, True]])
+    predicted = predict_ratio(masks, padding, (8, 8))
+    assert predicted.shape == (2, 8, 8)
+    expected = torch.sigmoid(torch.tensor([3.0, -1.0]))
+    torch.testing.assert_close(predicted, expected.view(2, 1, 1).expand(2, 8, 8))
+
+
+def test_prediction_is_upsampled_before_the_sigmoid():
+    masks = torch.tensor([-8.0, 4.0]).view(1, 1, 1, 2)
+    predicted = predict_ratio(masks, torch.zeros(1, 1, dtype=torch.bool), (1, 4))
+    # Centres of the four bins lie a quarter into and outside of the two cells.
+    expected = torch.tensor([-8.0, -5.0, 1.0, 4.0]).sigmoid()
+    torch.testing.assert_close(predicted[0, 0], expected)
+
+
+def test_loss_hand_number():
+    predicted = torch.tensor([[[0.5, 0.5, 0.9]]])
+    ratio = torch.tensor([[[1.0, 0.25, 0.0]]])
+    counted = torch.tensor([[[True, True, False]]])
+    loss = acp_loss(predicted, ratio, counted)
+    assert loss.item() == pytest.approx((0.25 + 0.0625) / 2)
+
+
+def test_nothing_that_counts_gives_zero_and_a_live_graph():
+    masks = torch.randn(2, 3, 2, 2, requires_grad=True)
+    padding = torch.ones(2, 3, dtype=torch.bool)
+    predicted = predict_ratio(masks, padding, (4, 4))
+    loss = acp_loss(predicted, torch.rand(2, 4, 4), torch.zeros(2, 4, 4, dtype=torch.bool))
+    assert loss == 0
+    loss.backward()
+    assert (masks.grad == 0).all()
+
+
+def test_gradient_in_float64():
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.randn(2, 2, 2, 3, generator=generator, dtype=torch.float64)
+    padding = torch.tensor([[False, False], [False, True]])
+    ratio = torch.rand(2, 4, 6, generator=generator, dtype=torch.float64)
+    counted = torch.rand(2, 4, 6, generator=generator) > 0.3
+
+    def loss(masks):
+        return acp_loss(predict_ratio(masks, padding, (4, 6)), ratio, counted)
+
+    assert loss(masks).dtype == torch.float64
+    assert torch.autograd.gradcheck(loss, masks.requires_grad_())
+
+
+def tags(*classes: list[int]) -> torch.Tensor:
+    sounding = torch.zeros(len(classes), 5, dtype=torch.bool)
+    for row, own in zip(sounding, classes, strict=True):
+        row[own] = True
+    return sounding
+
+
+def test_partners_share_no_class_and_are_audible():
+    sounding = tags([1], [1, 2], [3], [2])
+    audible = torch.tensor([True, True, True, False])
+    draws = torch.stack([draw_partners(sounding, audible) for _ in range(200)])
+    allowed = [{2}, {2}, {0, 1}, {0, 2}]  # 3 is silent; 3 and 1 share class 2
+    for column, expected in zip(draws.T.tolist(), allowed, strict=True):
+        assert set(column) == expected
+    assert 60 < (draws[:, 2] == 0).sum() < 140  # uniform over those possible
+
+
+def test_no_partner_is_minus_one():
+    audible = torch.tensor([True, True])
+    assert draw_partners(tags([1], [1]), audible).tolist() == [-1, -1]
+    assert draw_partners(tags([1]), audible[:1]).tolist() == [-1]
+    assert draw_partners(tags([1], [2]), ~audible).tolist() == [-1, -1]
+
+
+def test_a_sample_in_which_nothing_sounds_is_noise_for_others_but_not_for_itself():
+    assert draw_partners(tags([1], []), torch.tensor([True, True])).tolist() == [1, 0]
+
+
+def test_draws_repeat_with_the_generator():
+    sounding, audible = tags(*[[]] * 8), torch.ones(8, dtype=torch.bool)
+    first, second = (
+        draw_partners(sounding, audible, torch.Generator().manual_seed(3)) for _ in range(2)
+    )
+    assert torch.equal(first, second)
+
+
+def test_noise_from_the_batch():
+    inputs = dict(specgram=torch.rand(3, 1, 2, 4) + 0.1, waveform=torch.rand(3, 1, 9))
+    inputs["specgram"][2] = 0
+    noise = offscreen_noise(inputs, tags([1], [2], [2]))
+    assert noise.mixed.tolist() == [True, True, True]
+    for index, partner in enumerate([1, 0, 0]):  # for 0, the other disjoint one is silent
+        assert torch.equal(noise.specgram[index], inputs["specgram"][partner])
+        assert torch.equal(noise.waveform[index], inputs["waveform"][partner])
+    nothing = offscreen_noise(inputs, tags([1], [1], [1]))
+    assert not nothing.mixed.any() and not nothing.specgram.any() and not nothing.waveform.any()
+
+
+def test_noise_from_the_data_set_comes_first():
+    inputs = dict(specgram=torch.rand(2, 1, 2, 4), waveform=torch.rand(2, 1, 9))
+    inputs |= dict(noise_specgram=torch.rand(2, 1, 2, 4), noise_waveform=torch.rand(2, 1, 9))
+    inputs["noise_specgram"][1] = 0
+    noise = offscreen_noise(inputs, tags([1], [2]))
+    assert noise.specgram is inputs["noise_specgram"]
+    assert noise.waveform is inputs["noise_waveform"]
+    assert noise.mixed.tolist() == [True, False]

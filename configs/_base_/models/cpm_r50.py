@@ -10,6 +10,9 @@ model = dict(
         out_indices=(0, 1, 2, 3),
         norm_cfg=dict(type="BN", requires_grad=False),
         norm_eval=True,
+        # With the norms frozen, a residual that starts at 0 would stay there where no weights are
+        # loaded (init_cfg=None).
+        zero_init_residual=False,
         style="pytorch",
         init_cfg=dict(type="Pretrained", checkpoint="weights/resnet50_imagenet.pth"),
     ),

@@ -1,24 +1,33 @@
 """Times parts of the toolbox on this machine.
 
     python tools/benchmark.py metrics --classes 71
+    python tools/benchmark.py model configs/cpm_r50_avss.py configs/cpm_r50_s4-224.py
 
 ``metrics``: scoring frames under both protocols against loading them (JPEG frame, PNG mask).
+``model``: predictions and training steps of several configs in turn, with random weights, and how
+they compare to the first (Table 6).
 """
 
 import argparse
+import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
+from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from PIL import Image
 
 from projects.cpm_avs.evaluation import AVSMetric
+from projects.cpm_avs.models import AVSegmentor
 
 _DISTINCT = 16  # made frames, used in turn; the disk cache holds them, which favours loading
 
@@ -45,6 +54,81 @@ def _run_metrics(args: argparse.Namespace) -> int:
     print(f"{args.frames} frames of {args.size}x{args.size}, {args.classes} classes:")
     print(f"  loading {loading:.3f} s, scoring (both protocols) {scoring:.3f} s of CPU")
     return 0
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("configs", nargs="+", help="the first is what the others are compared to")
+    parser.add_argument("--size", type=int, default=224, help="height and width")
+    parser.add_argument("--batch", type=int, default=2, help="samples of a training step")
+    parser.add_argument("--runs", type=int, default=10, help="timed runs of each")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.set_defaults(run=_run_model)
+
+
+def _run_model(args: argparse.Namespace) -> int:
+    models = [_build(config).to(args.device) for config in args.configs]
+    rows: dict[str, list[list[float]]] = dict(prediction=[], training=[])
+    for name, step in (("prediction", _predict), ("training", _train)):
+        rows[name] = [[] for _ in models]
+        for turn in range(args.runs + 1):  # in turn: a slow moment hits all of them
+            for times, model in zip(rows[name], models, strict=True):
+                seconds = _elapsed(partial(step, model, args), args.device)
+                if turn:  # the first one warms up
+                    times.append(seconds)
+    for index, config in enumerate(args.configs):
+        parts = []
+        for name, taken in rows.items():
+            pairs = zip(taken[index], taken[0], strict=True)
+            ratio = statistics.median(own / first for own, first in pairs)
+            parts.append(f"{name} {1000 * statistics.median(taken[index]):.0f} ms ({ratio:.2f} x)")
+        frames = 1 / statistics.median(rows["prediction"][index])
+        print(f"{config}: {frames:.1f} frames/s; median of {args.runs}: {', '.join(parts)}")
+    return 0
+
+
+def _build(config: str) -> AVSegmentor:
+    """The config's model with random weights."""
+    cfg = Config.fromfile(config)
+    init_default_scope(cfg.default_scope)
+    for part in (cfg.model.backbone, cfg.model.audio_backbone):
+        part.init_cfg = None
+    torch.manual_seed(0)
+    return MODELS.build(cfg.model)
+
+
+def _batch(model: AVSegmentor, args: argparse.Namespace, count: int) -> dict:
+    images, waveforms, samples = [], [], []
+    for index in range(count):
+        made = _made_sample(index, args.size, model.decode_head.num_classes)
+        shape = (args.size, args.size)
+        sample = SegDataSample(metainfo=dict(ori_shape=shape, img_shape=shape))
+        sample.gt_sem_seg = PixelData(data=made["gt_sem_seg"]["data"])
+        samples.append(sample)
+        images.append(torch.randint(0, 256, (3, *shape), dtype=torch.uint8))
+        waveforms.append(0.1 * torch.randn(model.audio_backbone.in_channels, 15360))
+    return dict(inputs=dict(img=images, waveform=waveforms), data_samples=samples)
+
+
+def _predict(model: AVSegmentor, args: argparse.Namespace) -> None:
+    model.eval()
+    with torch.no_grad():
+        model.test_step(_batch(model, args, 1))
+
+
+def _train(model: AVSegmentor, args: argparse.Namespace) -> None:
+    model.train()
+    data = model.data_preprocessor(_batch(model, args, args.batch), True)
+    sum(model(**data, mode="loss").values()).backward()
+    model.zero_grad()
+
+
+def _elapsed(step: Callable[[], object], device: str) -> float:
+    """Seconds of the wall clock, with what the device still has to do."""
+    start = time.perf_counter()
+    step()
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
 
 
 def _made_sample(seed: int, size: int, num_classes: int) -> dict:
@@ -90,6 +174,7 @@ def main() -> int:
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_metrics(commands.add_parser("metrics", help="scoring against loading"))
+    _add_model(commands.add_parser("model", help="frames per second and training steps"))
     args = parser.parse_args()
     return int(args.run(args))
 

@@ -268,6 +268,8 @@ def test_wrong_settings_are_refused():
         scenes("msmi", num_objects=3, num_sounding=(3,))
     with pytest.raises(ValueError, match="num_scenes=0"):
         scenes(num_scenes=0)
+    with pytest.raises(ValueError, match="classes of AVS-Stamps are fixed"):
+        scenes(metainfo=dict(classes=("background", "dog")))
     with pytest.raises(TypeError, match="num_object"):
         scenes(num_object=3)
 

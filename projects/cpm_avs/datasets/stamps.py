@@ -96,6 +96,8 @@ class StampsDataset(AVSDataset):
         if names != list(CLASSES[1:]):
             raise ValueError(f"{data_root}/index.csv lists {names}; expected {CLASSES[1:]}.")
         super().__init__(seed=seed, **kwargs)
+        if self.label_map is not None:
+            raise ValueError("The classes of AVS-Stamps are fixed; leave metainfo.classes out.")
 
     def load_data_list(self) -> list[dict[str, Any]]:
         return [dict(scene_index=index) for index in range(self.num_scenes)]

@@ -238,6 +238,9 @@ def test_em_runs_every_fifth_iteration():
         counts.append(len(calls))
     assert counts == [0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2]
     assert all(call is classifier for call in calls)
+    for runner.iter in range(11):
+        EMUpdateHook(interval=5, begin=7).after_train_iter(runner, runner.iter)
+    assert len(calls) == 3  # once more, after iteration 9
 
 
 def test_skipped_samples_are_counted_and_named(caplog):

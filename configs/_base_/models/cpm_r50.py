@@ -32,4 +32,4 @@ model = dict(
         prompt_weight=0.5,
     ),
 )
-custom_hooks = [dict(type="EMUpdateHook", interval=5)]
+custom_hooks = [dict(type="EMUpdateHook", interval=5, begin=500)]

@@ -17,12 +17,16 @@ class EMUpdateHook(Hook):
 
     Args:
         interval: Iterations from one update to the next.
+        begin: First iteration after which the mixtures may move. At the start all queries give
+            nearly the same embedding: fitted to that, no-object's mixture would claim it with a
+            narrow peak, and the other classes would have to be won back. Until then the classes
+            are what they start as, fixed prototypes.
     """
 
-    def __init__(self, *, interval: int = 5) -> None:
+    def __init__(self, *, interval: int = 5, begin: int = 0) -> None:
         if interval < 1:
             raise ValueError(f"interval must be at least 1, got {interval}.")
-        self.interval = interval
+        self.interval, self.begin = interval, begin
 
     def after_train_iter(
         self,
@@ -32,6 +36,6 @@ class EMUpdateHook(Hook):
         outputs: dict | None = None,
     ) -> None:
         """Run EM on the bank."""
-        if self.every_n_train_iters(runner, self.interval):
+        if runner.iter >= self.begin and self.every_n_train_iters(runner, self.interval):
             model = runner.model.module if is_model_wrapper(runner.model) else runner.model
             model.criterion.update_classifier(model.decode_head.classifier)

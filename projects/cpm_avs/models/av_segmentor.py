@@ -56,8 +56,10 @@ class AVSegmentor(BaseSegmentor):
             )
         )
         self.decode_head = MODELS.build(head)
-        # Built last, so that the other parts start from the same random numbers with any criterion.
-        self.criterion = None if criterion is None else self._build_criterion(criterion)
+        # Built last and off a copy of the random state, so that the other parts start from the same
+        # numbers with any criterion, here and in init_weights.
+        with torch.random.fork_rng(devices=[]):
+            self.criterion = None if criterion is None else self._build_criterion(criterion)
         self.merge = MERGE_RULES[merge]
 
     def _build_criterion(self, criterion: ConfigType) -> torch.nn.Module:

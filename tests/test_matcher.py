@@ -120,9 +120,11 @@ def test_matching_is_the_cheapest_of_all_permutations():
     assert len(pairs) == len(matching.layer) == LAYERS * sum(targets.counts)
 
     starts = np.cumsum([0, *targets.counts])
+    costs = HungarianMatcher(**WEIGHTS)._costs(output, targets, points).numpy()
     for layer, image in itertools.product(range(LAYERS), range(IMAGES)):
         cost = brute_cost(*one_image(output, targets, image, layer))
         segments = range(cost.shape[1])
+        np.testing.assert_allclose(costs[layer, image][:, segments], cost, rtol=1e-4)
         best = min(
             itertools.permutations(range(QUERIES), len(segments)),
             key=lambda queries: sum(cost[queries[s], s] for s in segments),

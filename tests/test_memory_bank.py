@@ -120,7 +120,14 @@ def test_fitting_collects_for_no_object_too_and_updates_what_has_samples():
     classifier.load_state(fit.update(classifier.state))
     changed = (classifier.means != before.means).flatten(1).any(1)
     assert changed.tolist() == [False, False, True]  # three samples are too few
-    assert classifier.covariances.min() >= 0.25 / 4  # the floor, in units of 1 / D
+
+
+def test_the_floor_is_in_units_of_the_starting_variance():
+    fit = fitting(momentum=0.0, variance_floor=0.25, min_samples=4)
+    classifier = GMMClassifier(num_classes=2, embed_dims=4, num_components=1)
+    fit.collect(torch.ones(16, 4) / 2, torch.zeros(16, dtype=torch.long))
+    classifier.load_state(fit.update(classifier.state))
+    assert classifier.covariances[0].tolist() == [[0.25 / 4] * 4]
 
 
 def test_fitting_refuses_what_can_not_work():

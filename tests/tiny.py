@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
@@ -119,7 +120,11 @@ def build_tiny(cfg: Mapping[str, Any] | None = None, *, seed: int = 0) -> nn.Mod
     init_default_scope("mmseg")  # as the runner does
     torch.manual_seed(seed)
     model = MODELS.build(deepcopy(dict(cfg or tiny_model_cfg())))
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel("ERROR")  # else mmengine writes three lines a parameter
     model.init_weights()
+    logger.setLevel(level)
     return model
 
 

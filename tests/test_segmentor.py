@@ -1,0 +1,255 @@
+"""The whole tiny model: training, prediction, and a criterion that leaves no trace."""
+
+import pytest
+import torch
+from tiny import (
+    NUM_CLASSES,
+    NUM_QUERIES,
+    build_tiny,
+    linear_cfg,
+    losses_of,
+    predictions_of,
+    tiny_batch,
+    tiny_model_cfg,
+)
+from torch import Tensor, nn
+
+from projects.cpm_avs.structures import DecoderOutput
+from projects.cpm_avs.training.finite import NonFiniteLossError
+
+
+def same_predictions(first: list, second: list) -> bool:
+    return all(
+        torch.equal(a.seg_logits.data, b.seg_logits.data)
+        and torch.equal(a.pred_sem_seg.data, b.pred_sem_seg.data)
+        and a.pred_audio_classes == b.pred_audio_classes
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def mask_logits(model: nn.Module, batch: dict) -> Tensor:
+    model.eval()
+    with torch.no_grad():
+        return model(**model.data_preprocessor(batch, False), mode="tensor")[1]
+
+
+def test_every_layer_is_supervised():
+    losses = losses_of(build_tiny(linear_cfg()), tiny_batch())
+    assert set(losses) == {
+        f"{d}loss_{n}" for d in ("", "d0.", "d1.") for n in ("cls", "focal", "dice")
+    }
+    assert all(loss > 0 for loss in losses.values())
+
+
+def test_raw_outputs():
+    model = build_tiny()
+    data = model.data_preprocessor(tiny_batch(), False)
+    cls_logits, masks = model(**data, mode="tensor")
+    assert cls_logits.shape == (2, NUM_QUERIES, NUM_CLASSES + 1)
+    assert masks.shape == (2, NUM_QUERIES, 16, 16)
+
+
+def test_swapping_the_sounds_of_two_clips_changes_their_masks():
+    model, batch = build_tiny(), tiny_batch()
+    before = mask_logits(model, batch)
+    batch["inputs"]["waveform"].reverse()
+    after = mask_logits(model, batch)
+    for image in range(2):
+        assert (before[image] - after[image]).abs().max() > 1e-3
+
+
+def test_clips_of_a_batch_do_not_touch_each_other():
+    model = build_tiny()
+    together = mask_logits(model, tiny_batch())
+    for index in range(2):
+        alone = tiny_batch()
+        alone["inputs"] = {key: [values[index]] for key, values in alone["inputs"].items()}
+        alone["data_samples"] = alone["data_samples"][index : index + 1]
+        torch.testing.assert_close(mask_logits(model, alone)[0], together[index])
+
+
+def test_padding_is_the_same_whatever_the_other_image_shows():
+    model = build_tiny()
+    first, second = tiny_batch(size=[(64, 64), (96, 64)]), tiny_batch(size=[(64, 64), (96, 64)])
+    second["inputs"]["img"][1] = 255 - second["inputs"]["img"][1]
+    found, other = mask_logits(model, first), mask_logits(model, second)
+    assert torch.equal(found[0], other[0]) and not torch.equal(found[1], other[1])
+
+
+def test_the_padding_of_an_image_without_any_does_nothing():
+    # 64 is a multiple of the divisor; what padding there could be is named in the sample.
+    model = build_tiny()
+    sample = predictions_of(model, tiny_batch())[0]
+    assert sample.metainfo["img_padding_size"] == (0, 0, 0, 0)
+    with torch.no_grad():
+        bare = model(model.data_preprocessor(tiny_batch())["inputs"], mode="predict")
+    assert torch.equal(bare[0].seg_logits.data, sample.seg_logits.data)
+
+
+def stub(model: nn.Module, monkeypatch, masks: Tensor) -> None:
+    """Let one query draw class 1 as a mask (h, w), and one background as the rest."""
+    masks = torch.stack([-masks, masks])
+    cls_logits = torch.full((2, NUM_CLASSES + 1), -20.0)
+    cls_logits[[0, 1], [0, 1]] = 20.0
+
+    def output(inputs, metas):
+        size = len(inputs["img"])
+        layer = cls_logits.expand(size, -1, -1)
+        return DecoderOutput(None, torch.stack([layer] * 2), (masks.expand(size, -1, -1, -1),) * 2)
+
+    monkeypatch.setattr(model, "encode_decode", output)
+
+
+def test_predictions_have_the_original_size_without_the_padding(monkeypatch):
+    model = build_tiny()
+    batch = tiny_batch(size=[(50, 64), (96, 70)])
+    batch["data_samples"][0].set_metainfo(dict(ori_shape=(100, 128)))  # it was shrunk by two
+    # Padded to 96 x 96, of which rows from 48 on are class 1: the first image's last two.
+    mask = torch.full((24, 24), -20.0)
+    mask[12:] = 20.0
+    stub(model, monkeypatch, mask)
+    small, large = predictions_of(model, batch)
+    assert small.pred_sem_seg.data.shape == (1, 100, 128)
+    assert large.pred_sem_seg.data.shape == (1, 96, 70)
+    rows = small.pred_sem_seg.data[0, :, 0].nonzero().flatten().tolist()
+    assert rows == [96, 97, 98, 99]
+    assert large.pred_sem_seg.data[0].sum(0).tolist() == [48] * 70
+
+
+@pytest.mark.parametrize("merge", ["max", "sum"])
+def test_predictions(merge):
+    model = build_tiny(tiny_model_cfg(merge=merge))
+    for sample in predictions_of(model, tiny_batch()):
+        scores, labels = sample.seg_logits.data, sample.pred_sem_seg.data
+        assert scores.shape == (NUM_CLASSES, 64, 64) and scores.dtype == torch.float32
+        assert labels.shape == (1, 64, 64) and labels.dtype == torch.int64
+        assert torch.equal(labels[0], scores.argmax(0))
+        assert scores.min() >= 0
+        assert merge == "sum" or scores.max() <= 1
+
+
+def test_the_merge_rule_is_the_configs():
+    first, second = (
+        predictions_of(build_tiny(tiny_model_cfg(merge=merge)), tiny_batch())
+        for merge in ("max", "sum")
+    )
+    assert not same_predictions(first, second)
+
+
+def test_classes_after_td_a_are_those_that_queries_name():
+    model, batch = build_tiny(), tiny_batch()
+    with torch.no_grad():
+        inputs = model.data_preprocessor(batch, False)["inputs"]
+        first_layer = model.eval().encode_decode(inputs, []).cls_logits[0].argmax(-1)
+    for sample, named in zip(predictions_of(model, batch), first_layer.tolist(), strict=True):
+        assert sample.pred_audio_classes == sorted(set(named) - {0, NUM_CLASSES})
+
+
+def test_training_remembers_the_matches_for_the_hooks():
+    model = build_tiny()
+    losses_of(model, tiny_batch())
+    criterion = model.criterion
+    assigned = criterion.last_assignment
+    assert assigned.shape == (2, NUM_QUERIES)
+    for row, own in zip(assigned.tolist(), ([0, 1], [0, 2]), strict=True):
+        assert sorted(row) == own + [NUM_CLASSES] * (NUM_QUERIES - 2)
+    # Of 12 embeddings of no-object at most 8 enter the bank.
+    assert criterion.mixture.bank.count.tolist() == [2, 1, 1, 8]
+    samples = criterion.mixture.bank.samples[criterion.mixture.bank.valid]
+    torch.testing.assert_close(samples.norm(dim=-1), torch.ones(12))
+
+    before = model.decode_head.classifier.means.clone()
+    predictions_of(model, tiny_batch())
+    assert criterion.mixture.bank.count.tolist() == [2, 1, 1, 8]
+    criterion.update_classifier(model.decode_head.classifier)
+    moved = (model.decode_head.classifier.means != before).flatten(1).any(1)
+    assert moved.tolist() == [False, False, False, True]  # the others have too few yet
+
+
+def test_a_loss_that_is_not_a_number_stops_before_anything_is_remembered():
+    model = build_tiny()
+    with torch.no_grad():
+        model.decode_head.query_feat.weight[0, 0] = torch.nan
+    with pytest.raises(NonFiniteLossError, match="(?s)loss_cls.*clip0"):
+        losses_of(model, tiny_batch())
+    assert not model.criterion.mixture.bank.count.any()
+    assert model.criterion.last_assignment is None
+
+
+@pytest.mark.parametrize(
+    "criterion",
+    [
+        dict(prompting=dict(acp_weight=0.0, vcp_weight=0.0, pcl_weight=0.0)),
+        dict(prompt_weight=0.0),
+    ],
+    ids=["weights", "lambda"],
+)
+def test_without_weights_the_model_is_the_baseline_to_the_bit(criterion):
+    baseline = build_tiny(linear_cfg())
+    other = build_tiny(
+        tiny_model_cfg(
+            decode_head=dict(classifier=dict(type="LinearClassifier")),
+            criterion=dict(criterion, mixture=None),
+        )
+    )
+    assert list(baseline.state_dict()) == list(other.state_dict())
+    optimizers = [torch.optim.AdamW(model.parameters(), lr=1e-3) for model in (baseline, other)]
+    for step in range(2):
+        totals = []
+        for model, optimizer in zip((baseline, other), optimizers, strict=True):
+            losses = losses_of(model.train(), tiny_batch(seed=step), seed=step)
+            optimizer.zero_grad()
+            sum(losses.values()).backward()
+            optimizer.step()
+            totals.append({name: loss.item() for name, loss in losses.items()})
+        assert totals[0] == totals[1]
+    assert same_predictions(*(predictions_of(m, tiny_batch()) for m in (baseline, other)))
+
+
+def test_with_the_cpm_path_the_class_agnostic_losses_start_the_same():
+    # The path draws its random numbers after all others.
+    without = losses_of(build_tiny(tiny_model_cfg(criterion=dict(prompting=None))), tiny_batch())
+    whole = losses_of(build_tiny(), tiny_batch())
+    assert all(torch.equal(loss, whole[name]) for name, loss in without.items())
+
+
+def test_a_model_for_inference_loads_the_rest_and_predicts_the_same_to_the_bit():
+    trained = build_tiny()
+    bare = build_tiny(tiny_model_cfg(criterion=None), seed=9)
+    state = trained.state_dict()
+    kept = {key: value for key, value in state.items() if not key.startswith("criterion.")}
+    assert len(kept) < len(state)
+    bare.load_state_dict(kept, strict=True)
+    assert same_predictions(*(predictions_of(m, tiny_batch()) for m in (trained, bare)))
+    with pytest.raises(ValueError, match="built for inference"):
+        losses_of(bare, tiny_batch())
+
+
+def test_a_step_of_training_moves_every_part():
+    model = build_tiny().train()
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
+    sum(losses_of(model, tiny_batch()).values()).backward()
+    optimizer.step()
+    moved = {
+        name.split(".")[0] for name, p in model.named_parameters() if (p != before[name]).any()
+    }
+    assert moved == {"backbone", "audio_backbone", "audio_decoder", "decode_head", "criterion"}
+    assert (
+        model.decode_head.classifier.log_temperature
+        != before["decode_head.decoder.classifier.log_temperature"]
+    )
+
+
+def test_wrong_arguments_are_refused():
+    with pytest.raises(ValueError, match="merge is 'mean'; choose one of"):
+        build_tiny(tiny_model_cfg(merge="mean"))
+    with pytest.raises(ValueError, match="TD-A has 0"):
+        build_tiny(tiny_model_cfg(decode_head=dict(num_audio_layers=0)))
+    for wrong in (
+        dict(querys=3),
+        dict(decode_head=dict(strides=[4])),
+        dict(criterion=dict(mask=1)),
+    ):
+        with pytest.raises(TypeError):
+            build_tiny(tiny_model_cfg(**wrong))

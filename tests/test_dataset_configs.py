@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from benchmark_trees import make_avss, make_ms3, make_s4, make_vpo
 from mmengine.config import Config
+from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmseg.registry import DATASETS, METRICS
+from mmseg.registry import DATASETS
 
 import projects.cpm_avs  # noqa: F401
 
@@ -59,7 +60,7 @@ def test_loaders_give_the_sizes_of_the_protocol(tmp_path, name):
     assert item["data_samples"].gt_sem_seg.data.shape == (1, *size)
     assert item["data_samples"].ori_shape == size
     for evaluator in (config.val_evaluator, config.test_evaluator):
-        assert METRICS.build(evaluator).protocols == ("dataset", "avsbench")
+        assert Evaluator(evaluator).metrics[0].protocols == ("dataset", "avsbench")
 
 
 def test_only_vpo_validates_on_its_test_images(tmp_path):

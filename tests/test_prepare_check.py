@@ -173,6 +173,15 @@ def test_the_repaired_index_keeps_the_form_where_all_frames_are_good(tmp_path):
     ]
 
 
+def test_bad_rows_are_reported_without_the_files_they_lack(tmp_path):
+    root = make_s4(tmp_path)
+    with (root / "s4_meta_data.csv").open("a") as file:
+        file.write("t0,0,dog_barking,test\nx0,0,race_car,tset\n")
+    status, report = check("s4", root)
+    assert status == 1 and report["by_kind"] == dict(duplicate=1, bad_row=1)
+    assert report["counts"]["test"]["clips"] == 1
+
+
 def test_unlabelled_training_frames_are_checked_too(tmp_path):
     root = make_s4(tmp_path)
     (root / "s4_data/visual_frames/train/dog_barking/t0/t0_4.png").unlink()

@@ -280,7 +280,7 @@ def test_momentum_hand_numbers():
 
 
 @both_forms
-def test_a_dead_component_moves_to_what_is_explained_worst(full):
+def test_a_dead_component_splits_the_largest(full):
     samples, valid = data(filled=torch.tensor([SLOTS, SLOTS]))
     state = random_state(DIMS, full=full, classes=2)
     means = state.means.clone()
@@ -289,12 +289,15 @@ def test_a_dead_component_moves_to_what_is_explained_worst(full):
     resp, likelihood = e_step(samples, valid, state)
     assert resp.sum(1)[0, 1] < 1 < resp.sum(1)[0].max()
     new, _ = update(state, samples, valid, variance_floor=0.01)
-    # Component 1 takes the second worst explained sample.
-    second = likelihood[0].argsort()[1]
-    assert torch.equal(new.means[0, 1], samples[0, second])
     fitted = m_step(samples, resp, state, 0.01)
-    torch.testing.assert_close(new.covariances[0, 1], fitted.covariances[0].mean(0))
-    assert new.log_weights[0, 1].exp() > 0.2
+    largest = resp.sum(1)[0].argmax()
+    # One standard deviation away, with the parent's covariance and half of its weight.
+    covariance = fitted.covariances[0, largest]
+    variance = covariance.diagonal() if full else covariance
+    distance = (new.means[0, 1] - fitted.means[0, largest]) / variance.sqrt()
+    assert distance.norm().item() == pytest.approx(1, abs=1e-4)
+    torch.testing.assert_close(new.covariances[0, 1], covariance)
+    torch.testing.assert_close(new.log_weights[0, 1], new.log_weights[0, largest])
     torch.testing.assert_close(new.log_weights.exp().sum(-1), torch.ones(2))
     # The others, and the class in which all live, follow plain EM.
     torch.testing.assert_close(new.means[0, [0, 2]], fitted.means[0, [0, 2]])
@@ -303,20 +306,13 @@ def test_a_dead_component_moves_to_what_is_explained_worst(full):
     assert resp.sum(1).min() >= 1  # it lives again
 
 
-def test_components_that_die_together_go_to_different_samples():
-    samples, valid = data(filled=torch.tensor([20, 20]))
+def test_components_that_die_together_part():
     state = random_state(DIMS, classes=2)
-    counts = torch.zeros(2, COMPONENTS)
-    new = reseed(
-        state,
-        samples,
-        (5 + torch.randn(2, SLOTS)) * valid,
-        valid,
-        counts,
-        torch.tensor([True, False]),
-    )
+    counts = torch.tensor([[20.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
+    new = reseed(state, counts, torch.tensor([True, False]))
     assert len(new.means[0].unique(dim=0)) == COMPONENTS
-    assert (new.means[0].abs() < 1e3).all()  # none of the junk in empty slots
+    torch.testing.assert_close(new.log_weights[0].exp(), torch.full((COMPONENTS,), 1 / 3))
+    assert torch.equal(new.means[0, 0], state.means[0, 0])
     assert torch.equal(new.means[1], state.means[1])  # not ready
 
 

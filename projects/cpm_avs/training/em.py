@@ -113,41 +113,50 @@ def momentum_update(
 
 
 def reseed(
-    state: GaussianState,
-    samples: Tensor,
-    log_likelihood: Tensor,
-    valid: Tensor,
-    counts: Tensor,
-    ready: Tensor,
-    min_count: float = 1.0,
+    state: GaussianState, counts: Tensor, ready: Tensor, min_count: float = 1.0
 ) -> GaussianState:
-    """Move each dead component to a sample that its class's mixture explains badly.
+    """Bring dead components back by splitting the largest component of their class.
 
-    Nothing is random, so that all ranks do the same. A moved component takes the mean covariance
-    and the mean weight of its class.
+    A dead one moves beside the largest: by one standard deviation in a direction of its own, since
+    in D dimensions anything further would leave it without samples again. It takes over that one's
+    covariance and an equal share of the weight, so that the class's density hardly changes. Samples
+    that the mixture explains badly are no place to start: they are mostly wrong matches, amid
+    another class. Nothing is random, so that all ranks do the same.
 
     Args:
         state: Mixtures.
-        samples: (K, S, D).
-        log_likelihood: (K, S).
-        valid: (K, S) bool.
         counts: N_cm of the E-step, (K, M).
         ready: Classes that may be changed, (K,) bool.
         min_count: A component below this many samples is dead.
     """
     dead = (counts < min_count) & ready.unsqueeze(-1)
-    # The m-th component gets the m-th worst explained sample: no two land on the same one.
-    worst = log_likelihood.masked_fill(~valid, torch.inf).argsort(-1)[:, : dead.shape[1]]
-    seeds = samples.gather(1, worst.unsqueeze(-1).expand(-1, -1, samples.shape[-1]))
-    shape = (*dead.shape, *[1] * (state.covariances.ndim - 2))
-    mean_covariance = state.covariances.mean(1, keepdim=True)
-    weights = torch.where(dead, 1 / dead.shape[1], state.log_weights.exp())
-    log_weights = (weights / weights.sum(-1, keepdim=True)).log()
+    largest = counts.argmax(-1)
+    classes = torch.arange(len(counts), device=counts.device)
+    parent_mean = state.means[classes, largest].unsqueeze(1)
+    parent_covariance = state.covariances[classes, largest].unsqueeze(1)
+    full = state.covariances.ndim == 4
+    variance = parent_covariance.diagonal(dim1=-2, dim2=-1) if full else parent_covariance
+    beside = parent_mean + variance.sqrt() * _directions(state.means)
+
+    shared = dead.scatter(1, largest.unsqueeze(1), True) & dead.any(-1, keepdim=True)
+    weights = state.log_weights.exp()
+    share = (weights * shared).sum(-1, keepdim=True) / shared.sum(-1, keepdim=True).clamp(min=1)
     return GaussianState(
-        torch.where(dead.any(-1, keepdim=True), log_weights, state.log_weights),
-        torch.where(dead.unsqueeze(-1), seeds, state.means),
-        torch.where(dead.view(shape), mean_covariance, state.covariances),
+        torch.where(shared, share.log(), state.log_weights),
+        torch.where(dead.unsqueeze(-1), beside, state.means),
+        torch.where(
+            dead.view(*dead.shape, *[1] * (state.covariances.ndim - 2)),
+            parent_covariance,
+            state.covariances,
+        ),
     )
+
+
+def _directions(like: Tensor) -> Tensor:
+    """One fixed unit vector a component, (M, D)."""
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.randn(like.shape[1:], generator=generator, dtype=torch.float64)
+    return torch.nn.functional.normalize(directions, dim=-1).to(like)
 
 
 def em_update(
@@ -179,5 +188,5 @@ def em_update(
         resp, log_likelihood = e_step(samples, valid, state)
         fitted = m_step(samples, resp, state, variance_floor)
         moved = momentum_update(state, fitted, momentum, ready)
-        moved = reseed(moved, samples, log_likelihood, valid, resp.sum(1), ready)
+        moved = reseed(moved, resp.sum(1), ready)
     return moved, log_likelihood.sum() / valid.sum().clamp(min=1)

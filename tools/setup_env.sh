@@ -4,7 +4,7 @@
 #   bash tools/setup_env.sh              # PYTHON=python3.12 picks another interpreter
 #
 # A machine with a GPU and nvcc gets mmcv's operators compiled; any other takes the pure PyTorch
-# ones. AVS_TORCH_CUDA=1 takes PyPI's CUDA build of torch even where no GPU is seen.
+# ones. TORCH_INDEX_URL takes torch from another index, such as PyTorch's own of CPU wheels.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -35,7 +35,7 @@ can_compile_cuda() { has_gpu && command -v nvcc >/dev/null; }
 # What the installation depends on: when none of it changed there is nothing to do.
 fingerprint() {
   { can_compile_cuda && echo cuda || echo cpu
-    echo "$PWD ${AVS_TORCH_CUDA:-}"
+    echo "$PWD"
     cat requirements.txt constraints.txt pyproject.toml tools/setup_env.sh
   } | cksum
 }
@@ -56,14 +56,16 @@ install_torch() {
     return
   fi
   say "torch $wanted"
-  if has_gpu || [ -n "${AVS_TORCH_CUDA:-}" ] || ! torch_pulls_cuda; then
-    pip_install torch
-  else
-    say "no GPU here, and the index offers a CUDA build of several GB: taking PyTorch's CPU build"
-    pip_install --index-url https://download.pytorch.org/whl/cpu torch ||
-      die "PyTorch's index of CPU builds can't be reached. Install torch==$wanted into .venv by hand" \
-        "and run this again, or set AVS_TORCH_CUDA=1 to take the CUDA build."
+  if [ -n "${TORCH_INDEX_URL:-}" ]; then
+    pip_install --index-url "$TORCH_INDEX_URL" torch
+    return
   fi
+  if ! has_gpu && torch_pulls_cuda; then
+    say "no GPU here, but the package index offers a CUDA build of several GB. To take the CPU build"
+    say "instead, stop this and set TORCH_INDEX_URL to PyTorch's index of CPU wheels (it is named"
+    say "at pytorch.org under Get Started, with Compute Platform CPU)"
+  fi
+  pip_install torch
 }
 
 compile_mmcv_ops() {

@@ -1,14 +1,13 @@
 # A short schedule for AVS-Stamps and the small model: minutes on two CPU cores.
 no_decay = dict(decay_mult=0.0)
-backbone = dict(lr_mult=0.1)
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=3e-4, weight_decay=1e-4),
+    optimizer=dict(type="AdamW", lr=6e-4, weight_decay=1e-4),
     clip_grad=dict(max_norm=0.1),
     paramwise_cfg=dict(
         custom_keys=dict(
-            backbone=backbone,
-            audio_backbone=backbone,
+            backbone=dict(lr_mult=0.1),
+            audio_backbone=dict(lr_mult=0.5),
             query_embed=no_decay,
             query_feat=no_decay,
             level_embed=no_decay,

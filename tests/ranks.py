@@ -11,9 +11,9 @@ import torch.distributed as dist
 
 
 def fork_server() -> Any:
-    """Processes in a fresh state, forked from a server that has imported the project once."""
+    """Processes in a fresh state, forked from a server that has imported what takes long."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["projects.cpm_avs.training"])
+    context.set_forkserver_preload(["projects.cpm_avs.training", "torch._dynamo"])
     return context
 
 

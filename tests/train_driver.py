@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from ranks import fork_server, rank_environments
+
+from projects.cpm_avs.launch import meet_without_gpu
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -82,11 +83,7 @@ def train(
     cfg.work_dir, cfg.resume = str(work_dir), resume
     if environment["WORLD_SIZE"] != "1":
         cfg.launcher = "pytorch"
-        dist.init_process_group("gloo")  # else MMEngine would look for a GPU
-        # As MMEngine wraps a model on GPUs, but for the device.
-        cfg.model_wrapper_cfg = dict(
-            type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False
-        )
+        meet_without_gpu(cfg)
     runner = Runner.from_cfg(cfg)
     runner.register_hook(StepRecorder(work_dir / f"steps_rank{rank}.jsonl"))
     runner.register_hook(KillHook(kill_at))

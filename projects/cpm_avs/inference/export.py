@@ -1,0 +1,250 @@
+"""The model as one graph without Python, for torch.export and ONNX.
+
+Two parts of the model ask tensors for their shapes, which a graph of unknown image size can't
+follow, or take complex numbers; here they are written with plain shapes and real convolutions. A
+test holds them against the originals.
+
+Shorthand: B batch, C classes, H W image size, A audio channels, L samples, D width, N tokens.
+"""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmcv.ops import MultiScaleDeformableAttention
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from ..models.mask_merge import merge_max
+from ..models.spectrogram import first_bin
+
+_N_FFT, _WINDOW, _HOP = 512, 400, 160
+STRIDE = 32  # images must be a multiple of it, as the data preprocessor pads them
+
+
+class RealSpectrogram(nn.Module):
+    """``models.spectrogram.stft_magnitude`` by two convolutions instead of complex numbers.
+
+    Args:
+        drop_bin: Which of the 257 bins goes, 'nyquist' or 'dc'.
+    """
+
+    kernels: Tensor
+
+    def __init__(self, drop_bin: Any = "nyquist") -> None:
+        super().__init__()
+        window = torch.zeros(_N_FFT, dtype=torch.float64)
+        margin = (_N_FFT - _WINDOW) // 2
+        window[margin : margin + _WINDOW] = torch.hann_window(_WINDOW, dtype=torch.float64)
+        bins = torch.arange(_N_FFT // 2, dtype=torch.float64) + first_bin(drop_bin)
+        angle = 2 * torch.pi * bins[:, None] * torch.arange(_N_FFT, dtype=torch.float64) / _N_FFT
+        kernels = torch.cat([angle.cos() * window, angle.sin() * window])
+        self.register_buffer("kernels", kernels.float()[:, None])
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(B, A, L) to (B, A, L // 160, 256) linear magnitude."""
+        batch, channels, length = waveform.shape
+        padded = F.pad(waveform.reshape(-1, 1, length), (_N_FFT // 2, _N_FFT // 2), "reflect")
+        parts = F.conv1d(padded, self.kernels, stride=_HOP)[..., : length // _HOP]
+        real, imaginary = parts.chunk(2, dim=1)
+        # The root of an exact 0 has no slope, and some runtimes give NaN just below it.
+        magnitude = (real * real + imaginary * imaginary).clamp_min(1e-20).sqrt()
+        return magnitude.transpose(1, 2).reshape(batch, channels, -1, _N_FFT // 2)
+
+
+class ShapedPixelDecoder(nn.Module):
+    """mmdet's ``MSDeformAttnPixelDecoder`` at inference, with sizes as numbers, not tensors.
+
+    Args:
+        decoder: Whose parts are used.
+    """
+
+    decoder: Any
+
+    def __init__(self, decoder: nn.Module) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Maps (B, C_l, h_l, w_l), finest first, to mask features and memories, coarsest first."""
+        decoder = self.decoder
+        tokens, positions, references, sizes = [], [], [], []
+        for level in range(decoder.num_encoder_levels):
+            feat = feats[decoder.num_input_levels - level - 1]
+            height, width = feat.shape[-2:]
+            empty = feat.new_zeros((feat.shape[0], height, width), dtype=torch.bool)
+            position = decoder.postional_encoding(empty)
+            position = position + decoder.level_encoding.weight[level].view(1, -1, 1, 1)
+            tokens.append(decoder.input_convs[level](feat).flatten(2).transpose(1, 2))
+            positions.append(position.flatten(2).transpose(1, 2))
+            references.append(_cell_centres(height, width, feat))
+            sizes.append((height, width))
+        query, position = torch.cat(tokens, 1), torch.cat(positions, 1)
+        reference = torch.cat(references, 0)
+        for layer in decoder.encoder.layers:
+            attended = deformable_attention(layer.self_attn, query, position, reference, sizes)
+            query = layer.norms[0](attended)
+            query = layer.norms[1](layer.ffn(query))
+        memories = []
+        for part, (height, width) in zip(
+            query.split([height * width for height, width in sizes], dim=1), sizes, strict=True
+        ):
+            memories.append(part.transpose(1, 2).unflatten(2, (height, width)))
+        for level in reversed(range(decoder.num_input_levels - decoder.num_encoder_levels)):
+            lateral = decoder.lateral_convs[level](feats[level])
+            grown = F.interpolate(
+                memories[-1], size=lateral.shape[-2:], mode="bilinear", align_corners=False
+            )
+            memories.append(decoder.output_convs[level](lateral + grown))
+        return decoder.mask_feature(memories[-1]), memories[: decoder.num_outs]
+
+
+def deformable_attention(
+    attention: MultiScaleDeformableAttention,
+    query: Tensor,
+    position: Tensor,
+    reference: Tensor,
+    sizes: Sequence[tuple[int, int]],
+) -> Tensor:
+    """What mmcv's module gives at inference, the residual included.
+
+    Args:
+        attention: Whose weights are used.
+        query: Tokens of all levels, (B, N, D).
+        position: Their positional encoding, (B, N, D).
+        reference: Their places in the image, x and y in [0, 1], (N, 2).
+        sizes: Height and width of each level.
+    """
+    heads, points, levels = attention.num_heads, attention.num_points, len(sizes)
+    batch, tokens = query.shape[:2]
+    placed = query + position
+    value = attention.value_proj(query).unflatten(-1, (heads, -1))
+    offsets = attention.sampling_offsets(placed).view(batch, tokens, heads, levels, points, 2)
+    weights = attention.attention_weights(placed).unflatten(-1, (heads, -1)).softmax(-1)
+    sampled = []
+    values = value.split([height * width for height, width in sizes], dim=1)
+    for level, (height, width) in enumerate(sizes):
+        # One channel a head as in mmcv: (B * heads, D / heads, h, w).
+        plane = values[level].permute(0, 2, 3, 1).flatten(0, 1).unflatten(2, (height, width))
+        moved = torch.stack(
+            (offsets[:, :, :, level, :, 0] / width, offsets[:, :, :, level, :, 1] / height), -1
+        )
+        grid = 2 * (reference[None, :, None, None] + moved) - 1
+        grid = grid.transpose(1, 2).flatten(0, 1)
+        sampled.append(F.grid_sample(plane, grid, mode="bilinear", align_corners=False))
+    gathered = torch.cat(sampled, dim=-1)  # (B * heads, D / heads, N, levels * points)
+    weights = weights.transpose(1, 2).flatten(0, 1)[:, None]
+    output = (gathered * weights).sum(-1).unflatten(0, (batch, heads)).flatten(1, 2)
+    return attention.output_proj(output.transpose(1, 2)) + query
+
+
+def _cell_centres(height: int, width: int, like: Tensor) -> Tensor:
+    """Centres of a map's cells, x and y in [0, 1], (h * w, 2)."""
+    x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width
+    y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
+    grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack((grid_x.flatten(), grid_y.flatten()), -1)
+
+
+class ExportableModel(nn.Module):
+    """Picture and sound in, a score for each class and pixel out.
+
+    Args:
+        model: An ``AVSegmentor`` built without a criterion; a copy of it is taken.
+    """
+
+    model: Any
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).cpu().eval()
+        if self.model.merge is not merge_max:
+            raise ValueError("only merge='max' can be exported; set model.merge in the config")
+        preprocessor = self.model.data_preprocessor
+        self.register_buffer("mean", preprocessor.mean.view(1, 3, 1, 1).float())
+        self.register_buffer("std", preprocessor.std.view(1, 3, 1, 1).float())
+        self.spectrogram = RealSpectrogram(preprocessor.drop_bin)
+        head = self.model.decode_head
+        head.pixel_decoder = ShapedPixelDecoder(head.pixel_decoder)
+
+    def forward(self, img: Tensor, waveform: Tensor) -> Tensor:
+        """Segment.
+
+        Args:
+            img: (B, 3, H, W) float32 RGB in [0, 255]; H and W are multiples of 32.
+            waveform: (B, A, L) float32 at 16 kHz in [-1, 1].
+
+        Returns:
+            (B, C, H, W) scores in [0, 1]; the argmax over C is the class map.
+        """
+        inputs = dict(img=(img - self.mean) / self.std, specgram=self.spectrogram(waveform))
+        output = self.model.encode_decode(inputs, [])
+        cls_logits, mask_logits = output.cls_logits[-1], output.mask_logits[-1]
+        num_classes = cls_logits.shape[-1] - 1
+        scores, labels = cls_logits.softmax(-1).max(-1)
+        # A query that names no object counts as background with a score of 0.
+        scores = scores * (labels != num_classes)
+        labels = labels * (labels != num_classes)
+        masks = F.interpolate(mask_logits, img.shape[-2:], mode="bilinear", align_corners=False)
+        claims = masks.sigmoid() * scores[..., None, None]
+        merged = claims.new_zeros(img.shape[0], num_classes, *img.shape[-2:])
+        index = labels[..., None, None].expand_as(claims)
+        return merged.scatter_reduce(1, index, claims, "amax")
+
+
+def example_inputs(
+    *, size: tuple[int, int], channels: int, num_samples: int
+) -> tuple[Tensor, Tensor]:
+    """A picture (1, 3, H, W) and a sound (1, A, L) of fixed noise."""
+    generator = torch.Generator().manual_seed(0)
+    img = torch.rand(1, 3, *size, generator=generator) * 255
+    return img, torch.rand(1, channels, num_samples, generator=generator) * 2 - 1
+
+
+def export_program(
+    model: nn.Module,
+    *,
+    size: tuple[int, int],
+    channels: int,
+    num_samples: int,
+    dynamic: bool = True,
+) -> ExportedProgram:
+    """Trace a model with ``torch.export``.
+
+    Args:
+        model: An ``AVSegmentor`` built without a criterion.
+        size: Height and width to trace with; of a dynamic graph, any multiples of 32 work later.
+        channels: A; the graph is bound to it.
+        num_samples: L; the graph is bound to it.
+        dynamic: Whether the image size stays free.
+    """
+    if any(side % STRIDE for side in size):
+        raise ValueError(f"size={size}: height and width must be multiples of {STRIDE}")
+    inputs = example_inputs(size=size, channels=channels, num_samples=num_samples)
+    shapes = None
+    if dynamic:
+        rows, columns = Dim("rows", min=2, max=64), Dim("columns", min=2, max=64)
+        shapes = ({2: STRIDE * rows, 3: STRIDE * columns}, None)
+    with torch.no_grad():
+        return torch.export.export(
+            ExportableModel(model), inputs, dynamic_shapes=shapes, strict=False
+        )
+
+
+def export_onnx(program: ExportedProgram, path: str | Path) -> None:
+    """Write an ONNX file with the inputs ``img`` and ``waveform`` and the output ``scores``."""
+    torch.onnx.export(
+        program,
+        f=str(path),
+        dynamo=True,
+        input_names=["img", "waveform"],
+        output_names=["scores"],
+        opset_version=18,
+        external_data=False,
+        verbose=False,
+    )

@@ -1,0 +1,134 @@
+"""The exported graphs against the model, at sizes other than the traced one."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+
+from projects.cpm_avs.inference.export import (
+    ExportableModel,
+    RealSpectrogram,
+    example_inputs,
+    export_onnx,
+    export_program,
+)
+from projects.cpm_avs.inference.model_loading import load_config
+from projects.cpm_avs.models.spectrogram import stft_magnitude
+
+ROOT = Path(__file__).resolve().parents[1]
+SHAPES = dict(size=(64, 96), channels=1, num_samples=3200)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """The small model of the built-in data with fewer and narrower layers."""
+    config = load_config(None)
+    init_default_scope("mmseg")
+    torch.manual_seed(0)
+    settings = config.model.copy()
+    settings.update(criterion=None)
+    settings.decode_head.update(
+        embed_dims=32, num_queries=6, num_encoder_layers=1, feedforward_channels=32,
+        num_audio_layers=1, num_visual_layers=2,
+    )  # fmt: skip
+    return MODELS.build(settings).eval()
+
+
+@pytest.fixture(scope="module")
+def exportable(model):
+    return ExportableModel(model)
+
+
+@pytest.fixture(scope="module")
+def program(model):
+    return export_program(model, **SHAPES)
+
+
+def other_inputs() -> tuple[torch.Tensor, torch.Tensor]:
+    return example_inputs(size=(128, 64), channels=1, num_samples=3200)
+
+
+@pytest.mark.parametrize("drop_bin", ["nyquist", "dc"])
+def test_spectrogram_without_complex_numbers(drop_bin):
+    waveform = torch.rand(2, 2, 4001) * 2 - 1
+    expected = stft_magnitude(waveform, drop_bin=drop_bin)
+    torch.testing.assert_close(RealSpectrogram(drop_bin)(waveform), expected, atol=1e-4, rtol=0)
+
+
+def test_pixel_decoder_without_shape_tensors(model, exportable):
+    feats = [
+        torch.randn(2, channels, 24 // 2**level, 32 // 2**level)
+        for level, channels in enumerate((24, 32, 96, 320))
+    ]
+    with torch.no_grad():
+        expected = model.decode_head.pixel_decoder(feats)
+        given = exportable.model.decode_head.pixel_decoder(feats)
+    torch.testing.assert_close(given[0], expected[0])
+    torch.testing.assert_close(given[1], list(expected[1]))
+
+
+def test_scores_are_those_of_predict(model, exportable):
+    img, waveform = other_inputs()
+    batch = dict(img=[img[0].flip(0)], waveform=[waveform[0]])  # the preprocessor turns BGR to RGB
+    with torch.no_grad():
+        expected = model.test_step(dict(inputs=batch))[0].seg_logits.data
+        given = exportable(img, waveform)[0]
+    assert expected.max() > 0.01
+    torch.testing.assert_close(given, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_torch_export_at_another_size(exportable, program):
+    inputs = other_inputs()
+    with torch.no_grad():
+        torch.testing.assert_close(program.module()(*inputs), exportable(*inputs))
+
+
+@pytest.mark.slow
+def test_onnx_at_another_size(exportable, program, tmp_path):
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    export_onnx(program, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"]
+    )
+    for inputs in (example_inputs(**SHAPES), other_inputs()):
+        names = dict(img=inputs[0].numpy(), waveform=inputs[1].numpy())
+        with torch.no_grad():
+            expected = exportable(*inputs).numpy()
+        np.testing.assert_allclose(session.run(None, names)[0], expected, atol=1e-4)
+
+
+def test_size_that_does_not_fit(model):
+    with pytest.raises(ValueError, match="multiples of 32"):
+        export_program(model, size=(100, 96), channels=1, num_samples=3200)
+
+
+def test_other_merge_rule_is_refused(model, monkeypatch):
+    monkeypatch.setattr(model, "merge", lambda *args: None)
+    with pytest.raises(ValueError, match="merge='max'"):
+        ExportableModel(model)
+
+
+def test_missing_checkpoint_is_one_sentence(tmp_path, capsys):
+    spec = importlib.util.spec_from_file_location("export", ROOT / "tools" / "export.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert tool.main(["--checkpoint", str(tmp_path / "none.pth")]) == 1
+    assert "no such checkpoint" in capsys.readouterr().err
+
+
+def test_without_the_training_part():
+    program = (
+        "import sys; sys.modules['projects.cpm_avs.training'] = None; "
+        "import projects.cpm_avs.inference.export, projects.cpm_avs.inference.app"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,289 @@
+"""Every config: a tiny copy trains and predicts, and a leaf changes only what its name says."""
+
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.evaluator import Evaluator
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.visualization import Visualizer
+from mmseg.registry import DATASETS, HOOKS
+from tiny import SAMPLES, SIZE, build_tiny, predictions_of, tiny_batch
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+MAIN = sorted(path.stem for path in CONFIGS.glob("*.py"))
+ABLATION = sorted(path.stem for path in (CONFIGS / "ablation").glob("*.py"))
+MISSING = "(missing)"
+# What has no gradient before the first step: the position of deformable attention, whose offsets
+# start at weight 0, and the residuals of the audio ResNet, which start at 0 and can leave it.
+STILL_AT_FIRST = re.compile(
+    r"decode_head\.pixel_decoder\.level_encoding|audio_backbone\.layer\d\.\d\.(conv|bn)\d"
+)
+
+CLASSIFIER = "model.decode_head.classifier"
+CRITERION = "model.criterion"
+POINT = {
+    f"{CLASSIFIER}.type": "LinearClassifier",
+    f"{CLASSIFIER}.num_components": MISSING,
+    f"{CRITERION}.mixture": None,
+    "custom_hooks": [],
+}
+
+
+def weights(**changed: float) -> dict[str, Any]:
+    return {f"{CRITERION}.prompting.{name}_weight": value for name, value in changed.items()}
+
+
+def of_data(**changed: Any) -> dict[str, Any]:
+    """Changes of all three loaders' data sets."""
+    loaders = [f"{name}_dataloader.dataset" for name in ("train", "val", "test")]
+    return {f"{loader}.{key}": value for loader in loaders for key, value in changed.items()}
+
+
+# Rows of the ablation: all that differs from the config they are named after.
+ROWS: dict[str, dict[str, Any]] = {
+    "baseline": POINT | {f"{CRITERION}.prompting": None},
+    "ccdm": {f"{CRITERION}.prompting": None},
+    "ccdm-vcp": weights(acp=0.0, pcl=0.0),
+    "ccdm-acp": weights(vcp=0.0, pcl=0.0),
+    "ccdm-acp-vcp": weights(pcl=0.0),
+    "point": POINT | {f"{CRITERION}.prompting.prompt_type": "point"},
+    "max-pooling": {f"{CRITERION}.prompting.pooling": "max"},
+    **{f"m{count}": {f"{CLASSIFIER}.num_components": count} for count in (1, 5, 7)},
+    **{f"lambda{x}": {f"{CRITERION}.prompt_weight": x} for x in (0.1, 0.3, 0.7, 1.0)},
+}
+# Leaf, what it is compared with, and all that differs.
+SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
+    ("cpm_r50_avss-224", "cpm_r50_avss"): of_data(pipeline=ANY),
+    ("cpm_r50_s4-224", "cpm_r50_avss-224"): of_data(type="AVSBenchS4Dataset", data_root=ANY)
+    | {
+        "model.decode_head.num_classes": 2,
+        # Without the coverage score: binary masks have no classes to cover.
+        "val_evaluator": ANY,
+        "test_evaluator": ANY,
+    },
+    ("cpm_r50_ms3-224", "cpm_r50_s4-224"): of_data(type="AVSBenchMS3Dataset", data_root=ANY)
+    | {"test_evaluator.expected_clips.total": 64},
+    ("cpm_r50_vpo-ss", "cpm_r50_avss"): of_data(
+        type="VPODataset", data_root=ANY, subset="vpo-ss", pipeline=ANY
+    )
+    | {
+        "model.decode_head.num_classes": 22,
+        "model.audio_backbone.type": "AudioResNet",
+        "model.audio_backbone.depth": 18,
+        "model.audio_backbone.in_channels": 2,
+        "model.audio_backbone.init_cfg.checkpoint": ANY,
+        "val_dataloader.dataset.split": "test",
+        "test_evaluator": ANY,  # VPO has no published number of clips to compare with
+    },
+    ("cpm_r50_vpo-ms", "cpm_r50_vpo-ss"): of_data(subset="vpo-ms"),
+    ("cpm_r50_vpo-msmi", "cpm_r50_vpo-ss"): of_data(subset="vpo-msmi"),
+    ("cpm_mbv2-yamnet_stamps-ss", "cpm_mbv2-yamnet_stamps"): of_data(subset="ss"),
+    ("cpm_mbv2-yamnet_stamps-msmi", "cpm_mbv2-yamnet_stamps"): of_data(
+        subset="msmi", num_channels=2
+    )
+    | {"model.audio_backbone.in_channels": 2},
+}
+# What a run reads; other top-level names are only variables of the data sets' bases.
+READ = (
+    "model", "train_dataloader", "val_dataloader", "test_dataloader", "train_cfg", "val_cfg",
+    "test_cfg", "optim_wrapper", "param_scheduler", "val_evaluator", "test_evaluator",
+    "auto_scale_lr", "default_hooks", "custom_hooks", "env_cfg", "log_processor", "visualizer",
+    "vis_backends", "default_scope", "custom_imports", "log_level", "load_from", "resume",
+)  # fmt: skip
+
+
+@cache
+def load(name: str) -> Config:
+    return Config.fromfile(CONFIGS / ("ablation" if name in ABLATION else ".") / f"{name}.py")
+
+
+def changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterator[tuple]:
+    """Dotted keys that differ, with their new values."""
+    for key in sorted({*old, *new}):
+        before, after = old.get(key, MISSING), new.get(key, MISSING)
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from changes(before, after, f"{prefix}{key}.")
+        elif before != after:
+            yield f"{prefix}{key}", after
+
+
+def differences(leaf: str, base: str) -> dict[str, Any]:
+    old, new = ({key: load(name).to_dict().get(key) for key in READ} for name in (base, leaf))
+    return dict(changes(old, new))
+
+
+class TestLeaves:
+    def test_every_row_is_there_for_both_models(self):
+        bases = ("cpm_mbv2-yamnet_stamps", "cpm_r50_avss")
+        assert {f"{base}_{row}" for base in bases for row in ROWS} == set(ABLATION)
+
+    def test_every_main_config_is_compared(self):
+        compared = {leaf for leaf, _ in SIBLINGS}
+        starts = {"cpm_r50_avss", "cpm_r50_stamps", "cpm_mbv2-yamnet_stamps"}
+        assert compared | starts == set(MAIN) and not compared & starts
+
+    def test_nothing_else_is_read(self):
+        for name in MAIN:
+            unknown = set(load(name)) - set(READ)
+            assert unknown <= {
+                "num_classes", "audio_channels", "dataset", "no_decay", "backbone", "protocols",
+                "load_visual", "load_window", "load_mix", "pack", "crop_size", "random_crop",
+                "resize_224", "augment", "pad", "img_scale", "train_loader", "test_loader",
+                *(f"{a}_pipeline{b}" for a in ("train", "test") for b in ("", "_224", "_mix")),
+            }  # fmt: skip
+
+    @pytest.mark.parametrize("name", ABLATION)
+    def test_a_row_changes_what_it_is_named_after(self, name):
+        base, row = name.rsplit("_", 1)
+        assert differences(name, base) == ROWS[row]
+
+    @pytest.mark.parametrize(("leaf", "base"), SIBLINGS)
+    def test_siblings_differ_in_their_data_alone(self, leaf, base):
+        assert differences(leaf, base) == SIBLINGS[leaf, base]
+
+    def test_the_papers_model_on_stamps_is_the_papers_model(self):
+        paper, stamps, small = map(
+            load, ("cpm_r50_avss", "cpm_r50_stamps", "cpm_mbv2-yamnet_stamps")
+        )
+        assert dict(changes(paper.model, stamps.model)) == {"decode_head.num_classes": 25}
+        different = differences("cpm_r50_stamps", "cpm_mbv2-yamnet_stamps")
+        assert {key.split(".")[0] for key in different} <= {"model", "custom_hooks"}
+        assert stamps.train_dataloader == small.train_dataloader
+
+    def test_the_papers_numbers(self):
+        """Appendix A: batch 16 on 8 GPUs, AdamW, 1e-4, poly 0.9, 100 epochs; N 100, M 3."""
+        cfg = load("cpm_r50_avss")
+        assert 8 * cfg.train_dataloader.batch_size == 16 == cfg.auto_scale_lr.base_batch_size
+        optimizer = cfg.optim_wrapper.optimizer
+        assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ("AdamW", 1e-4, 1e-4)
+        assert [s.type for s in cfg.param_scheduler] == ["PolyLR"]
+        assert cfg.param_scheduler[0].power == 0.9 and cfg.param_scheduler[0].end == 100
+        assert cfg.train_cfg.max_epochs == 100
+        assert cfg.model.decode_head.classifier.num_components == 3
+        assert cfg.model.criterion.prompt_weight == 0.5
+
+
+def shrink(cfg: Config, *, narrow: bool) -> Config:
+    """A copy that trains in a fraction of a second.
+
+    Args:
+        cfg: Any of the configs.
+        narrow: Take an eighth of ResNet's channels and a small audio backbone, too: for rows that
+            leave the backbones alone.
+    """
+    cfg = Config(cfg.to_dict())
+    model = cfg.model
+    model.backbone.init_cfg = model.audio_backbone.init_cfg = None
+    if narrow and model.backbone.type == "ResNet":
+        model.backbone.base_channels = 8
+        model.decode_head.in_channels = [32, 64, 128, 256]
+        model.audio_backbone = dict(type="TinyAudioBackbone")
+    model.decode_head.update(
+        embed_dims=32, num_queries=6, num_encoder_layers=1, feedforward_channels=64,
+        num_audio_layers=1, num_visual_layers=2,
+    )  # fmt: skip
+    points = dict(type="uncertain", num_points=64)
+    if "set_loss" in model.criterion:
+        points = model.criterion.set_loss.points | dict(size=8)
+    model.criterion.set_loss = dict(points=points)
+    if model.criterion.mixture is not None:
+        model.criterion.mixture.update(bank_size=32, max_per_push=8, min_samples=4)
+    if cfg.train_dataloader.dataset.type == "StampsDataset":
+        for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+            loader.dataset.update(
+                image_size=SIZE, num_samples=SAMPLES, num_scenes=2, silent_prob=0.0
+            )
+    return cfg
+
+
+@cache
+def made_batch(name: str) -> dict[str, Any]:
+    """Scenes of AVS-Stamps, or made tensors where the data would have to be downloaded."""
+    cfg = shrink(load(name), narrow=False)
+    dataset = cfg.train_dataloader.dataset
+    if dataset.type != "StampsDataset":
+        return tiny_batch(num_classes=cfg.num_classes, channels=cfg.audio_channels)
+    # With this seed the two scenes have no class in common, so that their sounds can be mixed.
+    return pseudo_collate(list(DATASETS.build(dataset | dict(seed=1))))
+
+
+def train_a_step(model: torch.nn.Module, cfg: Config, batch: dict[str, Any]) -> dict[str, float]:
+    """One step with the config's optimiser; the losses by name."""
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    before = {name: value.detach().clone() for name, value in trained.items()}
+    data = model.data_preprocessor(batch, True)
+    total, losses = model.parse_losses(model(**data, mode="loss"))
+    total.backward()
+    # Distributed training waits forever for a gradient that never comes.
+    assert all(value.grad is not None for value in trained.values())
+    moved = {name for name, value in trained.items() if value.grad.any()}
+    assert all(STILL_AT_FIRST.match(name) for name in trained.keys() - moved)
+    optimizer.step()
+    changed = {name for name, value in trained.items() if not value.equal(before[name])}
+    parts = ("backbone.", "audio_backbone.", "audio_decoder.", "decode_head.")
+    assert all(any(name.startswith(part) for name in changed) for part in parts)
+    return {name: value.item() for name, value in losses.items()}
+
+
+def check_step_and_prediction(cfg: Config, batch: dict[str, Any]) -> None:
+    model = build_tiny(cfg.model)
+    model.train()
+    losses = train_a_step(model, cfg, batch)
+    assert all(torch.tensor(value).isfinite() for value in losses.values()), losses
+    assert losses["loss"] > 0
+
+    prompting = cfg.model.criterion.prompting or {}
+    for name, prefix in (("acp", "loss_acp"), ("vcp", "vcp."), ("pcl", "loss_pcl")):
+        computed = any(key.startswith(prefix) for key in losses)
+        assert computed == (prompting.get(f"{name}_weight", 0) > 0), name
+    assert (model.criterion.mixture is None) == (cfg.model.criterion.mixture is None)
+
+    samples = predictions_of(model, batch)
+    for sample in samples:
+        assert sample.pred_sem_seg.data.shape == (1, SIZE, SIZE)
+        assert sample.seg_logits.data.shape == (cfg.num_classes, SIZE, SIZE)
+        predicted = sample.pred_sem_seg.data
+        assert int(predicted.min()) >= 0 and int(predicted.max()) < cfg.num_classes
+
+    evaluator = Evaluator(cfg.test_evaluator)
+    evaluator.dataset_meta = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO
+    assert len(evaluator.dataset_meta["classes"]) == cfg.num_classes
+    evaluator.process(data_samples=samples, data_batch=batch)
+    scores = evaluator.evaluate(len(samples))
+    assert cfg.default_hooks.checkpoint.save_best in scores
+
+
+@pytest.fixture(autouse=True)
+def _as_the_tools_run(monkeypatch):
+    """From the root, from where the configs name their data."""
+    monkeypatch.chdir(CONFIGS.parent)
+    init_default_scope("mmseg")
+
+
+@pytest.mark.parametrize("name", MAIN)
+def test_main_configs_train_and_predict(name):
+    cfg = shrink(load(name), narrow=False)
+    check_step_and_prediction(cfg, deepcopy(made_batch(name)))
+    Visualizer.get_instance("test_configs")  # the hook that draws asks for one
+    for hook in [*cfg.default_hooks.values(), *cfg.custom_hooks]:
+        HOOKS.build(hook)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        dataset = DATASETS.build(loader.dataset | dict(lazy_init=True))
+        assert len(dataset.metainfo["classes"]) == cfg.num_classes
+
+
+@pytest.mark.parametrize("name", ABLATION)
+def test_ablation_rows_train_and_predict(name):
+    base = name.rsplit("_", 1)[0]
+    check_step_and_prediction(shrink(load(name), narrow=True), deepcopy(made_batch(base)))

@@ -11,6 +11,8 @@ def draw_partners(
 ) -> Tensor:
     """For each sample, another one of the batch that shares no sounding class with it.
 
+    Binary masks (S4, MS3) have one class for all that sounds; there, any other sample will do.
+
     Args:
         sounding: Classes that sound in each image, (B, C) bool.
         audible: Samples whose sound is not silent, (B,) bool.
@@ -20,7 +22,9 @@ def draw_partners(
         Tensor: Index of the partner, (B,), uniform over those possible; -1 where there is none.
     """
     classes = sounding.float()
-    allowed = (classes @ classes.T == 0) & audible.unsqueeze(0)
+    disjoint = classes @ classes.T == 0
+    binary = sounding.shape[1] == 2
+    allowed = (disjoint | binary) & audible.unsqueeze(0)
     allowed.fill_diagonal_(False)
     scores = torch.rand(allowed.shape, generator=generator, device=allowed.device)
     best, partner = scores.masked_fill(~allowed, -1).max(-1)

@@ -174,6 +174,20 @@ def test_pixels_without_a_label_do_not_count(points):
         assert found[0][name] > 0
 
 
+def test_points_beside_a_pixel_without_a_label_do_not_count():
+    # All that is labelled is class 1, and found: points that blend in what is not would see a miss.
+    targets = build_targets([sample([[1] * 4 + [255] * 4] * 8)], CLASSES)
+    output = outputs(images=1)
+    masks = tuple(torch.full_like(logits, 30.0) for logits in output.mask_logits)
+    loss = criterion(points=dict(type="uncertain", num_points=500))
+    labels = torch.full(output.cls_logits.shape[:3], CLASSES)
+    pairs = Matching(*torch.tensor([[0, 0, 0, 0], [1, 0, 0, 0]]).T)
+    losses = loss(
+        DecoderOutput(output.embeddings, output.cls_logits, masks), labels, pairs, targets
+    )
+    assert losses["loss_focal"] < 1e-6 and losses["loss_dice"] < 1e-4
+
+
 def test_all_background_still_teaches_the_classes():
     output = outputs(images=1)
     targets = build_targets([sample([[0] * 8] * 8)], CLASSES)

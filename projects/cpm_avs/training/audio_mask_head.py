@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import ConvModule
+from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -26,8 +26,10 @@ class AudioMaskHead(BaseModule):
         self.laterals = nn.ModuleList(
             ConvModule(channels, embed_dims, 1, norm_cfg=norm, act_cfg=None) for channels in finer
         )
+        # Separable: full 3x3 convolutions at stride 4 would cost more than the audio backbone.
         self.outputs = nn.ModuleList(
-            ConvModule(embed_dims, embed_dims, 3, padding=1, norm_cfg=norm) for _ in finer
+            DepthwiseSeparableConvModule(embed_dims, embed_dims, 3, padding=1, norm_cfg=norm)
+            for _ in finer
         )
         self.project = nn.Conv2d(embed_dims, embed_dims, 1)
         self.mask_embed = nn.Sequential(

@@ -65,6 +65,14 @@ def find_checkpoint(config: str | Path | Config | None, checkpoint: str | Path |
     return found[0]
 
 
+def build_bare(config: Config) -> BaseModel:
+    """The config's model for inference, with the random weights of its layers."""
+    init_default_scope(config.get("default_scope", "mmseg"))
+    settings = config.model.copy()
+    settings["criterion"] = None
+    return MODELS.build(settings)
+
+
 def build_model(
     config: Config, checkpoint: str | Path, device: str | torch.device
 ) -> tuple[BaseModel, tuple[str, ...]]:
@@ -73,10 +81,7 @@ def build_model(
     Raises:
         ValueError: The checkpoint does not fit the config; the message says where.
     """
-    init_default_scope(config.get("default_scope", "mmseg"))
-    settings = config.model.copy()
-    settings["criterion"] = None
-    model = MODELS.build(settings)
+    model = build_bare(config)
     content = load_safely(checkpoint)
     state = content.get("state_dict", content)
     state = {key: value for key, value in state.items() if not key.startswith(_CRITERION)}

@@ -1,0 +1,86 @@
+"""Strip a checkpoint of all that only training needs, and name it by its contents.
+
+    python tools/publish_model.py work_dirs/cpm_r50_avss/epoch_100.pth cpm_r50_avss.pth
+
+writes cpm_r50_avss-1a2b3c4d.pth: the model without its criterion (memory bank, prompts, audio mask
+head), optimiser, scheduler, message hub and random states. The digits are the first eight of the
+file's SHA-256, which loaders that check downloads compare.
+"""
+
+import argparse
+import hashlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from projects.cpm_avs.launch import plain_errors
+from projects.cpm_avs.safe_checkpoint import CheckpointError, load_safely
+
+TRAINING_PREFIX = "criterion."
+# The rest of the meta data names folders of the machine, or belongs to the optimiser.
+KEPT_META = ("dataset_meta", "epoch", "iter", "mmengine_version")
+
+
+def strip(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Weights for inference, with the classes' names and the age of the model.
+
+    Args:
+        checkpoint: As MMEngine saves it, or a bare state_dict.
+    """
+    state = checkpoint.get("state_dict", checkpoint)
+    meta = checkpoint.get("meta", {})
+    return dict(
+        meta={key: meta[key] for key in KEPT_META if key in meta},
+        # Clones, since a view would be saved with all that it is a view of.
+        state_dict={
+            key: value.detach().cpu().clone()
+            for key, value in state.items()
+            if not key.startswith(TRAINING_PREFIX)
+        },
+    )
+
+
+def publish(source: Path, out: Path) -> Path:
+    """Write the stripped checkpoint.
+
+    Args:
+        source: Checkpoint of a training run.
+        out: Name to write, ``*.pth``; digits of an earlier publication are replaced.
+
+    Returns:
+        Path: ``out`` with the digits.
+    """
+    stripped = strip(load_safely(source))
+    if not stripped["state_dict"]:
+        raise CheckpointError(f"{source}: nothing is left of it without {TRAINING_PREFIX}*")
+    # Into memory first: the name of a file that torch.save writes gets into its contents.
+    buffer = io.BytesIO()
+    torch.save(stripped, buffer)
+    digits = hashlib.sha256(buffer.getvalue()).hexdigest()[:8]
+    path = out.with_name(f"{re.sub('-[0-9a-f]{8}$', '', out.stem)}-{digits}{out.suffix}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+def main(args: list[str] | None = None) -> None:
+    """Say what was written, and how much smaller it is."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", type=Path, help="checkpoint of a training run")
+    parser.add_argument("out", type=Path, help="file to write, *.pth; its digits are added")
+    parsed = parser.parse_args(args)
+    if parsed.out.suffix != ".pth":
+        parser.error(f"OUT is {str(parsed.out)!r}; give it the suffix .pth")
+    with plain_errors():
+        path = publish(parsed.source, parsed.out)
+    before, after = (file.stat().st_size / 2**20 for file in (parsed.source, path))
+    print(f"{path}: {after:.1f} MiB of {before:.1f} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -23,7 +23,7 @@ def saliency(masks: Tensor, size: Sequence[int]) -> Tensor:
     Returns:
         Tensor: (n, Ta, Fa) bool; empty where a mask is constant.
     """
-    scores = F.adaptive_avg_pool2d(masks.float().sigmoid().unsqueeze(1), (size[0], size[1])).squeeze(1)
+    scores = F.adaptive_avg_pool2d(masks.float().sigmoid(), (size[0], size[1]))
     # The mean of equal numbers can come out a rounding error below them.
     return scores > (1 + 1e-5) * scores.mean((-2, -1), keepdim=True)
 

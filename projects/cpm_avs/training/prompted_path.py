@@ -17,7 +17,7 @@ from .pcl_loss import POOLINGS, info_nce, saliency, sample_pixels
 from .prompts import GaussianPrompter, PointPrompter, pad_labels
 from .protocols import PromptableModel
 from .set_criterion import SetCriterion
-from .targets import IGNORE_INDEX, SegmentTargets
+from .targets import SegmentTargets
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,6 @@ class PromptedPath(nn.Module):
         label_map = F.interpolate(
             targets.label_map.unsqueeze(1).float(), seen.shape[-2:], mode="nearest"
         ).long()
-        label_map = label_map.masked_fill(label_map == IGNORE_INDEX, -1)
         chosen = sample_pixels(label_map, self.num_classes, self.pixels_per_class)
         pixels = seen.permute(0, 2, 3, 1).flatten(0, 2)[chosen]
         loss = info_nce(

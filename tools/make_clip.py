@@ -11,9 +11,12 @@ def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="mp4 to write")
     parser.add_argument("--seed", type=int, default=1, help="which clip")
+    parser.add_argument(
+        "--subset", choices=("ss", "ms"), default="ms", help="one object sounds, or several"
+    )
     options = parser.parse_args(args)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    print(write_example(options.out, seed=options.seed))
+    print(write_example(options.out, seed=options.seed, subset=options.subset))
 
 
 if __name__ == "__main__":

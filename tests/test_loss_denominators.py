@@ -1,0 +1,64 @@
+"""Losses divide by what counts on all ranks: the mean over ranks is that of the whole batch."""
+
+import pytest
+import torch
+from ranks import run_on_ranks
+from test_matcher import outputs
+from test_targets import sample
+
+from projects.cpm_avs.structures import DecoderOutput
+from projects.cpm_avs.training.acp_loss import acp_loss
+from projects.cpm_avs.training.matcher import Matching
+from projects.cpm_avs.training.pcl_loss import info_nce
+from projects.cpm_avs.training.set_criterion import SetCriterion
+from projects.cpm_avs.training.targets import build_targets
+
+
+def acp(part: slice) -> float:
+    generator = torch.Generator().manual_seed(0)
+    predicted, ratio = torch.rand(2, 2, 5, 6, generator=generator)
+    counted = torch.rand(2, 5, 6, generator=generator) > 0.3
+    counted[1, 1:] = False  # the second image has far less to say
+    return acp_loss(predicted[part], ratio[part], counted[part]).item()
+
+
+def pcl(part: slice) -> float:
+    generator = torch.Generator().manual_seed(0)
+    anchors, pixels = (torch.randn(n, 6, generator=generator) for n in (4, 9))
+    labels = torch.tensor([1, 2, 7, 7])  # the second half has no positive
+    anchors, labels = anchors.unflatten(0, (2, 2))[part], labels.unflatten(0, (2, 2))[part]
+    args = anchors.flatten(0, 1), labels.flatten(), pixels, torch.arange(9) % 3
+    return info_nce(*args, tau=0.1).item()
+
+
+def set_losses(part: slice) -> list[float]:
+    output = outputs(images=2)
+    own = DecoderOutput(
+        output.embeddings[:, part],
+        output.cls_logits[:, part],
+        tuple(masks[:, :][part] for masks in output.mask_logits),
+    )
+    maps = [[[0, 1], [1, 1]], [[255, 255], [255, 255]]]
+    targets = build_targets([sample(rows) for rows in maps[part]], 4)
+    labels = torch.full((2, 2, 5), 4)
+    labels[:, 0, :2] = torch.tensor([0, 1])
+    # Both segments are the first image's; the second has nothing to draw.
+    pairs = torch.tensor([[0, 0, 0, 0], [0, 0, 1, 1], [1, 0, 0, 0], [1, 0, 1, 1]])
+    pairs = pairs if part.start == 0 else pairs[:0]
+    criterion = SetCriterion(num_classes=4, points=dict(type="grid", size=4))
+    losses = criterion(own, labels[:, part], Matching(*pairs.T), targets)
+    return [loss.item() for loss in losses.values()]
+
+
+def of_rank(rank: int) -> list[float]:
+    part = slice(rank, rank + 1)
+    return [acp(part), pcl(part), *set_losses(part)]
+
+
+def test_the_mean_over_two_ranks_is_the_loss_of_the_whole_batch():
+    everything = slice(0, 2)
+    whole = [acp(everything), pcl(everything), *set_losses(everything)]
+    first, second = run_on_ranks(2, of_rank)
+    means = [(a + b) / 2 for a, b in zip(first, second, strict=True)]
+    assert means == pytest.approx(whole, rel=1e-5)
+    assert all(value > 0 for value in whole)

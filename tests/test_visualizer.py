@@ -11,7 +11,13 @@ from mmseg.structures import SegDataSample
 from projects.cpm_avs.visualization import AVSVisualizationHook
 from projects.cpm_avs.visualization.colors import OKABE_ITO, class_color, class_pattern
 from projects.cpm_avs.visualization.drawing import MaskPainter, put_text
-from projects.cpm_avs.visualization.plots import SheetRow, acp_figure, contact_sheet, sound_figure
+from projects.cpm_avs.visualization.plots import (
+    SeparationRow,
+    SheetRow,
+    acp_figure,
+    contact_sheet,
+    sound_figure,
+)
 from projects.cpm_avs.visualization.spectrogram_strip import SpectrogramStrip, clip_spectrogram
 
 CLASSES = ("background", "dog", "drum")
@@ -184,13 +190,26 @@ class TestPlots:
         with pytest.raises(ValueError, match="at least one"):
             contact_sheet([], CLASSES)
 
-    def test_acp_figure_shows_the_ratio(self):
+    def test_acp_figure_shows_the_ratio(self, tmp_path):
         source, noise = np.ones((96, 256), "f"), np.full((96, 256), 3, "f")
         ratio = torch.from_numpy(source / (source + noise))
-        figure = acp_figure(source + noise, noise, ratio, ratio)
-        shown = [axis.images[0].get_array() for axis in figure.axes[:4] if axis.images]
-        assert float(shown[2].mean()) == pytest.approx(0.25)
-        assert float(shown[1].mean()) == pytest.approx(20 * np.log10(0.75), abs=1e-3)
+        rows = [
+            SeparationRow(source + noise, noise, ratio, ratio, "dog"),
+            SeparationRow(torch.from_numpy(source), 0 * noise, ratio.square(), 1 - ratio),
+        ]
+        figure = acp_figure(rows)
+        figure.savefig(tmp_path / "acp.png")
+        shown = [axis.images[0] for axis in figure.axes[:8]]
+        means = [float(image.get_array().mean()) for image in shown]
+        silence = 20 * np.log10(1e-5)
+        quarter = 20 * np.log10(0.75)
+        expected = [0, quarter, 0.25, 0.25, 0, silence, 0.0625, 0.75]
+        np.testing.assert_allclose(means, expected, atol=1e-3)
+        assert [image.get_clim() for image in shown] == [(-60, 0), (-60, 0), (0, 1), (0, 1)] * 2
+        assert shown[0].get_array().shape == (256, 96)  # frequency upwards, time to the right
+        assert figure.axes[0].get_ylabel().startswith("dog")
+        with pytest.raises(ValueError, match="at least one"):
+            acp_figure([])
 
     def test_timeline(self):
         values = np.zeros((256, 20), np.float32)

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from mmengine.dataset import pseudo_collate
-from torch import Tensor
 
 from .acp_quality import ratio_error, rebuild_source, si_sdr_improvement
 from .prompted_path import PromptedPath, Separation
@@ -14,8 +13,9 @@ from .targets import build_targets
 
 
 def spread_indices(length: int, count: int) -> list[int]:
-    """``count`` indices, evenly spaced: neighbours are often of one clip, and share its classes."""
-    return [index * length // count for index in range(min(count, length))]
+    """``count`` indices, or all, evenly spaced: neighbours often share their clip and classes."""
+    count = min(count, length)
+    return [index * length // count for index in range(count)]
 
 
 @torch.no_grad()
@@ -25,7 +25,7 @@ def separate_samples(
     dataset: Sequence[dict[str, Any]],
     count: int,
     batch_size: int = 8,
-) -> Iterator[tuple[dict[str, Tensor], Separation]]:
+) -> Iterator[tuple[dict[str, Any], Separation]]:
     """Prompt the true classes of samples mixed with one another.
 
     Args:
@@ -36,7 +36,7 @@ def separate_samples(
         batch_size: Samples that are mixed among themselves.
 
     Yields:
-        The preprocessed inputs of a batch, and what the prompts made of them.
+        A preprocessed batch, with ``inputs`` and ``data_samples``, and what the prompts made of it.
     """
     indices = spread_indices(len(dataset), count)
     for start in range(0, len(indices), batch_size):
@@ -48,7 +48,7 @@ def separate_samples(
         inputs = batch["inputs"]
         sounding = build_targets(batch["data_samples"], path.num_classes).sounding
         prompted = path.decode(model, model.extract_visual(inputs["img"]), inputs, sounding)
-        yield inputs, path.separate(prompted, inputs["specgram"])
+        yield batch, path.separate(prompted, inputs["specgram"])
 
 
 def measure_separation(
@@ -63,11 +63,11 @@ def measure_separation(
         be mixed with another.
     """
     errors, improvements = [], []
-    for inputs, parts in separate_samples(model, path, dataset, count):
+    for batch, parts in separate_samples(model, path, dataset, count):
         if not parts.counted.any():
             continue
         errors.append(ratio_error(parts.predicted, parts.ratio, parts.counted))
-        clean = inputs["waveform"].mean(1)
+        clean = batch["inputs"]["waveform"].mean(1)
         mixture = clean + parts.noise.waveform.mean(1)
         drop_bin = model.data_preprocessor.drop_bin
         rebuilt = rebuild_source(parts.predicted, mixture, drop_bin=drop_bin)

@@ -62,41 +62,56 @@ def contact_sheet(rows: Sequence[SheetRow], classes: Sequence[str]) -> Figure:
     return figure
 
 
-def acp_figure(
-    mixture: NDArray[np.float32] | torch.Tensor,
-    noise: NDArray[np.float32] | torch.Tensor,
-    target: NDArray[np.float32] | torch.Tensor,
-    prediction: NDArray[np.float32] | torch.Tensor,
-    *,
-    hop_seconds: float = 0.01,
-) -> Figure:
-    """What ACP has learnt (Fig. 7): how the source is told from the noise that was mixed in.
+@dataclass(frozen=True)
+class SeparationRow:
+    """One line of the ACP figure, each (T, F).
+
+    Attributes:
+        mixture: Magnitude a_p.
+        noise: Magnitude a_j.
+        target: Ratio a_i / a_p in [0, 1].
+        prediction: The predicted ratio.
+        title: Written at the left, such as what sounds.
+    """
+
+    mixture: NDArray[np.float32] | torch.Tensor
+    noise: NDArray[np.float32] | torch.Tensor
+    target: NDArray[np.float32] | torch.Tensor
+    prediction: NDArray[np.float32] | torch.Tensor
+    title: str = ""
+
+
+def acp_figure(rows: Sequence[SeparationRow], *, hop_seconds: float = 0.01) -> Figure:
+    """What ACP has learnt (Fig. 7): how sources are told from the noise that was mixed in.
 
     Args:
-        mixture: Magnitude a_p, (T, F).
-        noise: Magnitude a_j, (T, F).
-        target: Ratio a_i / a_p in [0, 1], (T, F).
-        prediction: The predicted ratio, (T, F).
+        rows: Examples. Loudness is shown relative to the mixture's loudest bin.
         hop_seconds: Time of one spectrogram frame.
     """
-    figure = Figure(figsize=(12, 3), layout="constrained")
-    panels = figure.subplots(1, 4)
-    spectra = [np.asarray(values, np.float32).T for values in (mixture, noise, target, prediction)]
-    loudest = max(float(spectra[0].max()), 1e-6)
+    if not rows:
+        raise ValueError("an ACP figure needs at least one row")
+    figure = Figure(figsize=(12, 2.4 * len(rows) + 0.6), layout="constrained")
+    axes = figure.subplots(len(rows), 4, squeeze=False, sharey=True)
     titles = ("mixture $a_p$", "noise $a_j$", "target $a_i/a_p$", "prediction")
-    for index, (axis, values, title) in enumerate(zip(panels, spectra, titles, strict=True)):
-        decibels = 20 * np.log10(np.maximum(values, 1e-5) / loudest)
-        shown = decibels if index < 2 else values
-        limits = (-60, 0) if index < 2 else (0, 1)
-        extent = (0, values.shape[1] * hop_seconds, 0, 8)
-        image = axis.imshow(
-            shown, origin="lower", aspect="auto", cmap="cividis", extent=extent,
-            vmin=limits[0], vmax=limits[1],
-        )  # fmt: skip
-        axis.set(title=title, xlabel="s")
-        if index in (1, 3):
-            figure.colorbar(image, ax=axis, label="dB" if index == 1 else "ratio")
-    panels[0].set_ylabel("kHz")
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title)
+    for row, line in zip(rows, axes, strict=True):
+        spectra = np.stack([np.asarray(x) for x in (row.mixture, row.noise)]).astype(np.float32)
+        decibels = 20 * np.log10(np.maximum(spectra, 1e-5) / max(spectra[0].max(), 1e-5))
+        extent = (0, spectra.shape[1] * hop_seconds, 0, 8)
+        for axis, values in zip(line, (*decibels, row.target, row.prediction), strict=True):
+            axis.imshow(
+                np.asarray(values).T, origin="lower", aspect="auto", cmap="cividis", extent=extent
+            )
+        for axis in line[:2]:
+            axis.images[0].set_clim(-60, 0)
+        for axis in line[2:]:
+            axis.images[0].set_clim(0, 1)
+        line[0].set_ylabel(f"{row.title}\nkHz" if row.title else "kHz")
+    for axis in axes[-1]:
+        axis.set_xlabel("s")
+    figure.colorbar(axes[0, 1].images[0], ax=axes[:, 1], label="dB")
+    figure.colorbar(axes[0, 3].images[0], ax=axes[:, 3], label="ratio")
     return figure
 
 

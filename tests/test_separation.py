@@ -1,0 +1,242 @@
+"""Separation of mixed sounds on a data set: who is mixed, what is measured, logged and drawn."""
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import cv2
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS, HOOKS
+from tiny import FRAMES, SAMPLES, SIZE, build_tiny, linear_cfg, tiny_batch, tiny_model_cfg
+
+from projects.cpm_avs.models.spectrogram import stft_magnitude
+from projects.cpm_avs.safe_checkpoint import CheckpointError
+from projects.cpm_avs.training.separation import (
+    measure_separation,
+    separate_samples,
+    spread_indices,
+)
+
+TOOL = Path(__file__).resolve().parents[1] / "tools" / "plot_acp.py"
+
+
+def items(count: int, *, num_classes: int = 3, silent: bool = False) -> list[dict]:
+    """Packed samples; item i shows and sounds class 1 + i mod (C - 1)."""
+    batch = tiny_batch(count, num_classes=num_classes, silent=silent)
+    return [
+        dict(
+            inputs={key: values[i] for key, values in batch["inputs"].items()},
+            data_samples=batch["data_samples"][i],
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build_tiny().eval()
+
+
+@pytest.mark.parametrize(
+    ("length", "count", "expected"),
+    [(10, 5, [0, 2, 4, 6, 8]), (10, 3, [0, 3, 6]), (2, 8, [0, 1]), (500, 2, [0, 250])],
+)
+def test_indices_are_spread(length, count, expected):
+    assert spread_indices(length, count) == expected
+
+
+class TestSeparateSamples:
+    def test_every_sample_comes_once_and_batches_span_the_set(self, model):
+        path = model.criterion.prompted_path
+        batches = list(separate_samples(model, path, items(10), 10, batch_size=4))
+        clips = [
+            [sample.clip_id for sample in batch["data_samples"]] for batch, _ in batches
+        ]  # fmt: skip
+        assert clips == [
+            ["clip0", "clip3", "clip6", "clip9"],
+            ["clip1", "clip4", "clip7"],
+            ["clip2", "clip5", "clip8"],
+        ]
+
+    def test_noise_is_another_samples_sound_and_the_ratio_fits_it(self, model):
+        path = model.criterion.prompted_path
+        ((batch, parts),) = separate_samples(model, path, items(4), 4)
+        clean, noise = batch["inputs"]["specgram"], parts.noise.specgram
+        for index in range(4):  # classes 1 2 1 2
+            same = [torch.equal(noise[index], other) for other in clean]
+            assert sum(same) == 1 and same.index(True) % 2 != index % 2
+        torch.testing.assert_close(parts.ratio, (clean / (clean + noise))[:, 0])
+        assert parts.counted.all()
+        assert parts.predicted.shape == (4, FRAMES, 256)
+        assert 0 <= parts.predicted.min() and parts.predicted.max() <= 1  # noqa: SIM300
+        assert not parts.predicted.requires_grad
+
+    def test_what_can_not_be_mixed_does_not_count(self, model):
+        path = model.criterion.prompted_path
+        same_class = items(4)[::2]
+        ((_, parts),) = separate_samples(model, path, same_class, 2)
+        assert not parts.counted.any()
+        ((_, parts),) = separate_samples(model, path, items(2, silent=True), 2)
+        assert not parts.counted.any()
+
+
+class TestMeasureSeparation:
+    def measured(self, model, monkeypatch, mask) -> dict[str, float]:
+        """Scores if the prompts predicted ``mask(ratio)``."""
+        path = model.criterion.prompted_path
+        separate = path.separate
+
+        def forged(prompted, clean):
+            parts = separate(prompted, clean)
+            return replace(parts, predicted=mask(parts.ratio))
+
+        monkeypatch.setattr(path, "separate", forged)
+        return measure_separation(model, path, items(4), 4)
+
+    def test_the_true_mask_separates(self, model, monkeypatch):
+        scores = self.measured(model, monkeypatch, lambda ratio: ratio)
+        assert scores["ratio_error"] == 0
+        assert scores["si_sdr_improvement"] > 15  # two tones, 700 and 1400 Hz
+
+    def test_the_opposite_mask_keeps_the_noise(self, model, monkeypatch):
+        scores = self.measured(model, monkeypatch, lambda ratio: 1 - ratio)
+        assert scores["si_sdr_improvement"] < -10
+
+    def test_a_constant_mask_changes_nothing(self, model, monkeypatch):
+        """It scales the mixture, and SI-SDR doesn't see scales; the error is mean |r - 0.5|."""
+        ratios = []
+
+        def half(ratio):
+            ratios.append(ratio)
+            return torch.full_like(ratio, 0.5)
+
+        scores = self.measured(model, monkeypatch, half)
+        assert scores["si_sdr_improvement"] == pytest.approx(0, abs=1e-3)
+        expected = float((ratios[0] - 0.5).abs().mean())
+        assert scores["ratio_error"] == pytest.approx(expected, abs=1e-6)
+
+    def test_nothing_to_mix_gives_nothing(self, model):
+        path = model.criterion.prompted_path
+        assert measure_separation(model, path, items(4)[::2], 2) == {}
+
+
+class TestHook:
+    @pytest.fixture
+    def hook(self):
+        init_default_scope("mmseg")
+        return HOOKS.build(dict(type="ACPQualityHook", num_samples=4))
+
+    def runner(self, model, dataset=None) -> MagicMock:
+        runner = MagicMock(model=model, iter=7, timestamp="now")
+        runner.val_dataloader.dataset = items(4) if dataset is None else dataset
+        return runner
+
+    @pytest.mark.parametrize("wrapped", [False, True])
+    def test_logs_both_numbers(self, hook, model, wrapped):
+        runner = self.runner(torch.nn.DataParallel(model) if wrapped else model)
+        hook.after_val_epoch(runner)
+        (scalars,), options = runner.visualizer.add_scalars.call_args
+        assert set(scalars) == {"ACP/ratio_error", "ACP/si_sdr_improvement"}
+        assert 0 <= scalars["ACP/ratio_error"] <= 1
+        assert options == dict(step=7, file_path="now.json")
+        assert "SI-SDR improvement" in runner.logger.info.call_args.args[0]
+
+    def test_says_so_where_nothing_can_be_mixed(self, hook, model):
+        runner = self.runner(model, items(4)[::2])
+        hook.after_val_epoch(runner)
+        runner.visualizer.add_scalars.assert_not_called()
+        assert "mixed" in runner.logger.info.call_args.args[0]
+
+    @pytest.mark.parametrize(
+        "cfg",
+        [
+            linear_cfg(),
+            tiny_model_cfg(criterion=dict(prompting=dict(acp_weight=0.0, pcl_weight=0.0))),
+            dict(tiny_model_cfg(), criterion=None),
+        ],
+    )
+    def test_models_without_audio_prompting_are_passed_over(self, hook, cfg):
+        runner = self.runner(build_tiny(cfg))
+        hook.after_val_epoch(runner)
+        assert not runner.val_dataloader.mock_calls and not runner.visualizer.mock_calls
+
+    def test_one_sample_is_refused(self, hook):
+        with pytest.raises(ValueError, match="num_samples is 1"):
+            type(hook)(num_samples=1)
+
+
+class TestFigureTool:
+    @pytest.fixture(scope="class")
+    def tool(self):
+        spec = importlib.util.spec_from_file_location("plot_acp", TOOL)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    @pytest.fixture
+    def files(self, tmp_path, monkeypatch):
+        """A config on AVS-Stamps and a checkpoint with random weights."""
+        monkeypatch.chdir(TOOL.parents[1])
+        cfg = tiny_model_cfg(decode_head=dict(num_classes=25))
+        dataset = dict(
+            type="StampsDataset", subset="ms", split="val", num_scenes=12, image_size=SIZE,
+            num_samples=SAMPLES, test_mode=True,
+            pipeline=[dict(type="ComposeStampsScene"), dict(type="PackAVSInputs")],
+        )  # fmt: skip
+        config, checkpoint = tmp_path / "tiny_stamps.py", tmp_path / "tiny.pth"
+        Config(dict(model=cfg, val_dataloader=dict(dataset=dataset))).dump(config)
+        torch.save(dict(state_dict=build_tiny(cfg).state_dict()), checkpoint)
+        return config, checkpoint
+
+    def test_draws_as_many_rows_as_asked_for(self, tool, files, tmp_path, capsys):
+        config, checkpoint = files
+        sizes = []
+        for number in (1, 3):
+            out = tmp_path / f"figures/{number}.png"
+            tool.main([str(config), str(checkpoint), "--num", str(number), "--out", str(out)])
+            assert str(out) in capsys.readouterr().out
+            sizes.append(cv2.imread(str(out)).shape[0])
+        assert sizes[1] > 2 * sizes[0]
+
+    def test_rows_are_named_after_what_sounds(self, tool, files):
+        config, checkpoint = files
+        cfg = Config.fromfile(config)
+        init_default_scope("mmseg")
+        dataset = DATASETS.build(cfg.val_dataloader.dataset)
+        rows = list(tool.separated_rows(tool.load_model(cfg, str(checkpoint)), dataset))
+        assert 2 <= len(rows) <= 12
+        for row in rows:
+            names = set(row.title.split(", "))
+            assert names <= set(dataset.metainfo["classes"][1:]) and len(names) in (2, 3)
+            clean = row.mixture - row.noise
+            torch.testing.assert_close(clean, row.target * row.mixture, atol=1e-4, rtol=1e-3)
+        sounds = {
+            tuple(stft_magnitude(item["inputs"]["waveform"]).mean(0)[5, :3].tolist())
+            for item in dataset
+        }
+        assert all(
+            any(torch.allclose(row.noise[5, :3], torch.tensor(one)) for one in sounds)
+            for row in rows
+        )
+
+    def test_refusals_name_the_remedy(self, tool, files, tmp_path):
+        config, checkpoint = files
+        cfg = Config.fromfile(config)
+        init_default_scope("mmseg")
+        state = torch.load(checkpoint, weights_only=True)["state_dict"]
+        stripped = {key: value for key, value in state.items() if not key.startswith("criterion.")}
+        torch.save(stripped, tmp_path / "published.pth")
+        with pytest.raises(CheckpointError, match="Give the file that training wrote"):
+            tool.load_model(cfg, str(tmp_path / "published.pth"))
+        cfg.model.criterion.prompting = None
+        with pytest.raises(CheckpointError, match="without audio prompting"):
+            tool.load_model(cfg, str(checkpoint))
+        cfg.model.criterion = None
+        with pytest.raises(CheckpointError, match="no criterion"):
+            tool.load_model(cfg, str(checkpoint))
+        with pytest.raises(SystemExit):
+            tool.parse_args([str(config), str(checkpoint), "--num", "0"])

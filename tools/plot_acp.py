@@ -1,0 +1,102 @@
+"""Draw how prompts tell sounds from what is mixed into them, on validation samples (Fig. 7).
+
+    python tools/plot_acp.py configs/cpm_r50_avss.py work_dirs/cpm_r50_avss/epoch_100.pth --num 4
+
+A row is a sample: the mixture, the noise in it (the sound of another sample), the share of the
+sample's own sound in each bin, and the share that the prompts of its true classes predict.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS, MODELS
+
+from projects.cpm_avs.launch import plain_errors
+from projects.cpm_avs.safe_checkpoint import CheckpointError, check_fit, load_safely
+from projects.cpm_avs.training.separation import separate_samples
+from projects.cpm_avs.training.targets import build_targets
+from projects.cpm_avs.visualization.plots import SeparationRow, acp_figure
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line; None is the process's own."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="file in configs/ with audio prompting")
+    parser.add_argument("checkpoint", help="file that training wrote; a published one lacks ACP")
+    parser.add_argument("--num", type=int, default=4, help="samples, evenly spaced over the set")
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/acp.png"), help=".png or .pdf")
+    parser.add_argument("--seed", type=int, default=0, help="of the prompts and of what is mixed")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE"
+    )
+    args = parser.parse_args(argv)
+    if args.num < 1:
+        parser.error(f"--num is {args.num}; draw at least 1 sample")
+    return args
+
+
+def load_model(cfg: Config, checkpoint: str) -> Any:
+    """The segmentor with its training part."""
+    if cfg.model.get("criterion") is None:
+        raise CheckpointError("the config has no criterion, and so no audio prompting")
+    model = MODELS.build(cfg.model)
+    path = model.criterion.prompted_path
+    if path is None or path.audio_mask_head is None:
+        raise CheckpointError("the config trains without audio prompting; there is nothing to draw")
+    state = load_safely(checkpoint)
+    state = state.get("state_dict", state)
+    if not any(key.startswith("criterion.prompted_path.") for key in state):
+        raise CheckpointError(
+            f"{checkpoint}: the training part was taken out. Give the file that training wrote."
+        )
+    check_fit(model.state_dict(), state, checkpoint)
+    model.load_state_dict(state, strict=False)
+    return model.eval()
+
+
+def separated_rows(model: Any, dataset: Any) -> Iterator[SeparationRow]:
+    """One row for each sample that could be mixed with another."""
+    path = model.criterion.prompted_path
+    names = dataset.metainfo["classes"]
+    for batch, parts in separate_samples(model, path, dataset, len(dataset)):
+        sounding = build_targets(batch["data_samples"], path.num_classes).sounding
+        clean, noise = batch["inputs"]["specgram"].mean(1).cpu(), parts.noise.specgram.mean(1).cpu()
+        for index in parts.counted.flatten(1).any(-1).nonzero().flatten().tolist():
+            heard = sounding[index].nonzero().flatten().tolist()
+            yield SeparationRow(
+                mixture=clean[index] + noise[index],
+                noise=noise[index],
+                target=parts.ratio[index].cpu(),
+                prediction=parts.predicted[index].cpu(),
+                title=", ".join(names[label] for label in heard),
+            )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Draw as the command line says."""
+    args = parse_args(argv)
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    init_default_scope(cfg.get("default_scope", "mmseg"))
+    torch.manual_seed(args.seed)
+    model = load_model(cfg, args.checkpoint).to(args.device)
+    samples = separated_rows(model, DATASETS.build(cfg.val_dataloader.dataset))
+    rows = [row for row, _ in zip(samples, range(args.num), strict=False)]
+    if not rows:
+        raise SystemExit("error: no two samples of the validation set could be mixed")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    acp_figure(rows).savefig(args.out, dpi=130)
+    print(f"Wrote {args.out}")
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

@@ -87,8 +87,8 @@ def test_a_killed_run_by_epochs_resumes_to_the_bit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_killed_run_of_cpm_resumes_to_the_bit(tmp_path: Path, ranks: int) -> None:
-    config = write_config(tmp_path / "cpm.py", tiny_model_cfg(), batch_size=2, max_iters=10)
-    check_resume(tmp_path, config, "iter_10.pth", kill_at=6, ranks=ranks)
+    config = write_config(tmp_path / "cpm.py", tiny_model_cfg(), batch_size=2, max_iters=8)
+    check_resume(tmp_path, config, "iter_8.pth", kill_at=6, ranks=ranks)
 
 
 @pytest.fixture

@@ -145,11 +145,23 @@ def test_classes_after_td_a_are_those_that_queries_name():
         assert sample.pred_audio_classes == sorted(set(named) - {0, NUM_CLASSES})
 
 
-def test_training_remembers_the_matches_for_the_hooks():
+def test_training_remembers_the_matches_for_the_hooks(monkeypatch):
     model = build_tiny()
-    losses_of(model, tiny_batch())
     criterion = model.criterion
+    match, seen = criterion.set_criterion.match, []
+
+    def keep(output, targets):
+        seen.append((output, targets, match(output, targets)))
+        return seen[-1][2]
+
+    monkeypatch.setattr(criterion.set_criterion, "match", keep)
+    losses_of(model, tiny_batch())
+    [(output, targets, matching)] = seen
     assigned = criterion.last_assignment
+    layers = matching.assigned_labels(targets.labels, output.cls_logits.shape[:3], NUM_CLASSES)
+    assert torch.equal(assigned, layers[-1]) and not torch.equal(assigned, layers[0])
+    embedding = model.decode_head.classifier.normalize(output.embeddings[-1])[assigned == 2]
+    assert torch.equal(criterion.mixture.bank.samples[2, :1], embedding)
     assert assigned.shape == (2, NUM_QUERIES)
     for row, own in zip(assigned.tolist(), ([0, 1], [0, 2]), strict=True):
         assert sorted(row) == own + [NUM_CLASSES] * (NUM_QUERIES - 2)

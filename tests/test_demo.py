@@ -77,6 +77,13 @@ def test_errors_are_one_sentence(demo, model, tmp_path, capsys, make, message):
     assert not (tmp_path / "o.mp4").exists()
 
 
+def test_one_file_for_several_clips(demo, model, tmp_path, capsys):
+    for name in ("a.mp4", "b.mp4"):
+        make_clip(tmp_path / name, frames=3, sound=loud(0.1))
+    assert demo.main([str(tmp_path), "--out", str(tmp_path / "o.mp4"), *model]) == 1
+    assert "2 clips; give --out-dir" in capsys.readouterr().err
+
+
 def test_silent_ok(demo, model, tmp_path, capsys):
     clip = make_clip(tmp_path / "clip.mp4", frames=3)
     out = ["--out", str(tmp_path / "o.mp4"), "--silent-ok"]

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -106,6 +108,25 @@ def test_fps_that_does_not_divide_the_rate(tmp_path, inferencer):
     assert np.abs(np.array(times) - np.arange(21) / 7).max() <= 0.04
 
 
+def test_few_frames_are_held_at_a_time(tmp_path, inferencer):
+    clip = make_clip(tmp_path / "clip.mp4", frames=120, sound=tone(5, 0, 5))
+    (opened,) = open_sources(clip)
+    alive: set[int] = set()
+    most = 0
+
+    def counted(start, end):
+        nonlocal most
+        for number, frame in enumerate(opened.frames(start, end)):
+            alive.add(number)
+            weakref.finalize(frame, alive.discard, number)
+            most = max(most, len(alive))
+            yield frame
+
+    for _ in inferencer.stream(replace(opened, frames=counted), fps=1):
+        pass
+    assert 16 <= most <= 2 * 16 + 1
+
+
 def test_start_and_end(tmp_path, inferencer):
     clip = make_clip(tmp_path / "clip.mp4", frames=100, sound=tone(4, 1.5, 2.5))
     result = inferencer(clip, start=1.0, end=2.0, overlay=tmp_path / "o.mp4")
@@ -145,6 +166,7 @@ def test_image_and_sound(tmp_path, inferencer):
         assert result.frames[0].time == pytest.approx(0.5, abs=0.03)
         assert [found.name for found in result.frames[0].objects] == ["green square"]
         assert result.frames[0].class_map.shape == (96, 128)
+        assert result.summary() == "green square"
     assert inferencer((image, sound), start=0.1).frames[0].objects == []
     result = inferencer(image, audio=sound, out_dir=tmp_path / "out")
     with Image.open(result.files["overlay"]) as overlay:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.model_loading import BUILT_IN
 from projects.cpm_avs.inference.results import ClipResult
+from projects.cpm_avs.inference.sources import open_sources
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
@@ -47,6 +48,9 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def segment(args: argparse.Namespace, console: Console) -> list[ClipResult]:
     """Run the inferencer behind a progress bar."""
+    clips = open_sources(args.source, audio=args.audio, silent_ok=args.silent_ok)
+    if args.out is not None and len(clips) > 1:
+        raise ValueError(f"{args.source} holds {len(clips)} clips; give --out-dir instead of --out")
     with console.status("loading the model"):
         inferencer = AVSInferencer(
             args.config, args.checkpoint, args.device, batch_size=args.batch_size
@@ -67,15 +71,13 @@ def segment(args: argparse.Namespace, console: Console) -> list[ClipResult]:
             bar.update(task, completed=done, total=total, speed=speed)
 
         results = inferencer(
-            args.source,
+            [*clips],
             out_dir=args.out_dir,
             overlay=args.out,
             strip=args.strip,
             fps=args.fps,
             start=args.start,
             end=args.end,
-            audio=args.audio,
-            silent_ok=args.silent_ok,
             keep_frames=False,
             progress=show,
         )

@@ -81,7 +81,7 @@ class AVSInferencer:
 
         Args:
             source: A video file, an (image, sound) pair of files or arrays, an image file with
-                ``audio``, a folder, or a list of these; see ``sources.open_sources``.
+                ``audio``, a folder, a ``Clip``, or a list of these; see ``sources.open_sources``.
             out_dir: Per clip a folder in it gets the class maps (PNG), the overlay (mp4 with the
                 original sound, or PNG), a report (JSON) and a figure of what sounds when.
             overlay: File for the overlay of a single clip.
@@ -157,7 +157,7 @@ class AVSInferencer:
         except BaseException:
             outputs.abort()
             raise
-        segments = timeline.finish(stop)
+        segments = timeline.finish(stop if clip.is_video or last is None else last.time)
         outputs.close(segments)
         return ClipResult(
             name=clip.name,

@@ -92,6 +92,8 @@ class Segment:
     score: float
 
     def __str__(self) -> str:
+        if self.end <= self.start:  # of an image there is only one moment
+            return self.name
         return f"{self.name} {self.start:.1f}-{self.end:.1f} s"
 
 

@@ -1,7 +1,7 @@
 """What a user may hand in, brought to one form: a clip of frames and a sound on one clock."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +23,6 @@ _AVSBENCH_CENTRE = 0.48
 
 Picture = str | Path | NDArray[np.uint8]
 SoundSource = str | Path | NDArray[np.floating] | tuple[NDArray[np.floating], int]
-Source = str | Path | tuple[Picture, SoundSource]
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,11 @@ class Clip:
     is_video: bool = True
 
 
+Source = str | Path | tuple[Picture, SoundSource] | Clip
+
+
 def open_sources(
-    source: Source | Sequence[Source],
+    source: Source | list[Source],
     *,
     audio: str | Path | None = None,
     silent_ok: bool = False,
@@ -67,7 +69,8 @@ def open_sources(
         source: A video file; an image and a sound (files or arrays: BGR uint8 (H, W, 3) or
             (N, H, W, 3), and (L,) or (A, L) at 16 kHz or with its rate); an image file with
             ``audio``; a folder of videos, of images each with a sound of its name, or of images
-            with one sound, frame k at second k as in AVSBench; or a list of these.
+            with one sound, frame k at second k as in AVSBench; a clip opened before; or a list of
+            these.
         audio: Sound file that takes the place of a video's own, or goes with an image.
         silent_ok: Whether a video without sound is taken as silent rather than refused.
 
@@ -78,6 +81,8 @@ def open_sources(
         return [
             clip for one in source for clip in open_sources(one, audio=audio, silent_ok=silent_ok)
         ]
+    if isinstance(source, Clip):
+        return [source]
     if isinstance(source, tuple):
         return [_pair_clip(*source)]
     if not isinstance(source, (str, Path)):

@@ -55,6 +55,22 @@ def test_a_published_model_predicts_the_same_without_its_training_part(tmp_path,
     assert same_predictions(*(predictions_of(m, tiny_batch()) for m in (model, bare)))
 
 
+def test_half_a_model_loads_into_a_whole_one(tmp_path):
+    model = build_tiny()
+    source = save(model, tmp_path / "a.pth")
+    whole, half = (
+        publish_model.publish(source, tmp_path / name, half=half)
+        for name, half in (("whole.pth", False), ("half.pth", True))
+    )
+    assert half.stat().st_size < 0.7 * whole.stat().st_size
+    bare = build_tiny(tiny_model_cfg(criterion=None), seed=5)
+    bare.load_state_dict(load_safely(half)["state_dict"], strict=True)
+    weight = "decode_head.query_feat.weight"
+    loaded, trained = (m.state_dict()[weight] for m in (bare, model))
+    assert loaded.dtype == torch.float32
+    torch.testing.assert_close(loaded, trained, rtol=1e-3, atol=1e-4)
+
+
 def test_the_name_ends_in_the_files_own_digest(tmp_path):
     source = tmp_path / "a.pth"
     torch.save(dict(state_dict=dict(weight=torch.ones(2))), source)

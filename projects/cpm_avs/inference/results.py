@@ -129,9 +129,12 @@ class Timeline:
         self._open: dict[int, _Stretch] = {}
         self._closed: list[_Stretch] = []
         self._last: FrameResult | None = None
+        self._begin = 0.0
 
     def add(self, frame: FrameResult) -> None:
         """Take the next predicted frame; it holds until the one after it."""
+        if self._last is None:
+            self._begin = frame.time
         self._extend(frame.time)
         self._last = frame
 
@@ -141,10 +144,9 @@ class Timeline:
         Args:
             end: When the last frame ends, seconds.
         """
-        begin = min([one.start for one in [*self._closed, *self._open.values()]], default=0.0)
         self._extend(end)
         stretches = [*self._closed, *self._open.values()]
-        shortest = min(_SHORTEST, (end - begin) / 2)
+        shortest = min(_SHORTEST, (end - self._begin) / 2)
         kept = [one for one in stretches if one.end - one.start >= shortest]
         return [one.segment() for one in sorted(kept, key=lambda one: (one.start, one.label))]
 

@@ -1,6 +1,5 @@
 """Every config: a tiny copy trains and predicts, and a leaf changes only what its name says."""
 
-import re
 from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
@@ -9,26 +8,18 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
-import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.evaluator import Evaluator
-from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
 from mmseg.registry import DATASETS, HOOKS
-from tiny import SAMPLES, SIZE, build_tiny, predictions_of, tiny_batch
+from tiny import tiny_batch
+from tiny_config import check_step_and_prediction, shrink
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 MAIN = sorted(path.stem for path in CONFIGS.glob("*.py"))
 ABLATION = sorted(path.stem for path in (CONFIGS / "ablation").glob("*.py"))
 MISSING = "(missing)"
-# What has no gradient before the first step: the position of deformable attention, whose offsets
-# start at weight 0, and the residuals of the audio ResNet, which start at 0 and can leave it.
-STILL_AT_FIRST = re.compile(
-    r"decode_head\.pixel_decoder\.level_encoding|audio_backbone\.layer\d\.\d\.(conv|bn)\d"
-)
-
 CLASSIFIER = "model.decode_head.classifier"
 CRITERION = "model.criterion"
 POINT = {
@@ -173,39 +164,6 @@ class TestLeaves:
         assert cfg.model.criterion.prompt_weight == 0.5
 
 
-def shrink(cfg: Config, *, narrow: bool) -> Config:
-    """A copy that trains in a fraction of a second.
-
-    Args:
-        cfg: Any of the configs.
-        narrow: Take an eighth of ResNet's channels and a small audio backbone, too: for rows that
-            leave the backbones alone.
-    """
-    cfg = Config(cfg.to_dict())
-    model = cfg.model
-    model.backbone.init_cfg = model.audio_backbone.init_cfg = None
-    if narrow and model.backbone.type == "ResNet":
-        model.backbone.base_channels = 8
-        model.decode_head.in_channels = [32, 64, 128, 256]
-        model.audio_backbone = dict(type="TinyAudioBackbone")
-    model.decode_head.update(
-        embed_dims=32, num_queries=6, num_encoder_layers=1, feedforward_channels=64,
-        num_audio_layers=1, num_visual_layers=2,
-    )  # fmt: skip
-    points = dict(type="uncertain", num_points=64)
-    if "set_loss" in model.criterion:
-        points = model.criterion.set_loss.points | dict(size=8)
-    model.criterion.set_loss = dict(points=points)
-    if model.criterion.mixture is not None:
-        model.criterion.mixture.update(bank_size=32, max_per_push=8, min_samples=4)
-    if cfg.train_dataloader.dataset.type == "StampsDataset":
-        for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-            loader.dataset.update(
-                image_size=SIZE, num_samples=SAMPLES, num_scenes=2, silent_prob=0.0
-            )
-    return cfg
-
-
 @cache
 def made_batch(name: str) -> dict[str, Any]:
     """Scenes of AVS-Stamps, or made tensors where the data would have to be downloaded."""
@@ -215,53 +173,6 @@ def made_batch(name: str) -> dict[str, Any]:
         return tiny_batch(num_classes=cfg.num_classes, channels=cfg.audio_channels)
     # With this seed the two scenes have no class in common, so that their sounds can be mixed.
     return pseudo_collate(list(DATASETS.build(dataset | dict(seed=1))))
-
-
-def train_a_step(model: torch.nn.Module, cfg: Config, batch: dict[str, Any]) -> dict[str, float]:
-    """One step with the config's optimiser; the losses by name."""
-    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
-    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    before = {name: value.detach().clone() for name, value in trained.items()}
-    data = model.data_preprocessor(batch, True)
-    total, losses = model.parse_losses(model(**data, mode="loss"))
-    total.backward()
-    # Distributed training waits forever for a gradient that never comes.
-    assert all(value.grad is not None for value in trained.values())
-    moved = {name for name, value in trained.items() if value.grad.any()}
-    assert all(STILL_AT_FIRST.match(name) for name in trained.keys() - moved)
-    optimizer.step()
-    changed = {name for name, value in trained.items() if not value.equal(before[name])}
-    parts = ("backbone.", "audio_backbone.", "audio_decoder.", "decode_head.")
-    assert all(any(name.startswith(part) for name in changed) for part in parts)
-    return {name: value.item() for name, value in losses.items()}
-
-
-def check_step_and_prediction(cfg: Config, batch: dict[str, Any]) -> None:
-    model = build_tiny(cfg.model)
-    model.train()
-    losses = train_a_step(model, cfg, batch)
-    assert all(torch.tensor(value).isfinite() for value in losses.values()), losses
-    assert losses["loss"] > 0
-
-    prompting = cfg.model.criterion.prompting or {}
-    for name, prefix in (("acp", "loss_acp"), ("vcp", "vcp."), ("pcl", "loss_pcl")):
-        computed = any(key.startswith(prefix) for key in losses)
-        assert computed == (prompting.get(f"{name}_weight", 0) > 0), name
-    assert (model.criterion.mixture is None) == (cfg.model.criterion.mixture is None)
-
-    samples = predictions_of(model, batch)
-    for sample in samples:
-        assert sample.pred_sem_seg.data.shape == (1, SIZE, SIZE)
-        assert sample.seg_logits.data.shape == (cfg.num_classes, SIZE, SIZE)
-        predicted = sample.pred_sem_seg.data
-        assert int(predicted.min()) >= 0 and int(predicted.max()) < cfg.num_classes
-
-    evaluator = Evaluator(cfg.test_evaluator)
-    evaluator.dataset_meta = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO
-    assert len(evaluator.dataset_meta["classes"]) == cfg.num_classes
-    evaluator.process(data_samples=samples, data_batch=batch)
-    scores = evaluator.evaluate(len(samples))
-    assert cfg.default_hooks.checkpoint.save_best in scores
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,208 @@
+"""The documents keep their word: code blocks run, commands, options and links exist."""
+
+import importlib.util
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from mmseg.registry import DATASETS, MODELS
+from PIL import Image
+from tiny import FRAMES, SIZE, tiny_batch
+from tiny_config import check_step_and_prediction, shrink
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "data" / "README.md"]
+PAGES = [page for page in PAGES if page.is_file()]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def code(page: str) -> dict[str, str]:
+    """Python blocks of a page by the file name in their first line."""
+    blocks = [text for kind, text in FENCE.findall((ROOT / "docs" / page).read_text())]
+    named = [re.match(r"# (\S+\.py)\n", text) for text in blocks]
+    return {name.group(1): text for name, text in zip(named, blocks, strict=True) if name}
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """Writes a page's blocks where they say, beside the repository's own configs."""
+    (tmp_path / "configs").mkdir()
+    for path in (ROOT / "configs").iterdir():
+        (tmp_path / "configs" / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    init_default_scope("mmseg")
+
+    def write(page: str) -> dict[str, Path]:
+        for name, text in code(page).items():
+            path = tmp_path / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+            if name.startswith("projects/"):
+                module = name.removesuffix(".py").replace("/", ".")
+                spec = importlib.util.spec_from_file_location(module, path)
+                made = importlib.util.module_from_spec(spec)
+                monkeypatch.setitem(sys.modules, module, made)
+                spec.loader.exec_module(made)
+        return {name: tmp_path / name for name in code(page)}
+
+    yield write
+    for registry, name in ((DATASETS, "MyDataset"), (MODELS, "ThreeConvolutions")):
+        registry.module_dict.pop(name, None)
+
+
+def write_frames(folder: Path) -> None:
+    """Two frames: a dog with a tone, a drum with noise."""
+    for kind in ("frames", "masks", "sounds"):
+        (folder / kind).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(("dog", "drum"), start=1):
+        picture = rng.integers(0, 255, (SIZE, SIZE, 3), np.uint8)
+        Image.fromarray(picture).save(folder / f"frames/{name}.jpg")
+        mask = np.zeros((SIZE, SIZE), np.uint8)
+        mask[10:40, 20:50] = label
+        Image.fromarray(mask).save(folder / f"masks/{name}.png")
+        sound = rng.normal(0, 0.1, 30000) if label == 2 else np.sin(np.arange(30000) / 5)
+        soundfile.write(folder / f"sounds/{name}.wav", sound, 22050)
+
+
+def test_own_data(written, tmp_path):
+    files = written("own-data.md")
+    assert set(files) == {"projects/my_dataset.py", "configs/cpm_r50_mine.py"}
+    body = files["projects/my_dataset.py"].read_text().split("METAINFO")[1]
+    assert len(body.splitlines()) <= 22  # "in 20 lines"
+    for split in ("train", "val"):
+        write_frames(tmp_path / "data/mine" / split)
+    cfg = Config.fromfile(files["configs/cpm_r50_mine.py"])
+    train = DATASETS.build(cfg.train_dataloader.dataset)
+    assert len(train) == 2 and train[0]["inputs"]["img"].shape == (3, 512, 512)
+    val = DATASETS.build(cfg.val_dataloader.dataset)
+    batch = pseudo_collate([val[0], val[1]])
+    assert batch["inputs"]["waveform"][0].shape == (1, 15360)
+    check_step_and_prediction(shrink(cfg, narrow=True), batch)
+
+
+def test_own_image_backbone(written, tmp_path):
+    files = written("own-backbone.md")
+    cfg = Config.fromfile(files["configs/cpm_pvtv2-b5_avss.py"])
+    backbone = cfg.model.backbone
+    assert list(backbone.num_layers) == [3, 6, 40, 3]  # B5
+    backbone.num_layers = [1, 1, 1, 1]
+    small = shrink(cfg, narrow=False)
+    small.model.audio_backbone = dict(type="TinyAudioBackbone")
+    check_step_and_prediction(small, tiny_batch(num_classes=71))
+
+    # The file of weights is found and loaded whole.
+    source = MODELS.build(backbone | dict(init_cfg=None))
+    path = tmp_path / backbone.init_cfg.checkpoint
+    path.parent.mkdir()
+    torch.save(source.state_dict(), path)
+    loaded = MODELS.build(backbone)
+    loaded.init_weights()
+    for name, value in source.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+
+
+def test_own_audio_backbone(written):
+    written("own-backbone.md")
+    made = MODELS.build(dict(type="ThreeConvolutions", in_channels=2))
+    maps = made(torch.rand(1, 2, FRAMES, 256))
+    for x, channels, stride in zip(maps, made.out_channels, made.out_strides, strict=True):
+        assert x.shape == (1, channels, FRAMES // stride, 256 // stride)
+    cfg = shrink(Config.fromfile(ROOT / "configs/cpm_r50_avss.py"), narrow=True)
+    cfg.model.audio_backbone = dict(type="ThreeConvolutions")
+    check_step_and_prediction(cfg, tiny_batch(num_classes=71))
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Words of all commands that call one of our tools, in blocks and within sentences."""
+    text = page.read_text().replace("\\\n", " ")
+    lines = [line for _, block in FENCE.findall(text) for line in block.splitlines()]
+    lines += [" ".join(inline.split()) for inline in re.findall(r"`([^`]+)`", FENCE.sub("", text))]
+    found = []
+    for line in lines:
+        if re.search(r"(python|bash) tools/\w+\.(py|sh)", line):
+            found.append(shlex.split(line, comments=True))
+    return found
+
+
+def options_known_to(tool: Path) -> str:
+    """Source text in which the tool's options are declared."""
+    sources = [tool]
+    if tool.suffix == ".sh":  # the rest of the line goes on to the Python tool
+        name = tool.stem.split("_")[-1] if "_" in tool.stem else "train"
+        sources.append(ROOT / "tools" / f"{'test' if name == 'tests' else name}.py")
+    sources += sorted((ROOT / "projects/cpm_avs/datasets/prepare").glob("*.py"))
+    sources.append(ROOT / "projects/cpm_avs/launch.py")
+    return "\n".join(source.read_text() for source in sources if source.is_file())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_exist(page):
+    for words in commands(page):
+        tool = next(ROOT / word for word in words if word.startswith("tools/"))
+        assert tool.is_file(), " ".join(words)
+        known = options_known_to(tool) + '"--help"'
+        for word in words:
+            if word.startswith("--"):
+                assert f'"{word}"' in known, f"{word} in: {' '.join(words)}"
+            if word.startswith(("configs/", "tests/")):
+                assert (ROOT / word).is_file() or word.endswith("_mine.py"), " ".join(words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_settings_exist(page):
+    """``--cfg-options`` change what the config has."""
+    for words in commands(page):
+        configs = [word for word in words if word.startswith("configs/")]
+        settings = [word.split("=")[0] for word in words if re.match(r"[\w.]+=", word)]
+        if not configs or "--cfg-options" not in words:
+            continue
+        cfg = Config.fromfile(ROOT / configs[0])
+        for setting in settings:
+            node = cfg
+            for key in setting.split(".")[:-1]:
+                node = node[int(key)] if key.isdigit() else node[key]
+            assert isinstance(node, dict), setting
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = FENCE.sub("", page.read_text())
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = target.partition("#")
+        path = (page.parent / file).resolve() if file else page
+        assert path.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert anchor in slugs, target
+
+
+def test_the_zoo_names_every_config():
+    text = (ROOT / "docs" / "model-zoo.md").read_text()
+    for path in (ROOT / "configs").glob("*.py"):
+        assert f"| `{path.stem}` |" in text, path.name
+    for path in (ROOT / "configs/ablation").glob("*.py"):
+        assert f"`_{path.stem.rsplit('_', 1)[1]}`" in text, path.name
+    named = set(re.findall(r"`(cpm_[\w.\-]+)`", text))
+    assert named <= {path.stem for path in (ROOT / "configs").rglob("cpm_*.py")}
+
+
+def test_every_question_names_its_thread():
+    text = (ROOT / "docs" / "faq.md").read_text()
+    questions = re.findall(r"^\*\*(.+?)\*\*\n(.+)$", text, re.MULTILINE)
+    assert len(questions) == text.count("\n**") and len(questions) > 10
+    for question, after in questions:
+        assert re.match(r"\(\[.+ \d+\]\(https://github\.com/[\w\-]+/[\w\-]+/issues/\d+\)", after), (
+            question
+        )

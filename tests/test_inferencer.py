@@ -275,6 +275,17 @@ class TestModelLoading:
         with pytest.raises(ValueError, match="no checkpoint comes with 'fake_model'"):
             AVSInferencer(config)
 
+    def test_built_in_checkpoint(self, tmp_path, monkeypatch):
+        from projects.cpm_avs.inference import model_loading
+
+        monkeypatch.setattr(model_loading, "ROOT", tmp_path)
+        folder = tmp_path / "data" / "checkpoints"
+        folder.mkdir(parents=True)
+        for name in ("small-ss-1a2b3c4d.pth", "small-1a2b3c4d.pth", "small_2.pth"):
+            (folder / name).touch()
+        assert model_loading.find_checkpoint("small", None) == folder / "small-1a2b3c4d.pth"
+        assert model_loading.find_checkpoint("small", "x.pth") == Path("x.pth")
+
     def test_without_the_training_part(self, tmp_path):
         config, checkpoint = write_model(tmp_path)
         clip = make_clip(tmp_path / "c.mp4", frames=3, sound=tone(0.2, 0, 0.2))

@@ -107,66 +107,27 @@ class AVSInferencer:
                              "give out_dir")  # fmt: skip
         results: list[ClipResult] = []
         for clip in clips:
-            folder = _free_folder(Path(out_dir), clip.name, results) if out_dir else None
-            results.append(
-                self._segment(
-                    clip,
-                    folder,
-                    Path(overlay) if overlay else None,
-                    strip,
-                    fps,
-                    start,
-                    end,
-                    keep_frames,
-                    progress,
-                )  # fmt: skip
+            _check_times(clip, fps, start, end)
+            stop = clip.duration if end is None else min(end, clip.duration)
+            outputs = ClipOutputs(
+                clip,
+                self.classes,
+                end=stop,
+                out_dir=_free_folder(Path(out_dir), clip.name, results) if out_dir else None,
+                overlay=Path(overlay) if overlay else None,
+                strip=strip,
+                sample_rate=self.preparation.sample_rate,
             )
+            pairs = self.stream(clip, fps=fps, start=start, end=stop)
+            expected = max(1, round(clip.num_frames * (stop - start) / clip.duration))
+            if progress is not None:
+                pairs = _reporting(pairs, expected, progress)
+            try:
+                results.append(_gather(clip, pairs, outputs, start, stop, keep_frames))
+            except BaseException:
+                outputs.abort()
+                raise
         return results if several else results[0]
-
-    def _segment(
-        self,
-        clip: Clip,
-        out_dir: Path | None,
-        overlay: Path | None,
-        strip: bool,
-        fps: float | None,
-        start: float,
-        end: float | None,
-        keep_frames: bool,
-        progress: Progress | None,
-    ) -> ClipResult:
-        stop = min(clip.duration, math.inf if end is None else end)
-        share = (stop - start) / clip.duration
-        expected = max(1, round(clip.num_frames * share))
-        timeline, kept, count = Timeline(), [], 0
-        last: FrameResult | None = None
-        outputs = ClipOutputs(
-            clip, self.classes, end=stop, out_dir=out_dir, overlay=overlay, strip=strip,
-            sample_rate=self.preparation.sample_rate,
-        )  # fmt: skip
-        try:
-            for frame, result in self.stream(clip, fps=fps, start=start, end=end):
-                outputs.write(frame, result, held=result is last)
-                if result is not last:
-                    timeline.add(result)
-                    if keep_frames:
-                        kept.append(result)
-                last, count = result, count + 1
-                if progress is not None:
-                    progress(count, max(count, expected))
-        except BaseException:
-            outputs.abort()
-            raise
-        segments = timeline.finish(stop if clip.is_video or last is None else last.time)
-        outputs.close(segments)
-        return ClipResult(
-            name=clip.name,
-            duration=stop - start,
-            num_frames=count,
-            frames=kept,
-            segments=segments,
-            files=outputs.files,
-        )
 
     def stream(
         self,
@@ -256,6 +217,44 @@ class AVSInferencer:
             scores={label: float(totals[label] / sizes[label]) for label in found},
             classes=self.classes,
         )
+
+
+def _gather(
+    clip: Clip,
+    pairs: Iterator[tuple[Frame, FrameResult]],
+    outputs: ClipOutputs,
+    start: float,
+    stop: float,
+    keep_frames: bool,
+) -> ClipResult:
+    """Write and sum up what the stream yields."""
+    timeline, kept, count = Timeline(), [], 0
+    last: FrameResult | None = None
+    for frame, result in pairs:
+        outputs.write(frame, result, held=result is last)
+        if result is not last:
+            timeline.add(result)
+            if keep_frames:
+                kept.append(result)
+        last, count = result, count + 1
+    segments = timeline.finish(stop if clip.is_video or last is None else last.time)
+    outputs.close(segments)
+    return ClipResult(
+        name=clip.name,
+        duration=stop - start,
+        num_frames=count,
+        frames=kept,
+        segments=segments,
+        files=outputs.files,
+    )
+
+
+def _reporting(
+    pairs: Iterator[tuple[Frame, FrameResult]], expected: int, progress: Progress
+) -> Iterator[tuple[Frame, FrameResult]]:
+    for count, pair in enumerate(pairs, start=1):
+        yield pair
+        progress(count, max(count, expected))
 
 
 def _fit(class_map: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """Config and checkpoint to a model that predicts; nothing of the training part is imported."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,9 @@ def find_checkpoint(config: str | Path | Config | None, checkpoint: str | Path |
     source = config.filename if isinstance(config, Config) else config
     stem = Path(source or BUILT_IN).name.removesuffix(".py")
     folder = ROOT / "data" / "checkpoints"
-    # The config's own name, or one that goes on, such as with the subset it was trained on.
-    found = [*folder.glob(f"{stem}.pth"), *sorted(folder.glob(f"{stem}-*.pth"))]
+    # The config's own name, with or without the digits of tools/publish_model.py.
+    named = re.compile(rf"{re.escape(stem)}(-[0-9a-f]{{8}})?\.pth")
+    found = [path for path in sorted(folder.glob("*.pth")) if named.fullmatch(path.name)]
     if not found:
         raise ValueError(
             f"no checkpoint comes with {stem!r}; name one (--checkpoint FILE, or checkpoint=), "

@@ -8,3 +8,5 @@ default_hooks = dict(
     skip_report=dict(interval=250),
 )
 log_processor = dict(by_epoch=False)
+# Another seed: --cfg-options randomness.seed=1
+randomness = dict(seed=0)

@@ -1,5 +1,8 @@
 """The web page in a real browser: upload, wait, watch, download; wrong files; two visitors."""
 
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from fake_segmentor import write_model
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.app import Limits, Page, check_upload
 from projects.cpm_avs.inference.video_io import probe
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def loud(duration: float) -> np.ndarray:
@@ -190,3 +195,27 @@ class TestWithoutBrowser:
             check_upload(replace(info, width=8000, height=5000), Limits())
         with pytest.raises(gr.Error, match="too many frames"):
             check_upload(replace(info, frames=10**6), Limits())
+
+
+def test_the_server_tidies_up_when_it_is_ended(tmp_path):
+    config, checkpoint = write_model(tmp_path)
+    program = (
+        "import sys, fake_segmentor, importlib.util as util; "
+        f"spec = util.spec_from_file_location('app', {str(ROOT / 'tools' / 'app.py')!r}); "
+        "app = util.module_from_spec(spec); spec.loader.exec_module(app); "
+        "sys.exit(app.main(sys.argv[1:]))"
+    )
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    server = subprocess.Popen(
+        [sys.executable, "-c", program, "--config", str(config), "--checkpoint", str(checkpoint)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "TMPDIR": str(temporary)},
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: len([*temporary.rglob("scene 3.mp4")]) == 1, seconds=120)
+        server.terminate()
+        server.wait(timeout=30)
+    finally:
+        server.kill()
+    assert not [*temporary.glob("cpm_avs_page_*")]

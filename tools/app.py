@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +27,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 def main(args: list[str] | None = None) -> int:
     """Build the model and the examples, then serve until interrupted."""
     options = parse_args(args)
+    # A service manager's end is the same as Ctrl-C: the uploads go with the server.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="cpm_avs_page_") as folder:
         # Gradio reads both when it is imported: uploads and results lie in a folder that goes with
         # the server, and nothing is reported to anybody.

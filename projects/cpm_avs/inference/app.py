@@ -18,6 +18,8 @@ _KEPT = 1800  # seconds that uploads and results stay on the server
 _SYSTEM_FONTS = ("system-ui", "sans-serif")  # nothing is fetched from elsewhere
 # On a phone all columns stand below each other and nothing is wider than the screen.
 _CSS = "video, img {max-width: 100%; height: auto} .gradio-container {padding: 8px !important}"
+# Without a wish a browser gives the camera's largest frames, which it can hardly record.
+_CAMERA = {"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
 _INTRO = """# What sounds?
 Give a short clip with sound. The objects that sound are coloured, frame by frame."""
 
@@ -104,7 +106,7 @@ class Page:
                         label=f"Clip, at most {self.limits.seconds:g} s",
                         sources=["upload", "webcam"],
                         include_audio=True,
-                        webcam_options=gr.WebcamOptions(mirror=False),
+                        webcam_options=gr.WebcamOptions(mirror=False, constraints=_CAMERA),
                         elem_id="clip",
                     )
                     with gr.Accordion("Settings", open=False):

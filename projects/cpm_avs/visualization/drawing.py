@@ -58,7 +58,7 @@ def put_box(picture: Picture, x: int, y: int, width: int, height: int) -> None:
 
 def font_size(height: int, width: int) -> int:
     """Pixels of text that suit a picture."""
-    return int(np.clip(min(height, width) / 22, 9, 36))
+    return int(np.clip(min(height, width) / 22, 9, 120))
 
 
 class MaskPainter:

@@ -74,7 +74,7 @@ class SpectrogramStrip:
         # Cividis looks the same to people with and without a colour vision deficiency.
         colored = cv2.applyColorMap(fitted, cv2.COLORMAP_CIVIDIS)[..., ::-1]
         self._strip: Picture = np.ascontiguousarray(colored, np.uint8)
-        size = int(np.clip(height / 5, 9, 20))
+        size = int(np.clip(height / 5, 9, 60))
         for text, top in ((f"{sample_rate / 2000:g} kHz", 1), ("0", height - size - 4)):
             put_box(self._strip, 0, top, text_size(text, size)[0] + 4, size + 3)
             put_text(self._strip, text, 2, top, size)

@@ -90,6 +90,7 @@ READ = (
     "test_cfg", "optim_wrapper", "param_scheduler", "val_evaluator", "test_evaluator",
     "auto_scale_lr", "default_hooks", "custom_hooks", "env_cfg", "log_processor", "visualizer",
     "vis_backends", "default_scope", "custom_imports", "log_level", "load_from", "resume",
+    "randomness",
 )  # fmt: skip
 
 

@@ -305,7 +305,7 @@ class TestModelLoading:
 class TestTimeline:
     @staticmethod
     def run(labels: list[int], step: float = 0.1) -> list[tuple[int, float, float]]:
-        timeline = Timeline()
+        timeline = Timeline(len(labels) * step)
         for index, label in enumerate(labels):
             class_map = np.full((4, 4), label, np.uint8)
             scores = {label: 0.5} if label else {}
@@ -319,6 +319,12 @@ class TestTimeline:
     def test_short_pause_is_bridged_and_a_long_one_not(self):
         assert self.run([1] * 5 + [0] * 4 + [1] * 5) == [(1, 0.0, 1.4)]
         assert self.run([1] * 5 + [0] * 7 + [1] * 5) == [(1, 0.0, 0.5), (1, 1.2, 1.7)]
+
+    def test_flicker(self):
+        # Lost for one frame at a time: one stretch. There for one frame at a time: none.
+        assert self.run([1, 1, 1, 0, 1, 1, 0, 1] * 3) == [(1, 0.0, 2.4)]
+        blips = [1, 0, 0, 0] * 3
+        assert self.run([1] * 8 + [0] * 4 + blips + [1] * 8) == [(1, 0.0, 0.8), (1, 2.4, 3.2)]
 
     def test_slip_is_left_out_but_not_a_one_frame_clip(self):
         assert self.run([0] * 10 + [1] + [0] * 20) == []

@@ -228,7 +228,7 @@ def _gather(
     keep_frames: bool,
 ) -> ClipResult:
     """Write and sum up what the stream yields."""
-    timeline, kept, count = Timeline(), [], 0
+    timeline, kept, count = Timeline(stop - start if clip.is_video else 0.0), [], 0
     last: FrameResult | None = None
     for frame, result in pairs:
         outputs.write(frame, result, held=result is last)

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-# A sound that pauses for less is still the same one, and a shorter one is most likely a slip.
-_BRIDGED, _SHORTEST = 0.5, 0.2  # seconds
+_FLICKER = 0.15  # seconds: a class gone for no longer was there all the time
+_SHORTEST = 0.25  # seconds: what lasts less is a slip
+_PAUSE = 0.5  # seconds: a sound that pauses for no longer is still the same one
 _SMALLEST = 0.001  # share of the frame below which a class does not count as sounding
 
 
@@ -123,18 +124,23 @@ class ClipResult:
 
 
 class Timeline:
-    """Gathers what sounds when, frame by frame; keeps stretches, not frames."""
+    """Gathers what sounds when, frame by frame; keeps stretches, not frames.
 
-    def __init__(self) -> None:
+    A class may flicker from frame to frame: shortest gaps are closed, what then is still too short
+    is dropped, and what remains is joined over pauses.
+
+    Args:
+        length: Seconds to come; a clip shorter than the shortest stretch still has one.
+    """
+
+    def __init__(self, length: float) -> None:
+        self._shortest = min(_SHORTEST, length / 2)
         self._open: dict[int, _Stretch] = {}
-        self._closed: list[_Stretch] = []
+        self._closed: dict[int, list[_Stretch]] = {}
         self._last: FrameResult | None = None
-        self._begin = 0.0
 
     def add(self, frame: FrameResult) -> None:
         """Take the next predicted frame; it holds until the one after it."""
-        if self._last is None:
-            self._begin = frame.time
         self._extend(frame.time)
         self._last = frame
 
@@ -145,10 +151,10 @@ class Timeline:
             end: When the last frame ends, seconds.
         """
         self._extend(end)
-        stretches = [*self._closed, *self._open.values()]
-        shortest = min(_SHORTEST, (end - self._begin) / 2)
-        kept = [one for one in stretches if one.end - one.start >= shortest]
-        return [one.segment() for one in sorted(kept, key=lambda one: (one.start, one.label))]
+        for stretch in self._open.values():
+            self._close(stretch)
+        found = [one for stretches in self._closed.values() for one in stretches]
+        return [one.segment() for one in sorted(found, key=lambda one: (one.start, one.label))]
 
     def _extend(self, until: float) -> None:
         if self._last is None:
@@ -157,8 +163,8 @@ class Timeline:
             if found.area < _SMALLEST:
                 continue
             stretch = self._open.get(found.label)
-            if stretch is not None and self._last.time - stretch.end > _BRIDGED:
-                self._closed.append(stretch)
+            if stretch is not None and self._last.time - stretch.end > _FLICKER:
+                self._close(stretch)
                 stretch = None
             if stretch is None:
                 stretch = _Stretch(found.name, found.label, self._last.time)
@@ -166,6 +172,17 @@ class Timeline:
             stretch.end = until
             stretch.total += found.score
             stretch.count += 1
+
+    def _close(self, stretch: "_Stretch") -> None:
+        if stretch.end - stretch.start < self._shortest:
+            return
+        earlier = self._closed.setdefault(stretch.label, [])
+        if earlier and stretch.start - earlier[-1].end <= _PAUSE:
+            earlier[-1].end = stretch.end
+            earlier[-1].total += stretch.total
+            earlier[-1].count += stretch.count
+        else:
+            earlier.append(stretch)
 
 
 @dataclass

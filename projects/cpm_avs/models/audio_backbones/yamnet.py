@@ -152,7 +152,7 @@ class YAMNet(BaseModule):
         drop_bin: DropBin = "nyquist",
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(init_cfg or dict(type="Kaiming", layer="Conv2d"))
+        super().__init__(init_cfg or dict(type="Kaiming", layer="Conv2d", mode="fan_in"))
         if not set(out_indices) <= set(range(len(STAGE_ENDS))):
             raise ValueError(f"out_indices is {tuple(out_indices)}; YAMNet has stages 0 to 4")
         layers = build_layers(in_channels, norm_cfg or dict(type="BN", eps=1e-4), last_stride=1)

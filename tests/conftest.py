@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+# Before any test imports mmseg or mmdet: they look for mmcv's operators once and for all.
+import projects.cpm_avs  # noqa: F401
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -10,16 +10,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from clips import make_clip, moving_square
 from fake_segmentor import CLASSES, write_model
+from mmseg.registry import DATASETS
 from PIL import Image
 
 from projects.cpm_avs.inference import AVSInferencer
+from projects.cpm_avs.inference.model_loading import load_config
 from projects.cpm_avs.inference.results import FrameResult, Timeline
 from projects.cpm_avs.inference.sources import open_sources
 from projects.cpm_avs.inference.video_io import probe, read_frames
 from projects.cpm_avs.structures import BadSampleError
 
+ROOT = Path(__file__).resolve().parents[1]
 TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(44100) / 44100)[None].astype(np.float32)
 
 
@@ -259,8 +263,6 @@ class TestModelLoading:
             AVSInferencer(config, checkpoint)
 
     def test_other_model(self, tmp_path):
-        import torch
-
         config, checkpoint = write_model(tmp_path)
         torch.save({"class_scores": torch.ones(7), "neck": torch.ones(1)}, checkpoint)
         with pytest.raises(ValueError, match=r"neck is not in the model.*\(7,\)"):
@@ -340,3 +342,24 @@ def test_real_clips_have_frames_and_sound(samples_dir, inferencer, tmp_path):
         assert (made.width, made.height, made.rate) == (source.width, source.height, source.rate)
         assert made.duration == pytest.approx(2, abs=float(1 / source.rate))
         assert made.channels == source.channels
+
+
+def test_built_in_model_sees_what_the_test_pipeline_sees(monkeypatch):
+    """The committed weights, on test scenes: through the inferencer as through tools/test.py."""
+    monkeypatch.chdir(ROOT)  # the data set's folder is named from there
+    config = load_config(None)
+    settings = dict(config.test_dataloader.dataset, num_scenes=6)
+    inferencer = AVSInferencer(device="cpu")
+    right = union = 0
+    for item in DATASETS.build(settings):
+        batch = dict(inputs={key: [value] for key, value in item["inputs"].items()})
+        batch["data_samples"] = [item["data_samples"]]
+        with torch.no_grad():
+            (sample,) = inferencer.model.test_step(batch)
+        image = item["inputs"]["img"].permute(1, 2, 0).numpy()
+        (frame,) = inferencer((image, item["inputs"]["waveform"].numpy())).frames
+        np.testing.assert_array_equal(frame.class_map, sample.pred_sem_seg.data[0])
+        truth = item["data_samples"].gt_sem_seg.data[0].numpy()
+        right += ((frame.class_map == truth) & (truth > 0)).sum()
+        union += ((frame.class_map > 0) | (truth > 0)).sum()
+    assert right / union > 0.3

@@ -4,6 +4,7 @@ import pickle
 from itertools import islice
 
 import pytest
+from mmengine.registry import DefaultScope
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from mmseg.registry import DATA_SAMPLERS
 from torch.utils.data import DataLoader
@@ -124,5 +125,7 @@ def test_workers_get_the_draw(monkeypatch):
 
 @pytest.mark.parametrize("name", ["InfiniteDrawSampler", "EpochDrawSampler"])
 def test_an_empty_set_is_an_error_with_a_remedy(name):
-    with pytest.raises(ValueError, match="0 samples: check"):
+    # As in a run, whatever scope the tests before this one have left.
+    scope = DefaultScope.overwrite_default_scope("mmseg")
+    with scope, pytest.raises(ValueError, match="0 samples: check"):
         DATA_SAMPLERS.build(dict(type=name, dataset=[], seed=0))

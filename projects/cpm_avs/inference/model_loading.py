@@ -3,7 +3,6 @@
 import difflib
 import re
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -11,9 +10,8 @@ from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from mmseg.registry import DATASETS, MODELS
-from torch import Tensor
 
-from ..safe_checkpoint import load_safely
+from ..safe_checkpoint import check_fit, load_safely
 
 ROOT = Path(__file__).resolve().parents[3]
 BUILT_IN = "cpm_mbv2-yamnet_stamps"
@@ -94,25 +92,9 @@ def build_model(
             f"{checkpoint}: it knows {len(names)} classes, the config has {expected}. Give the "
             "config that it was trained with (--config)"
         )
-    _check_fit(model.state_dict(), state, checkpoint)
+    check_fit(model.state_dict(), state, checkpoint)
     model.load_state_dict(state, strict=True)
     return model.to(device).eval(), tuple(names or _config_classes(config))
-
-
-def _check_fit(wanted: dict[str, Tensor], given: dict[str, Any], checkpoint: str | Path) -> None:
-    problems = [f"{key} is missing" for key in wanted if key not in given]
-    problems += [f"{key} is not in the model" for key in given if key not in wanted]
-    problems += [
-        f"{key} is {tuple(given[key].shape)}, the model has {tuple(wanted[key].shape)}"
-        for key in wanted
-        if key in given and given[key].shape != wanted[key].shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise ValueError(
-            f"{checkpoint}: it does not fit the config: {'; '.join(problems[:3])}{more}. Give the "
-            "config that it was trained with; another number of classes alone changes shapes"
-        )
 
 
 def _config_classes(config: Config) -> tuple[str, ...]:

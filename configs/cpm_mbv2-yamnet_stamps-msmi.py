@@ -6,6 +6,7 @@ _base_ = [
 ]
 
 model = dict(
-    audio_backbone=dict(in_channels=_base_.audio_channels),
+    # AudioSet is mono: layers that stay as they were hear no difference between the channels.
+    audio_backbone=dict(in_channels=_base_.audio_channels, frozen_stages=-1),
     decode_head=dict(num_classes=_base_.num_classes),
 )

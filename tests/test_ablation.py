@@ -1,10 +1,19 @@
-"""The table of the ablation: what is run, what is kept, how it is summed up."""
+"""The ablation: what is run, what is kept, how it is summed up and drawn."""
 
 import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+
+from projects.cpm_avs.visualization.ablation_report import (
+    RunRecord,
+    curves_figure,
+    iterations_to,
+    last_quarter_gain,
+    markdown,
+    summarise,
+)
 
 _PATH = Path(__file__).resolve().parents[1] / "tools" / "ablation.py"
 _SPEC = importlib.util.spec_from_file_location("ablation", _PATH)
@@ -19,8 +28,9 @@ def tools(monkeypatch):
     """Stands in for the tools: leaves the logs that they would write, and notes the calls."""
     calls = []
 
-    def call(tool: str, *arguments: object) -> None:
-        calls.append((tool, *map(str, arguments)))
+    def run_tool(tool: str, *arguments: object, output: Path, threads: int) -> None:
+        arguments = tuple(map(str, arguments))
+        calls.append((tool, *arguments))
         folder = Path(arguments[arguments.index("--work-dir") + 1])
         seed = int(next(path for path in folder.parts if path.startswith("seed"))[4:])
         if tool == "tools/train.py":
@@ -28,37 +38,57 @@ def tools(monkeypatch):
             log.parent.mkdir(parents=True)
             lines = [dict(time=t, iter=10 * t, step=10 * t) for t in (1, 2, 9)]
             lines += [dict(STS=0.9, step=50), dict(STS=0.5, step=90)]
+            lines += [{"dataset/mIoU": 20 + seed, "coverage": 0.1, "time": 70, "step": 100}]
+            lines += [dict(time=3, iter=150, step=150), {"ACP/ratio_error": 0.2, "step": 200}]
+            lines += [{"dataset/mIoU": 35 + seed, "coverage": 0.4, "time": 70, "step": 200}]
             log.write_text("".join(json.dumps(line) + "\n" for line in lines))
-            (folder / "last_checkpoint").write_text("iter_90.pth")
+            (folder / "last_checkpoint").write_text("iter_200.pth")
         else:
+            sound = arguments[arguments.index("--audio") + 1]
             log = folder / "20260101_000001" / "20260101_000001.json"
             log.parent.mkdir(parents=True)
-            log.write_text(json.dumps({**SCORES, "dataset/mIoU": 40.0 + seed}))
+            scores = {**SCORES, "dataset/mIoU": 40.0 + seed}
+            if sound != "normal":
+                scores = {
+                    "dataset/mIoU": 3.0,
+                    f"robustness/{sound}/frame_FPR": 8.0,
+                    f"robustness/{sound}/pixel_FPR": 1.0,
+                }
+            log.write_text(json.dumps(scores))
 
-    monkeypatch.setattr(ablation, "call", call)
+    monkeypatch.setattr(ablation, "run_tool", run_tool)
     return calls
 
 
 def test_rows_are_trained_tested_and_summed_up(tools, tmp_path):
-    arguments = ["--rows", "baseline", "cpm", "--work-dir", str(tmp_path / "runs")]
-    arguments += ["--out", str(tmp_path / "docs" / "ablation")]
-    ablation.main([*arguments, "--seeds", "0", "2"])
+    arguments = ["--rows", "baseline", "ccdm", "--work-dir", str(tmp_path / "runs")]
+    arguments += ["--out", str(tmp_path / "docs" / "ablation"), "--seeds", "0", "2"]
+    ablation.main(arguments)
     table = json.loads((tmp_path / "docs" / "ablation.json").read_text())
-    assert list(table) == ["baseline", "cpm"]
-    assert table["cpm"]["mIoU"] == dict(mean=41.0, std=pytest.approx(2**0.5), n=2)
-    assert table["cpm"]["STS"] == dict(mean=0.5, std=0.0, n=2)
-    assert table["cpm"]["seconds"]["mean"] == 2
-    assert "| `baseline` | 2 | 41 ± 1.4 |" in (tmp_path / "docs" / "ablation.md").read_text()
+    assert list(table) == ["baseline", "ccdm"]
+    assert table["ccdm"]["mIoU"] == dict(mean=41.0, std=pytest.approx(2**0.5), n=2)
+    assert table["ccdm"]["STS"] == dict(mean=0.5, std=0.0, n=2)
+    assert table["ccdm"]["seconds"]["mean"] == 2.5  # of 1, 2, 9 and 3; not the validations' 70
+    assert table["ccdm"]["ratio_error"]["mean"] == 0.2
+    assert table["baseline"]["mIoU_silence"]["mean"] == 3
+    assert "mIoU_silence" not in table["ccdm"]
+    assert "| `ccdm` | 2 | 41.0 ± 1.4 |" in (tmp_path / "docs" / "ablation.md").read_text()
+    assert (tmp_path / "docs" / "ablation.png").stat().st_size > 10_000
+    runs = json.loads((tmp_path / "docs" / "ablation_runs.json").read_text())
+    assert [(run["row"], run["seed"]) for run in runs] == [
+        ("baseline", 0), ("baseline", 2), ("ccdm", 0), ("ccdm", 2)
+    ]  # fmt: skip
+    assert runs[1]["curves"]["mIoU"] == [[100, 22], [200, 37]]
     trained = [call for call in tools if call[0] == "tools/train.py"]
     assert [call[1] for call in trained[:2]] == [
         "configs/ablation/cpm_mbv2-yamnet_stamps_baseline.py",
-        "configs/cpm_mbv2-yamnet_stamps.py",
+        "configs/ablation/cpm_mbv2-yamnet_stamps_ccdm.py",
     ]
     assert all("--resume" in call for call in trained)
     assert [call[-1] for call in trained] == [f"randomness.seed={s}" for s in (0, 0, 2, 2)]
 
     tools.clear()
-    ablation.main([*arguments, "--seeds", "0", "2"])
+    ablation.main(arguments)
     assert tools == []  # nothing that is finished is run again
 
 
@@ -67,6 +97,67 @@ def test_m3_is_the_full_model_and_shares_its_run(tools, tmp_path):
     ablation.main(
         ["--rows", "cpm", "m3", "--seeds", "1", "--work-dir", str(tmp_path), "--out", out]
     )
-    assert len(tools) == 2  # one training, one test
+    assert [call[0] for call in tools] == ["tools/train.py"] + ["tools/test.py"] * 4
     table = json.loads(Path(f"{out}.json").read_text())
     assert table["m3"] == table["cpm"]
+
+
+def test_a_run_that_fails_names_its_output_and_stops_the_rest(monkeypatch, tmp_path):
+    monkeypatch.setattr(ablation, "ROOT", tmp_path)
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "train.py").write_text("raise SystemExit('no weights')")
+    with pytest.raises(SystemExit, match=r"tools/train.py ended with 1; .*seed0/output.txt"):
+        ablation.main(
+            ["--rows", "baseline", "--seeds", "0", "--work-dir", str(tmp_path / "runs")]
+            + ["--out", str(tmp_path / "table")]
+        )
+    assert "no weights" in next(tmp_path.glob("runs/*/seed0/output.txt")).read_text()
+
+
+def test_what_a_curve_says():
+    curve = [(100, 10.0), (200, 30.0), (300, 38.0), (400, 41.0)]
+    assert last_quarter_gain(curve) == 3.0
+    assert iterations_to(curve, 38.0) == 300
+    assert iterations_to(curve, 41.5) == float("inf")
+    with pytest.raises(ValueError, match="no point in the first three quarters of 400"):
+        last_quarter_gain(curve[3:])
+
+
+def _record(row: str, seed: int, values: tuple[float, float]) -> RunRecord:
+    points = list(zip((100, 200), values, strict=True))
+    curves = dict(mIoU=points, STS=points, coverage=points)
+    return RunRecord(row, seed, dict(mIoU=values[1] + 1), curves)
+
+
+def test_the_lead_is_counted_against_the_baseline_of_the_same_seed():
+    records = [
+        _record("baseline", 0, (10, 30)),
+        _record("baseline", 1, (10, 50)),
+        _record("cpm", 0, (30, 55)),  # at the baseline's 30 after 100
+        _record("cpm", 1, (30, 55)),  # at its 50 after 200
+        _record("point", 1, (10, 45)),  # never
+    ]
+    table = summarise(records)
+    assert table["cpm"]["iterations_to_baseline"]["mean"] == 150
+    assert table["baseline"]["iterations_to_baseline"] == dict(mean=200, std=0.0, n=2)
+    assert "iterations_to_baseline" not in table["point"]
+    assert table["cpm"]["last_quarter_gain"]["mean"] == 25
+    lines = markdown(table).splitlines()
+    assert lines[3].startswith("| `cpm` | 2 | **56.0 ± 0.0** | -")
+    assert lines[4].startswith("| `point` | 1 | 46.0 | -")
+
+
+def test_figure_shows_means_and_bands_of_all_rows():
+    records = [
+        _record("baseline", 0, (10, 30)),
+        _record("baseline", 1, (20, 50)),
+        _record("m1", 0, (5, 6)),
+    ]
+    figure = curves_figure(records, solid=("baseline", "cpm"))
+    axis = figure.axes[0]
+    mean, single = axis.lines
+    assert list(mean.get_ydata()) == [15, 40]
+    assert (mean.get_linestyle(), single.get_linestyle()) == ("-", "--")
+    low, high = axis.collections[0].get_paths()[0].get_extents().intervaly
+    assert (low, high) == (10, 50)
+    assert len(axis.collections) == 1  # one seed has no band

@@ -82,7 +82,7 @@ SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("cpm_mbv2-yamnet_stamps-msmi", "cpm_mbv2-yamnet_stamps"): of_data(
         subset="msmi", num_channels=2
     )
-    | {"model.audio_backbone.in_channels": 2},
+    | {"model.audio_backbone.in_channels": 2, "model.audio_backbone.frozen_stages": -1},
 }
 # What a run reads; other top-level names are only variables of the data sets' bases.
 READ = (

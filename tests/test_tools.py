@@ -2,9 +2,11 @@
 
 import importlib.util
 import os
+import platform
 import re
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -236,3 +238,31 @@ def test_dist_train_runs_two_ranks_over_gloo(tmp_path: Path) -> None:
     assert load_safely(tmp_path / "iter_4.pth")["meta"]["iter"] == 4
     log = next(tmp_path.glob("*/*.log")).read_text()
     assert "GPU number: 2" in log
+
+
+_COUNT_PAGE_FAULTS = """
+import resource, torch
+from projects.cpm_avs.launch import keep_freed_memory
+
+def faults_of_ten_tensors():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.empty(2**24).fill_(1)  # 64 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+returned = faults_of_ten_tensors()
+keep_freed_memory()
+torch.empty(2**24).fill_(1)
+print(returned, faults_of_ten_tensors())
+"""
+
+
+@pytest.mark.skipif(
+    torch.cuda.is_available() or platform.libc_ver()[0] != "glibc", reason="a setting of glibc"
+)
+def test_memory_that_a_tensor_gives_back_is_used_again():
+    """Without the setting each of the tensors faults 16,384 pages of 4 KiB in."""
+    command = [sys.executable, "-c", _COUNT_PAGE_FAULTS]
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    returned, kept = map(int, output.splitlines()[-1].split())
+    assert kept < returned / 5

@@ -1,10 +1,13 @@
 """Train and test the rows of Tables 4 and 5 on AVS-Stamps, several seeds each, and tabulate them.
 
-    python tools/ablation.py --seeds 0 1 2 --out docs/ablation
+    python tools/ablation.py --seeds 0 1 2 --jobs 2 --out docs/ablation
 
 A run that is finished is not run again, and one that was interrupted goes on where it stopped, so
-the command can be repeated until all is there. Every row has the same iterations, batches, order
-of scenes and schedule: only what its config names differs.
+the command can be repeated, with more rows and seeds, until all is there. Every row has the same
+iterations, batches, order of scenes and schedule: only what its config names differs.
+
+Written: OUT.json (row -> measure -> mean, std, n), OUT.md (the table), OUT.png (the curves) and
+OUT_runs.json (each run's scores and curves). They hold all finished runs of the work folder.
 """
 
 import argparse
@@ -14,26 +17,48 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from projects.cpm_avs.visualization.ablation_report import (
+    RunRecord,
+    curves_figure,
+    markdown,
+    summarise,
+)
 from projects.cpm_avs.visualization.run_log import read_run
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = "cpm_mbv2-yamnet_stamps"
-ROWS = {
+TABLE_4 = {
     "baseline": f"ablation/{BASE}_baseline",
     "ccdm": f"ablation/{BASE}_ccdm",
     "ccdm_vcp": f"ablation/{BASE}_ccdm-vcp",
     "ccdm_acp": f"ablation/{BASE}_ccdm-acp",
     "ccdm_acp_vcp": f"ablation/{BASE}_ccdm-acp-vcp",
     "cpm": BASE,
+}
+TABLE_5 = {
     "point": f"ablation/{BASE}_point",
     "m1": f"ablation/{BASE}_m1",
     "m3": BASE,
     "m5": f"ablation/{BASE}_m5",
     "m7": f"ablation/{BASE}_m7",
 }
+ROWS = TABLE_4 | TABLE_5
 #: Name in the table, and key in the log of the test.
 MEASURES = {
     "mIoU": "dataset/mIoU",
@@ -41,101 +66,174 @@ MEASURES = {
     "J&F": "avsbench/J&F",
     "coverage": "coverage",
 }
+#: What rows with audio prompting measure when they are validated.
+SEPARATION = {"ratio_error": "ACP/ratio_error", "si_sdr_improvement": "ACP/si_sdr_improvement"}
+#: Configs that are also tested with another sound, and the sounds.
+REPLACED = (TABLE_4["baseline"], TABLE_4["cpm"])
+SOUNDS = ("silence", "noise", "offscreen")
+SECONDS_BETWEEN_LOOKS = 2
 
 
-def run(row: str, seed: int, work_dir: Path, options: Sequence[str]) -> dict[str, Any]:
+def folder_of(row: str, seed: int, work_dir: Path) -> Path:
+    """Where a run lives; rows with the same config share it."""
+    return work_dir / Path(ROWS[row]).name / f"seed{seed}"
+
+
+def run(row: str, seed: int, work_dir: Path, options: Sequence[str], threads: int) -> None:
     """Train and test one run, unless its result is there."""
+    folder = folder_of(row, seed, work_dir)
+    if (folder / "result.json").is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
     config = f"configs/{ROWS[row]}.py"
-    folder = work_dir / ROWS[row].split("/")[-1] / f"seed{seed}"
-    result_file = folder / "result.json"
-    if result_file.is_file():
-        return json.loads(result_file.read_text())
+
+    def call(tool: str, *arguments: object) -> None:
+        run_tool(tool, *arguments, output=folder / "output.txt", threads=threads)
+
     settings = [f"randomness.seed={seed}", *options]
     call("tools/train.py", config, "--work-dir", folder, "--resume", "--cfg-options", *settings)
     checkpoint = (folder / "last_checkpoint").read_text().strip()
-    test_dir = folder / "test"
-    call("tools/test.py", config, checkpoint, "--work-dir", test_dir, "--cfg-options", *options)
-    result = dict(row=row, seed=seed, **tested(test_dir), **trained(folder))
-    result_file.write_text(json.dumps(result, indent=2))
-    return result
+    scores: dict[str, float] = {}
+    replaced = SOUNDS if ROWS[row] in REPLACED else ()
+    for sound in ("normal", *replaced):
+        test_dir = folder / f"test-{sound}"
+        arguments = [config, checkpoint, "--audio", sound, "--work-dir", test_dir]
+        call("tools/test.py", *arguments, *(["--cfg-options", *options] if options else []))
+        scores |= tested(test_dir, sound)
+    record = trained(folder, RunRecord(row, seed, scores))
+    (folder / "result.json").write_text(json.dumps(asdict(record)))
 
 
-def call(tool: str, *arguments: object) -> None:
-    """Run one of the tools in the repository's root, with its output on the screen."""
+def run_tool(tool: str, *arguments: object, output: Path, threads: int) -> None:
+    """Run one of the tools in the repository's root; what it prints is added to ``output``."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "PYTHONPATH": path}
     command = [sys.executable, tool, *map(str, arguments)]
-    print(" ".join(command), flush=True)
-    subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, check=True)
+    with output.open("a") as file:
+        file.write(" ".join(command) + "\n")
+        file.flush()
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False
+        )
+    if done.returncode != 0:
+        raise SystemExit(
+            f"error: {tool} ended with {done.returncode}; {output} says why. The same command goes "
+            "on from the last checkpoints."
+        )
 
 
-def tested(test_dir: Path) -> dict[str, float]:
-    """Scores of the newest test."""
+def tested(test_dir: Path, sound: str) -> dict[str, float]:
+    """Scores of the newest test; those with another sound are named after it."""
     logs = [path for path in test_dir.glob("*/*.json") if path.stem == path.parent.name]
     scores = json.loads(max(logs).read_text())
-    return {name: scores[key] for name, key in MEASURES.items()}
+    if sound == "normal":
+        return {name: scores[key] for name, key in MEASURES.items()}
+    return {
+        f"mIoU_{sound}": scores["dataset/mIoU"],
+        f"false_frames_{sound}": scores[f"robustness/{sound}/frame_FPR"],
+        f"false_pixels_{sound}": scores[f"robustness/{sound}/pixel_FPR"],
+    }
 
 
-def trained(folder: Path) -> dict[str, Any]:
-    """Matching stability and seconds an iteration, from the log of the training."""
+def trained(folder: Path, record: RunRecord) -> RunRecord:
+    """Add what the training logged: curves, stability, seconds an iteration, separation."""
     curves = read_run(folder, folder.name).curves
-    return dict(
-        STS=curves["STS"][-1][1],
-        seconds=statistics.median(value for _, value in curves["time"]),
+    record.curves = dict(mIoU=curves["dataset/mIoU"], coverage=curves["coverage"])
+    record.curves["STS"] = curves["STS"]
+    record.scores["STS"] = curves["STS"][-1][1]
+    # Validation logs its own time, under the same name, at iterations that are validated.
+    validated = {iteration for iteration, _ in curves["dataset/mIoU"]}
+    record.scores["seconds"] = statistics.median(
+        value for iteration, value in curves["time"] if iteration not in validated
     )
+    for name, key in SEPARATION.items():
+        if key in curves:
+            record.scores[name] = curves[key][-1][1]
+    return record
 
 
-def summarise(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Row -> measure -> mean, standard deviation (0 for one seed) and number of seeds."""
-    table: dict[str, dict[str, dict[str, float]]] = {}
+def finished(work_dir: Path) -> list[RunRecord]:
+    """All results in the work folder, in the order of the rows and seeds."""
+    records = []
     for row in ROWS:
-        runs = [result for result in results if result["row"] == row]
-        if runs:
-            table[row] = {
-                name: spread([result[name] for result in runs])
-                for name in (*MEASURES, "STS", "seconds")
-            }
-    return table
+        folder = work_dir / Path(ROWS[row]).name
+        for path in sorted(folder.glob("seed*/result.json"), key=lambda p: int(p.parent.name[4:])):
+            fields: dict[str, Any] = json.loads(path.read_text()) | dict(row=row)
+            records.append(RunRecord(**fields))
+    return records
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Mean, standard deviation and number."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return dict(mean=statistics.fmean(values), std=deviation, n=len(values))
+def write_report(records: Sequence[RunRecord], out: Path) -> None:
+    """Tables, curves and the runs themselves."""
+    table = summarise(records)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.with_suffix(".json").write_text(json.dumps(table, indent=2) + "\n")
+    out.with_suffix(".md").write_text(markdown(table))
+    runs = [json.dumps(asdict(record)) for record in records]
+    out.with_name(f"{out.name}_runs.json").write_text("[\n" + ",\n".join(runs) + "\n]\n")
+    curves_figure(records, solid=tuple(TABLE_4)).savefig(out.with_suffix(".png"), dpi=110)
 
 
-def markdown(table: dict[str, dict[str, dict[str, float]]]) -> str:
-    """The table for people."""
-    names = (*MEASURES, "STS", "seconds")
-    lines = [
-        f"| row | seeds | {' | '.join(names)} |",
-        f"|{'---|' * (len(names) + 2)}",
-    ]
-    for row, scores in table.items():
-        cells = [f"{scores[name]['mean']:.3g} ± {scores[name]['std']:.2g}" for name in names]
-        lines.append(f"| `{row}` | {scores['mIoU']['n']} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+def show_progress(progress: Progress, task: TaskID, folder: Path) -> None:
+    """Move a run's bar to where its log is."""
+    try:
+        dumped = next(folder.glob("*.py"))
+        reached = max(point[-1][0] for point in read_run(folder, folder.name).curves.values())
+    except (StopIteration, FileNotFoundError, ValueError):
+        return  # not begun
+    total = Config.fromfile(dumped).train_cfg.max_iters
+    progress.update(task, total=total, completed=reached, visible=True)
+
+
+def run_all(pairs: Sequence[tuple[str, int]], args: argparse.Namespace, progress: Progress) -> None:
+    """Do the runs, some side by side, and write the report whenever one is done."""
+    threads = max((os.cpu_count() or 1) // args.jobs, 1)
+    # Rows that share a folder are one run.
+    runs = {folder_of(row, seed, args.work_dir): (row, seed) for row, seed in pairs}
+    with ThreadPoolExecutor(args.jobs) as pool:
+        jobs = {}
+        for folder, (row, seed) in runs.items():
+            task = progress.add_task(f"{row}, seed {seed}", total=None, visible=False)
+            job = pool.submit(run, row, seed, args.work_dir, args.cfg_options, threads)
+            jobs[job] = (task, folder)
+        pending = set(jobs)
+        try:
+            while pending:
+                done, pending = wait(pending, SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
+                for job in done:
+                    job.result()
+                for job, (task, folder) in jobs.items():
+                    if job.running() or job in done:
+                        show_progress(progress, task, folder)
+                if done:
+                    write_report(finished(args.work_dir), args.out)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is missing and write the tables."""
+    """Run what is missing and write the report."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/ablation"))
-    parser.add_argument("--out", type=Path, required=True, help="for .json and .md")
+    parser.add_argument("--out", type=Path, required=True, help="without suffix")
     parser.add_argument("--cfg-options", nargs="+", default=[], help="for every row alike")
     args = parser.parse_args(arguments)
-    results = []
-    for seed in args.seeds:  # all rows of a seed first: a partial table compares like with like
-        for row in args.rows:
-            results.append(run(row, seed, args.work_dir, args.cfg_options) | dict(row=row))
-            table = summarise(results)
-            args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.with_suffix(".json").write_text(json.dumps(table, indent=2) + "\n")
-            args.out.with_suffix(".md").write_text(markdown(table))
-    print(markdown(table))
+    # All rows of a seed first, so that a partial table compares like with like.
+    pairs = [(row, seed) for seed in args.seeds for row in args.rows]
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    ) as progress:
+        run_all(pairs, args, progress)
+    print(args.out.with_suffix(".md").read_text())
 
 
 if __name__ == "__main__":

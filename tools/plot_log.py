@@ -12,6 +12,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from projects.cpm_avs.visualization.colors import LINE_COLORS, LINE_STYLES
 from projects.cpm_avs.visualization.run_log import Run, read_run
 
 # Title of each panel, and the keys that may hold its curve, best first; those of subsets are left
@@ -22,9 +23,6 @@ PANELS = {
     "STS, matching stability (lower is steadier)": ("STS",),
     "coverage after TD-A": ("coverage",),
 }
-# Okabe and Ito's colours, told apart with any colour vision; line styles for print and more runs.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-STYLES = ("-", "--", "-.", ":")
 
 
 def draw(runs: Sequence[Run], out: Path) -> None:
@@ -39,8 +37,8 @@ def draw(runs: Sequence[Run], out: Path) -> None:
             axis.plot(
                 *zip(*points, strict=True),
                 label=run.name if key == keys[0] else f"{run.name} ({key})",
-                color=COLORS[index % len(COLORS)],
-                linestyle=STYLES[index // len(COLORS) % len(STYLES)],
+                color=LINE_COLORS[index % len(LINE_COLORS)],
+                linestyle=LINE_STYLES[index // len(LINE_COLORS) % len(LINE_STYLES)],
                 marker="o" if len(points) < 30 else None,
                 markersize=3.5,
             )

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from projects.cpm_avs.launch import (
     CheckpointFitHook,
     add_common_options,
+    keep_freed_memory,
     load_config,
     meet_without_gpu,
     plain_errors,
@@ -76,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.out is not None:
         writer = dict(type="MaskWriterHook", out_dir=args.out)
         cfg.custom_hooks = [*cfg.get("custom_hooks", []), writer]
+    keep_freed_memory()
     meet_without_gpu(cfg)
     runner = Runner.from_cfg(cfg)
     runner.register_hook(CheckpointFitHook(source=args.checkpoint, ignored_prefix="criterion."))

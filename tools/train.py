@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from projects.cpm_avs.launch import (
     CheckpointFitHook,
     add_common_options,
+    keep_freed_memory,
     load_config,
     meet_without_gpu,
     plain_errors,
@@ -61,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.amp:
         use_mixed_precision(cfg)
     cfg.resume = args.resume
+    keep_freed_memory()
     meet_without_gpu(cfg)
     runner = Runner.from_cfg(cfg)
     if args.resume:

@@ -3,9 +3,9 @@ _base_ = "./default_runtime.py"
 
 default_hooks = dict(
     logger=dict(interval=10, log_metric_by_epoch=False),
-    checkpoint=dict(by_epoch=False, interval=250),
+    checkpoint=dict(by_epoch=False, interval=150),
     stability=dict(interval=50),
-    skip_report=dict(interval=250),
+    skip_report=dict(interval=150),
 )
 log_processor = dict(by_epoch=False)
 # Another seed: --cfg-options randomness.seed=1

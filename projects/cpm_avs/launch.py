@@ -1,7 +1,9 @@
 """What tools/train.py and tools/test.py share: options, the work folder, runs without a GPU."""
 
 import argparse
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,9 @@ from mmengine.runner import Runner
 
 from .safe_checkpoint import CheckpointError, check_fit
 from .structures import BadSampleError
+
+# glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 @contextmanager
@@ -58,6 +63,20 @@ def load_config(args: argparse.Namespace) -> Config:
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(args.config).stem)
     return cfg
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep the memory that a tensor gives back, on a machine without CUDA.
+
+    It hands blocks of this size to the system at once, and every new tensor then costs a page fault
+    for each 4 KiB. Other C libraries have no such setting, and are left as they are.
+    """
+    if torch.cuda.is_available() or not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 2**30)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def meet_without_gpu(cfg: Config) -> None:

@@ -13,6 +13,8 @@ model = dict(
     ),
     audio_backbone=dict(
         type="YAMNet",
+        # The first six layers, to stride 8, stay as AudioSet made them: trained along, they forget.
+        frozen_stages=6,
         norm_eval=True,
         init_cfg=dict(type="Pretrained", checkpoint="weights/yamnet_audioset.pth"),
     ),
@@ -22,7 +24,7 @@ model = dict(
         classifier=dict(type="GMMClassifier", num_components=3),
         embed_dims=128,
         num_queries=20,
-        num_encoder_layers=2,
+        num_encoder_layers=1,
         feedforward_channels=512,
         num_audio_layers=2,
         num_visual_layers=3,

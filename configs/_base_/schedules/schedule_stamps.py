@@ -2,7 +2,7 @@
 no_decay = dict(decay_mult=0.0)
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=6e-4, weight_decay=1e-4),
+    optimizer=dict(type="AdamW", lr=6e-4, weight_decay=1e-4, fused=True),
     clip_grad=dict(max_norm=0.1),
     paramwise_cfg=dict(
         custom_keys=dict(
@@ -17,9 +17,9 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, begin=0, end=20, by_epoch=False),
-    dict(type="PolyLR", power=0.9, begin=20, end=1000, by_epoch=False),
+    dict(type="PolyLR", power=0.9, begin=20, end=1200, by_epoch=False),
 ]
 
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=1000, val_interval=250)
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=1200, val_interval=150)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

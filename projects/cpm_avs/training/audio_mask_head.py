@@ -28,10 +28,11 @@ class AudioMaskHead(BaseModule):
         )
         # Separable: full 3x3 convolutions at stride 4 would cost more than the audio backbone.
         self.outputs = nn.ModuleList(
-            DepthwiseSeparableConvModule(embed_dims, embed_dims, 3, padding=1, norm_cfg=norm)
+            DepthwiseSeparableConvModule(
+                embed_dims, embed_dims, 3, padding=1, norm_cfg=norm, pw_act_cfg=None
+            )
             for _ in finer
         )
-        self.project = nn.Conv2d(embed_dims, embed_dims, 1)
         self.mask_embed = nn.Sequential(
             nn.Linear(embed_dims, embed_dims),
             nn.ReLU(inplace=True),
@@ -55,4 +56,4 @@ class AudioMaskHead(BaseModule):
             size = level.shape[-2:]
             upsampled = F.interpolate(dense, size, mode="bilinear", align_corners=False)
             dense = output(lateral(level) + upsampled)
-        return torch.einsum("bqd,bdtf->bqtf", self.mask_embed(embeddings), self.project(dense))
+        return torch.einsum("bqd,bdtf->bqtf", self.mask_embed(embeddings), dense)

@@ -14,6 +14,10 @@ OKABE_ITO = (
     (230, 159, 0),  # orange
 )
 
+# The same colours for lines on white, where yellow is too faint, and styles for print and more.
+LINE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINE_STYLES = ("-", "--", "-.", ":")
+
 
 def class_color(label: int) -> tuple[int, int, int]:
     """RGB of a class; label 0 is the background, and seven classes on the colour comes again."""

@@ -1,0 +1,149 @@
+"""An ablation's table and curves, from what each of its runs came to."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from matplotlib.figure import Figure
+
+from .colors import LINE_COLORS, LINE_STYLES
+
+#: Points (iteration, value) in order.
+Curve = list[tuple[int, float]]
+
+#: Columns of the Markdown table: name, measure, format of mean and deviation.
+COLUMNS = (
+    ("mIoU", "mIoU", ".1f"),
+    ("F_beta", "F_beta", ".1f"),
+    ("J&F", "J&F", ".1f"),
+    ("coverage", "coverage", ".3f"),
+    ("STS", "STS", ".3f"),
+    ("gain in the last quarter", "last_quarter_gain", ".1f"),
+    ("iterations to the baseline's end", "iterations_to_baseline", ".0f"),
+    ("s an iteration", "seconds", ".2f"),
+)
+PANELS = {
+    "mIoU": "mIoU on val, dataset protocol (%)",
+    "STS": "STS, matching stability (lower is steadier)",
+    "coverage": "coverage after TD-A, val",
+}
+
+
+@dataclass
+class RunRecord:
+    """One training and its tests.
+
+    Attributes:
+        row: Row of the table.
+        seed: Of the training.
+        scores: Measure -> value at the end.
+        curves: ``'mIoU'``, ``'coverage'`` on validation scenes, ``'STS'`` in training.
+    """
+
+    row: str
+    seed: int
+    scores: dict[str, float]
+    curves: dict[str, Curve] = field(default_factory=dict)
+
+
+def last_quarter_gain(curve: Curve) -> float:
+    """How much a curve still rises from three quarters of its iterations to its end."""
+    end, value = curve[-1]
+    before = [v for iteration, v in curve if iteration <= 0.75 * end]
+    if not before:
+        raise ValueError(f"no point in the first three quarters of {end} iterations")
+    return value - before[-1]
+
+
+def iterations_to(curve: Curve, level: float) -> float:
+    """Iteration of the first point that is as high as ``level``; infinity if there is none."""
+    return next((iteration for iteration, value in curve if value >= level), float("inf"))
+
+
+def summarise(
+    records: Sequence[RunRecord], baseline: str = "baseline"
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Row -> measure -> mean, standard deviation (0 for one seed) and number of seeds.
+
+    ``iterations_to_baseline`` compares a run with the end of the baseline of its own seed, and
+    counts the runs that get there only.
+    """
+    level = {r.seed: r.curves["mIoU"][-1][1] for r in records if r.row == baseline}
+    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        row = values[record.row]
+        for name, value in record.scores.items():
+            row[name].append(value)
+        curve = record.curves["mIoU"]
+        row["last_quarter_gain"].append(last_quarter_gain(curve))
+        reached = iterations_to(curve, level.get(record.seed, float("inf")))
+        if reached < float("inf"):
+            row["iterations_to_baseline"].append(reached)
+    return {
+        row: {name: spread(numbers) for name, numbers in measures.items()}
+        for row, measures in values.items()
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Mean, standard deviation of the sample, and number."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return dict(mean=statistics.fmean(values), std=deviation, n=len(values))
+
+
+def markdown(table: dict[str, dict[str, dict[str, float]]]) -> str:
+    """The table for people: mean, deviation where there are several seeds, best mIoU in bold."""
+    lines = [
+        f"| row | seeds | {' | '.join(title for title, *_ in COLUMNS)} |",
+        f"|{'---|' * (len(COLUMNS) + 2)}",
+    ]
+    best = max(table, key=lambda row: table[row]["mIoU"]["mean"])
+    for row, scores in table.items():
+        cells = [cell(scores.get(name), form) for _, name, form in COLUMNS]
+        if row == best:
+            cells[0] = f"**{cells[0]}**"
+        lines.append(f"| `{row}` | {scores['mIoU']['n']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def cell(score: dict[str, float] | None, form: str) -> str:
+    """A mean and its deviation; a dash where nothing was measured."""
+    if score is None:
+        return "-"
+    mean = format(score["mean"], form)
+    return mean if score["n"] < 2 else f"{mean} ± {format(score['std'], form)}"
+
+
+def curves_figure(records: Sequence[RunRecord], solid: Sequence[str]) -> Figure:
+    """Mean over the seeds for each row, with a band from the lowest to the highest seed.
+
+    Args:
+        records: All runs.
+        solid: Rows that are drawn with solid lines; the others are dashed.
+    """
+    figure = Figure(figsize=(15, 5), layout="constrained")
+    rows = list(dict.fromkeys(record.row for record in records))
+    for axis, (key, title) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
+        for row in rows:
+            number = [other for other in rows if (other in solid) == (row in solid)].index(row)
+            runs = [dict(r.curves[key]) for r in records if r.row == row]
+            # A run that goes on has more points than one that is done with another budget.
+            steps = sorted(set.intersection(*(set(run) for run in runs)))
+            seeds = [[run[step] for run in runs] for step in steps]
+            color = LINE_COLORS[number % len(LINE_COLORS)]
+            axis.plot(
+                steps,
+                [statistics.fmean(values) for values in seeds],
+                label=f"{row} ({len(runs)})",
+                color=color,
+                linestyle=LINE_STYLES[0 if row in solid else 1],
+                linewidth=1.8 if row in solid else 1.2,
+            )
+            if len(runs) > 1:
+                lowest, highest = [min(v) for v in seeds], [max(v) for v in seeds]
+                axis.fill_between(steps, lowest, highest, color=color, alpha=0.12, linewidth=0)
+        axis.set(title=title, xlabel="iteration")
+        axis.grid(alpha=0.3)
+    axis.legend(fontsize="small", title="row (seeds)")
+    return figure

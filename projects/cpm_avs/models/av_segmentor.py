@@ -98,7 +98,7 @@ class AVSegmentor(BaseSegmentor):
             raise ValueError("this model was built for inference; give it a criterion to train")
         visual, audio = self.extract_feat(inputs)
         output = self.decode_head(visual, audio)
-        return self.criterion(self, output, visual, inputs, data_samples)
+        return self.criterion(self, output, visual, audio, inputs, data_samples)
 
     def predict(
         self, inputs: dict[str, Tensor], data_samples: list[SegDataSample] | None = None

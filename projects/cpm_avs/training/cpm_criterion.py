@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from projects.cpm_avs.structures import DecoderOutput, VisualFeatures
+from projects.cpm_avs.structures import AudioFeatures, DecoderOutput, VisualFeatures
 
 from .finite import check_finite
 from .mixture_fitting import MixtureFitting
@@ -71,6 +71,7 @@ class CPMCriterion(BaseModule):
         model: PromptableModel,
         output: DecoderOutput,
         visual: VisualFeatures,
+        audio: AudioFeatures,
         inputs: dict[str, Tensor],
         data_samples: Sequence[SegDataSample],
     ) -> dict[str, Tensor]:
@@ -80,6 +81,7 @@ class CPMCriterion(BaseModule):
             model: The segmentor, for the prompted path's second call of its decoder.
             output: Predictions of the class-agnostic queries.
             visual: Image features, shared by both paths.
+            audio: Features of the clean sound.
             inputs: The preprocessed batch.
             data_samples: With ``gt_sem_seg``.
         """
@@ -90,7 +92,7 @@ class CPMCriterion(BaseModule):
         )
         losses = self.set_criterion(output, assigned, matching, targets)
         if self.prompted_path is not None:
-            prompted = self.prompted_path(model, visual, inputs, targets, self.set_criterion)
+            prompted = self.prompted_path(model, visual, audio, inputs, targets, self.set_criterion)
             losses.update({name: self.prompt_weight * loss for name, loss in prompted.items()})
         check_finite(losses, data_samples)
         self._remember(model, output, assigned)

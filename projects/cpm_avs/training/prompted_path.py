@@ -28,7 +28,6 @@ class PromptedOutput:
         output: The decoder's predictions for the prompts, Q an image.
         labels: Class of each prompt, (B, Q).
         padding: (B, Q) bool.
-        audio: Features of the mixed sound.
         noise: What was mixed in.
         audio_masks: m_k^a, (B, Q, T/4, F/4); None without an audio mask head.
     """
@@ -36,7 +35,6 @@ class PromptedOutput:
     output: DecoderOutput
     labels: Tensor
     padding: Tensor
-    audio: AudioFeatures
     noise: OffscreenNoise
     audio_masks: Tensor | None
 
@@ -56,6 +54,13 @@ class Separation:
     ratio: Tensor
     counted: Tensor
     noise: OffscreenNoise
+
+
+def joint_space(embed_dims: int) -> nn.Module:
+    """Projection of u_a or u_v (..., D) to the space in which eq. 9 compares them."""
+    return nn.Sequential(
+        nn.Linear(embed_dims, embed_dims), nn.ReLU(), nn.Linear(embed_dims, embed_dims)
+    )
 
 
 class PromptedPath(nn.Module):
@@ -111,6 +116,9 @@ class PromptedPath(nn.Module):
             if acp_weight > 0 or pcl_weight > 0
             else None
         )
+        # Into a joint space: the maps themselves are what two different attentions read.
+        self.audio_project = joint_space(embed_dims) if pcl_weight > 0 else None
+        self.visual_project = joint_space(embed_dims) if pcl_weight > 0 else None
 
     @property
     def in_use(self) -> bool:
@@ -121,6 +129,7 @@ class PromptedPath(nn.Module):
         self,
         model: PromptableModel,
         visual: VisualFeatures,
+        audio: AudioFeatures,
         inputs: dict[str, Tensor],
         targets: SegmentTargets,
         set_criterion: SetCriterion,
@@ -130,6 +139,7 @@ class PromptedPath(nn.Module):
         Args:
             model: Gives ``extract_audio`` and ``decode_head``, which the clean path used too.
             visual: Image features of the clean path.
+            audio: Features of its sound, u_a of eq. 7.
             inputs: The preprocessed batch, see ``offscreen_noise``.
             targets: Segments of the batch.
             set_criterion: Losses of eq. 6.
@@ -147,7 +157,7 @@ class PromptedPath(nn.Module):
             loss = acp_loss(parts.predicted, parts.ratio, parts.counted)
             losses["loss_acp"] = self.acp_weight * loss
         if self.pcl_weight > 0:
-            losses["loss_pcl"] = self.pcl_weight * self._pcl(prompted, visual, targets)
+            losses["loss_pcl"] = self.pcl_weight * self._pcl(prompted, visual, audio, targets)
         return losses
 
     def decode(
@@ -177,7 +187,7 @@ class PromptedPath(nn.Module):
         )
         head = self.audio_mask_head
         masks = None if head is None else head(output.embeddings[-1], audio)
-        return PromptedOutput(output, labels, padding, audio, noise, masks)
+        return PromptedOutput(output, labels, padding, noise, masks)
 
     @staticmethod
     def separate(prompted: PromptedOutput, clean: Tensor) -> Separation:
@@ -214,11 +224,21 @@ class PromptedPath(nn.Module):
         return {f"vcp.{name}": self.vcp_weight * loss for name, loss in losses.items()}
 
     def _pcl(
-        self, prompted: PromptedOutput, visual: VisualFeatures, targets: SegmentTargets
+        self,
+        prompted: PromptedOutput,
+        visual: VisualFeatures,
+        audio: AudioFeatures,
+        targets: SegmentTargets,
     ) -> Tensor:
-        """Eq. 7-9 on u_a at stride 16 and u_v at stride 8, both D wide."""
-        masks, heard_map = prompted.audio_masks, prompted.audio.memory
+        """Eq. 7-9 on u_a at stride 16 and u_v at stride 8, projected to a joint space.
+
+        u_a is the clean sound's: pooled over a mixture with as many foreign sounds again, the
+        anchors tell hardly anything about their class, and the loss stays where it starts.
+        """
+        masks = prompted.audio_masks
         assert masks is not None
+        assert self.audio_project is not None and self.visual_project is not None
+        heard_map = self.audio_project(audio.memory.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         image, query = (~prompted.padding).nonzero(as_tuple=True)
         # The masks choose where to listen; their own gradient comes from ACP.
         region = saliency(masks[image, query].detach(), heard_map.shape[-2:])
@@ -230,7 +250,7 @@ class PromptedPath(nn.Module):
             targets.label_map.unsqueeze(1).float(), seen.shape[-2:], mode="nearest"
         ).long()
         chosen = sample_pixels(label_map, self.num_classes, self.pixels_per_class)
-        pixels = seen.permute(0, 2, 3, 1).flatten(0, 2)[chosen]
+        pixels = self.visual_project(seen.permute(0, 2, 3, 1).flatten(0, 2)[chosen])
         loss = info_nce(
             anchors[heard],
             prompted.labels[image, query][heard],

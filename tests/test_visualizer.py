@@ -182,10 +182,13 @@ class TestPlots:
     def test_contact_sheet(self, tmp_path):
         image = np.full((64, 96, 3), 90, np.uint8)
         labels = np.ones((64, 96), np.int64)
-        rows = [SheetRow(image, sine(440), labels, labels, "a"),
-                SheetRow(image, sine(440), None, labels)]  # fmt: skip
+        two = {"baseline": labels, "prediction": 0 * labels}
+        rows = [SheetRow(image, sine(440), labels, two, "a"),
+                SheetRow(image, sine(440), None, two)]  # fmt: skip
         figure = contact_sheet(rows, CLASSES)
-        assert len(figure.axes) == 8
+        titles = [axis.get_title() for axis in figure.axes[:5]]
+        assert titles == ["frame", "sound", "truth", "baseline", "prediction"]
+        assert len(figure.axes) == 10
         figure.savefig(tmp_path / "sheet.png")
         with pytest.raises(ValueError, match="at least one"):
             contact_sheet([], CLASSES)

@@ -71,7 +71,7 @@ SEPARATION = {"ratio_error": "ACP/ratio_error", "si_sdr_improvement": "ACP/si_sd
 #: Configs that are also tested with another sound, and the sounds.
 REPLACED = (TABLE_4["baseline"], TABLE_4["cpm"])
 SOUNDS = ("silence", "noise", "offscreen")
-SECONDS_BETWEEN_LOOKS = 2
+SECONDS_BETWEEN_LOOKS = 15  # a look reads the whole logs
 
 
 def folder_of(row: str, seed: int, work_dir: Path) -> Path:

@@ -1,9 +1,11 @@
-"""Draw samples of a test set: frame, sound, truth and prediction, one sample a row.
+r"""Draw samples of a test set: frame, sound, truth and prediction, one sample a row.
 
-python tools/plot_scenes.py CONFIG CHECKPOINT --out scenes.png --num 8
+python tools/plot_scenes.py CONFIG CHECKPOINT --out scenes.png --num 8 \
+  --baseline OTHER_CONFIG OTHER_CHECKPOINT
 """
 
 import argparse
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -22,6 +24,9 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("config", help="name in configs/ or file")
     parser.add_argument("checkpoint", type=Path)
+    parser.add_argument(
+        "--baseline", nargs=2, metavar=("CONFIG", "CHECKPOINT"), help="a model to compare with"
+    )
     parser.add_argument("--out", type=Path, required=True, help="picture to write")
     parser.add_argument("--num", type=int, default=8, help="rows, evenly spaced over the set")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -36,20 +41,29 @@ def main(args: list[str] | None = None) -> None:
     config = load_config(options.config)
     config.merge_from_dict(options.cfg_options)
     model, classes = build_model(config, options.checkpoint, options.device)
+    models = {"prediction": model}
+    if options.baseline is not None:
+        other = load_config(options.baseline[0])
+        other.merge_from_dict(options.cfg_options)
+        models = {"baseline": build_model(other, options.baseline[1], options.device)[0], **models}
     dataset = DATASETS.build(config.test_dataloader.dataset)
     rows = []
     for place in range(options.num):
         packed = dataset[place * len(dataset) // options.num]
-        frame = packed["inputs"]["img"].flip(0).permute(1, 2, 0).numpy()
-        waveform = packed["inputs"]["waveform"].numpy()
-        sample = model.test_step(pseudo_collate([packed]))[0].cpu()
+        samples = {
+            name: model.test_step(pseudo_collate([deepcopy(packed)]))[0].cpu()
+            for name, model in models.items()
+        }
+        first = next(iter(samples.values()))
         rows.append(
             SheetRow(
-                picture=frame,
-                waveform=waveform,
-                truth=sample.gt_sem_seg.data[0].numpy(),
-                prediction=sample.pred_sem_seg.data[0].numpy(),
-                title=f"{sample.metainfo.get('clip_id', place)}",
+                picture=packed["inputs"]["img"].flip(0).permute(1, 2, 0).numpy(),
+                waveform=packed["inputs"]["waveform"].numpy(),
+                truth=first.gt_sem_seg.data[0].numpy(),
+                predictions={
+                    name: sample.pred_sem_seg.data[0].numpy() for name, sample in samples.items()
+                },
+                title=f"{first.metainfo.get('clip_id', place)}",
             )
         )
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 Shorthand: H W picture size, T F spectrogram frames and bins.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,31 +28,32 @@ class SheetRow:
         picture: (H, W, 3) uint8 RGB.
         waveform: (A, L) at 16 kHz.
         truth: (H, W) labels, or None where there is none.
-        prediction: (H, W) labels.
+        predictions: Column's title -> (H, W) labels; the same columns in every row.
         title: Written at the left.
     """
 
     picture: Picture
     waveform: NDArray[np.float32]
     truth: NDArray[np.integer] | None
-    prediction: NDArray[np.integer]
+    predictions: Mapping[str, NDArray[np.integer]]
     title: str = ""
 
 
 def contact_sheet(rows: Sequence[SheetRow], classes: Sequence[str]) -> Figure:
-    """A table of pictures: frame, spectrogram, truth, prediction."""
+    """A table of pictures: frame, spectrogram, truth, predictions."""
     if not rows:
         raise ValueError("a contact sheet needs at least one row")
     painter = MaskPainter(classes)
-    figure = Figure(figsize=(12, 2.6 * len(rows) + 0.4), layout="constrained")
-    axes = figure.subplots(len(rows), 4, squeeze=False)
-    for title, axis in zip(("frame", "sound", "truth", "prediction"), axes[0], strict=True):
+    titles = ("frame", "sound", "truth", *rows[0].predictions)
+    figure = Figure(figsize=(3 * len(titles), 2.6 * len(rows) + 0.4), layout="constrained")
+    axes = figure.subplots(len(rows), len(titles), squeeze=False)
+    for title, axis in zip(titles, axes[0], strict=True):
         axis.set_title(title)
     for row, line in zip(rows, axes, strict=True):
         picture, factor = enlarge(row.picture)
         _show(line[0], picture)
         _show_sound(line[1], row.waveform, picture.shape[0] / picture.shape[1])
-        for axis, labels in ((line[2], row.truth), (line[3], row.prediction)):
+        for axis, labels in zip(line[2:], (row.truth, *row.predictions.values()), strict=True):
             if labels is None:
                 axis.axis("off")
                 continue

@@ -1,0 +1,58 @@
+"""The sheet of test scenes: what each column shows."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from tiny import build_tiny
+from tiny_config import shrink
+
+from projects.cpm_avs.visualization import plots
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def models(tmp_path):
+    """Config and checkpoint of a small CPM and of a small baseline, with random weights."""
+    found = {}
+    for name in ("cpm_mbv2-yamnet_stamps", "ablation/cpm_mbv2-yamnet_stamps_baseline"):
+        cfg = shrink(Config.fromfile(ROOT / "configs" / f"{name}.py"), narrow=True)
+        cfg.test_dataloader.dataset.num_scenes = 6
+        checkpoint = tmp_path / name[:3]
+        config = tmp_path / f"{name[:3]}.py"
+        cfg.dump(config)
+        torch.save(build_tiny(cfg.model).state_dict(), checkpoint)
+        found[name[:3]] = [str(config), str(checkpoint)]
+    return found
+
+
+def test_a_baseline_stands_beside_the_model(models, tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("plot_scenes", ROOT / "tools" / "plot_scenes.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    drawn = []
+
+    def sheet(rows, classes):
+        drawn.extend(rows)
+        return plots.contact_sheet(rows, classes)
+
+    monkeypatch.setattr(tool, "contact_sheet", sheet)
+    out = tmp_path / "scenes.png"
+    tool.main([*models["cpm"], "--out", str(out), "--num", "2", "--baseline", *models["abl"]])
+    assert out.stat().st_size > 10_000
+    assert [row.title.rpartition("/")[2] for row in drawn] == ["00000", "00003"]
+    for row in drawn:
+        assert list(row.predictions) == ["baseline", "prediction"]
+        shapes = {labels.shape for labels in (row.truth, *row.predictions.values())}
+        assert shapes == {row.picture.shape[:2]}
+    # Two models with other weights: the columns are not one prediction twice.
+    assert any(
+        (row.predictions["baseline"] != row.predictions["prediction"]).any() for row in drawn
+    )
+
+    drawn.clear()
+    tool.main([*models["cpm"], "--out", str(out), "--num", "1"])
+    assert list(drawn[0].predictions) == ["prediction"]

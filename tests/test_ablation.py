@@ -72,7 +72,11 @@ def test_rows_are_trained_tested_and_summed_up(tools, tmp_path):
     assert table["ccdm"]["ratio_error"]["mean"] == 0.2
     assert table["baseline"]["mIoU_silence"]["mean"] == 3
     assert "mIoU_silence" not in table["ccdm"]
-    assert "| `ccdm` | 2 | 41.0 ± 1.4 |" in (tmp_path / "docs" / "ablation.md").read_text()
+    page = (tmp_path / "docs" / "ablation.md").read_text()
+    assert "| `ccdm` | 2 | 41.0 ± 1.4 |" in page and "(ablation.png)" in page
+    _, sounds, separation = page.split("\n## ")[1:]
+    assert "| `baseline` | 2 | 3.0 ± 0.0 |" in sounds and "ccdm" not in sounds
+    assert "| `ccdm` | 2 | 0.200 ± 0.000 | - |" in separation
     assert (tmp_path / "docs" / "ablation.png").stat().st_size > 10_000
     runs = json.loads((tmp_path / "docs" / "ablation_runs.json").read_text())
     assert [(run["row"], run["seed"]) for run in runs] == [
@@ -143,8 +147,9 @@ def test_the_lead_is_counted_against_the_baseline_of_the_same_seed():
     assert "iterations_to_baseline" not in table["point"]
     assert table["cpm"]["last_quarter_gain"]["mean"] == 25
     lines = markdown(table).splitlines()
-    assert lines[3].startswith("| `cpm` | 2 | **56.0 ± 0.0** | -")
-    assert lines[4].startswith("| `point` | 1 | 46.0 | -")
+    assert lines[5].startswith("| `cpm` | 2 | **56.0 ± 0.0** | -")
+    assert lines[6].startswith("| `point` | 1 | 46.0 | -")
+    assert [line for line in lines if line.startswith("#")] == ["## Scores"]  # nothing else known
 
 
 def test_figure_shows_means_and_bands_of_all_rows():

@@ -6,7 +6,7 @@ A run that is finished is not run again, and one that was interrupted goes on wh
 the command can be repeated, with more rows and seeds, until all is there. Every row has the same
 iterations, batches, order of scenes and schedule: only what its config names differs.
 
-Written: OUT.json (row -> measure -> mean, std, n), OUT.md (the table), OUT.png (the curves) and
+Written: OUT.json (row -> measure -> mean, std, n), OUT.md (the tables), OUT.png (the curves) and
 OUT_runs.json (each run's scores and curves). They hold all finished runs of the work folder.
 """
 
@@ -71,6 +71,17 @@ SEPARATION = {"ratio_error": "ACP/ratio_error", "si_sdr_improvement": "ACP/si_sd
 #: Configs that are also tested with another sound, and the sounds.
 REPLACED = (TABLE_4["baseline"], TABLE_4["cpm"])
 SOUNDS = ("silence", "noise", "offscreen")
+PAGE = """# The ablation on AVS-Stamps `ms`
+
+Written by `tools/ablation.py`: mean ± standard deviation over the seeds, on the test scenes; mIoU
+and F_beta by the `dataset` protocol, J&F by `avsbench`, in percent. The gain in the last quarter
+and the iterations that a row needs to reach the baseline's last mIoU are of the validation scenes,
+the latter only of runs that reach it. STS is that of the last 50 iterations. Seconds are of runs
+side by side.
+
+![curves]({curves})
+
+{tables}"""
 SECONDS_BETWEEN_LOOKS = 15  # a look reads the whole logs
 
 
@@ -168,7 +179,8 @@ def write_report(records: Sequence[RunRecord], out: Path) -> None:
     table = summarise(records)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.with_suffix(".json").write_text(json.dumps(table, indent=2) + "\n")
-    out.with_suffix(".md").write_text(markdown(table))
+    page = PAGE.format(curves=f"{out.name}.png", tables=markdown(table))
+    out.with_suffix(".md").write_text(page)
     runs = [json.dumps(asdict(record)) for record in records]
     out.with_name(f"{out.name}_runs.json").write_text("[\n" + ",\n".join(runs) + "\n]\n")
     curves_figure(records, solid=tuple(TABLE_4)).savefig(out.with_suffix(".png"), dpi=110)

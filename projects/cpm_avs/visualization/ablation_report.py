@@ -12,17 +12,31 @@ from .colors import LINE_COLORS, LINE_STYLES
 #: Points (iteration, value) in order.
 Curve = list[tuple[int, float]]
 
-#: Columns of the Markdown table: name, measure, format of mean and deviation.
-COLUMNS = (
-    ("mIoU", "mIoU", ".1f"),
-    ("F_beta", "F_beta", ".1f"),
-    ("J&F", "J&F", ".1f"),
-    ("coverage", "coverage", ".3f"),
-    ("STS", "STS", ".3f"),
-    ("gain in the last quarter", "last_quarter_gain", ".1f"),
-    ("iterations to the baseline's end", "iterations_to_baseline", ".0f"),
-    ("s an iteration", "seconds", ".2f"),
-)
+#: Sections of the page: columns with name, measure, format of mean and deviation.
+SECTIONS = {
+    "Scores": (
+        ("mIoU", "mIoU", ".1f"),
+        ("F_beta", "F_beta", ".1f"),
+        ("J&F", "J&F", ".1f"),
+        ("coverage", "coverage", ".3f"),
+        ("STS", "STS", ".3f"),
+        ("gain in the last quarter", "last_quarter_gain", ".1f"),
+        ("iterations to the baseline's end", "iterations_to_baseline", ".0f"),
+        ("s an iteration", "seconds", ".2f"),
+    ),
+    "Another sound": (
+        ("mIoU, silence", "mIoU_silence", ".1f"),
+        ("noise", "mIoU_noise", ".1f"),
+        ("off-screen sound", "mIoU_offscreen", ".1f"),
+        ("frames with a false object, silence", "false_frames_silence", ".1f"),
+        ("noise", "false_frames_noise", ".1f"),
+        ("off-screen sound", "false_frames_offscreen", ".1f"),
+    ),
+    "Separation by audio prompting": (
+        ("error of the ratio", "ratio_error", ".3f"),
+        ("SI-SDR improvement, dB", "si_sdr_improvement", ".2f"),
+    ),
+}
 PANELS = {
     "mIoU": "mIoU on val, dataset protocol (%)",
     "STS": "STS, matching stability (lower is steadier)",
@@ -93,18 +107,26 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def markdown(table: dict[str, dict[str, dict[str, float]]]) -> str:
-    """The table for people: mean, deviation where there are several seeds, best mIoU in bold."""
-    lines = [
-        f"| row | seeds | {' | '.join(title for title, *_ in COLUMNS)} |",
-        f"|{'---|' * (len(COLUMNS) + 2)}",
-    ]
+    """The page's tables: mean, deviation where there are several seeds, best mIoU in bold."""
     best = max(table, key=lambda row: table[row]["mIoU"]["mean"])
-    for row, scores in table.items():
-        cells = [cell(scores.get(name), form) for _, name, form in COLUMNS]
-        if row == best:
-            cells[0] = f"**{cells[0]}**"
-        lines.append(f"| `{row}` | {scores['mIoU']['n']} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    lines = []
+    for section, columns in SECTIONS.items():
+        measures = [measure for _, measure, _ in columns]
+        rows = [row for row, scores in table.items() if not scores.keys().isdisjoint(measures)]
+        if not rows:
+            continue
+        lines += [
+            f"## {section}\n",
+            f"| row | seeds | {' | '.join(title for title, *_ in columns)} |",
+            f"|{'---|' * (len(columns) + 2)}",
+        ]
+        for row in rows:
+            cells = [cell(table[row].get(measure), form) for _, measure, form in columns]
+            if row == best and measures[0] == "mIoU":
+                cells[0] = f"**{cells[0]}**"
+            lines.append(f"| `{row}` | {table[row]['mIoU']['n']} | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def cell(score: dict[str, float] | None, form: str) -> str:

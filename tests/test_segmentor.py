@@ -188,6 +188,13 @@ def test_a_loss_that_is_not_a_number_stops_before_anything_is_remembered():
     assert model.criterion.last_assignment is None
 
 
+def test_mixtures_need_a_classifier_that_has_them():
+    linear = dict(classifier=dict(type="LinearClassifier"))
+    model = build_tiny(tiny_model_cfg(decode_head=linear, criterion=dict(prompting=None)))
+    with pytest.raises(ValueError, match="LinearClassifier has no mixtures.*criterion.mixture"):
+        losses_of(model, tiny_batch())
+
+
 @pytest.mark.parametrize(
     "criterion",
     [

@@ -107,8 +107,9 @@ class AVSegmentor(BaseSegmentor):
 
         Returns:
             list[SegDataSample]: Each with ``pred_sem_seg`` (1, H, W) int64 and ``seg_logits``
-            (C, H, W), scores in [0, 1], at the original size, and ``pred_audio_classes``, the
-            foreground classes that queries name after TD-A (Fig. 3b).
+            (C, H, W), scores not below 0 (by the rule ``'max'`` not above 1), at the original
+            size, and ``pred_audio_classes``, the foreground classes that queries name after TD-A
+            (Fig. 3b).
         """
         padded = tuple(inputs["img"].shape[-2:])
         if data_samples is None:

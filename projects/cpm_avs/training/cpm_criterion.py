@@ -103,7 +103,13 @@ class CPMCriterion(BaseModule):
         """Keep the last layer's matches for STS and, normalised, for the mixtures."""
         self.last_assignment = assigned[-1]
         if self.mixture is not None:
-            points = model.decode_head.classifier.normalize(output.embeddings[-1])
+            classifier = model.decode_head.classifier
+            if not hasattr(classifier, "normalize"):
+                raise ValueError(
+                    f"a {type(classifier).__name__} has no mixtures to fit; set criterion.mixture "
+                    "to None, or take a GMMClassifier"
+                )
+            points = classifier.normalize(output.embeddings[-1])
             self.mixture.collect(points.flatten(0, 1), self.last_assignment.flatten())
 
     def update_classifier(self, classifier: GenerativeClassifier) -> None:

@@ -147,8 +147,7 @@ def curves_figure(records: Sequence[RunRecord], solid: Sequence[str]) -> Figure:
     figure = Figure(figsize=(15, 5), layout="constrained")
     rows = list(dict.fromkeys(record.row for record in records))
     for axis, (key, title) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
-        for row in rows:
-            number = [other for other in rows if (other in solid) == (row in solid)].index(row)
+        for number, row in enumerate(rows):
             runs = [dict(r.curves[key]) for r in records if r.row == row]
             # A run that goes on has more points than one that is done with another budget.
             steps = sorted(set.intersection(*(set(run) for run in runs)))

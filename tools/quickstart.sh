@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 config=configs/cpm_mbv2-yamnet_stamps-ss.py
 work_dir=${1:-work_dirs/quickstart}
 checkpoint=$work_dir/quickstart.pth
-iterations=250 # about 7 minutes on two cores; the config's 1,200 give a better model
+iterations=250 # about 6 minutes on two cores; the config's 1,200 give a better model
 
 say() { printf '\n[quickstart] %s\n' "$*"; }
 

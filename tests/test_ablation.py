@@ -8,6 +8,7 @@ import pytest
 
 from projects.cpm_avs.visualization.ablation_report import (
     RunRecord,
+    against,
     curves_figure,
     iterations_to,
     last_quarter_gain,
@@ -143,13 +144,23 @@ def test_the_lead_is_counted_against_the_baseline_of_the_same_seed():
     ]
     table = summarise(records)
     assert table["cpm"]["iterations_to_baseline"]["mean"] == 150
-    assert table["baseline"]["iterations_to_baseline"] == dict(mean=200, std=0.0, n=2)
+    assert table["cpm"]["mIoU_over_baseline"] == dict(mean=15, std=pytest.approx(200**0.5), n=2)
     assert "iterations_to_baseline" not in table["point"]
+    assert table["point"]["mIoU_over_baseline"] == dict(mean=-5, std=0.0, n=1)
+    assert not {"mIoU_over_baseline", "sts_below_baseline"} & table["baseline"].keys()
     assert table["cpm"]["last_quarter_gain"]["mean"] == 25
     lines = markdown(table).splitlines()
-    assert lines[5].startswith("| `cpm` | 2 | **56.0 ± 0.0** | -")
-    assert lines[6].startswith("| `point` | 1 | 46.0 | -")
+    assert lines[5].startswith("| `cpm` | 2 | **56.0 ± 0.0** | 15.0 ± 14.1 | -")
+    assert lines[6].startswith("| `point` | 1 | 46.0 | -5.0 | -")
     assert [line for line in lines if line.startswith("#")] == ["## Scores"]  # nothing else known
+
+
+def test_steadiness_is_compared_epoch_by_epoch_after_the_first():
+    baseline = _record("baseline", 0, (10, 30))
+    baseline.curves["STS"] = [(50, 2.0), (100, 1.5), (150, 1.0), (200, 0.5)]
+    row = _record("cpm", 0, (10, 30))
+    row.curves["STS"] = [(50, 2.5), (100, 1.4), (150, 1.1), (200, 0.4)]
+    assert against(row, baseline)["sts_below_baseline"] == pytest.approx(200 / 3)
 
 
 def test_figure_shows_means_and_bands_of_all_rows():

@@ -74,10 +74,11 @@ SOUNDS = ("silence", "noise", "offscreen")
 PAGE = """# The ablation on AVS-Stamps `ms`
 
 Written by `tools/ablation.py`: mean ± standard deviation over the seeds, on the test scenes; mIoU
-and F_beta by the `dataset` protocol, J&F by `avsbench`, in percent. The gain in the last quarter
-and the iterations that a row needs to reach the baseline's last mIoU are of the validation scenes,
-the latter only of runs that reach it. STS is that of the last 50 iterations. Seconds are of runs
-side by side.
+and F_beta by the `dataset` protocol, J&F by `avsbench`, in percent. What compares with the baseline
+takes the one of the same seed, which saw the same scenes in the same order. The gain in the last
+quarter and the iterations that a row needs to reach the baseline's last mIoU are of the validation
+scenes, the latter only of runs that reach it. STS is that of the last epoch, which has 50
+iterations; the comparison leaves out the first. Seconds are of runs side by side.
 
 ![curves]({curves})
 

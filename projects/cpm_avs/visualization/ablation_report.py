@@ -16,10 +16,12 @@ Curve = list[tuple[int, float]]
 SECTIONS = {
     "Scores": (
         ("mIoU", "mIoU", ".1f"),
+        ("mIoU over the baseline", "mIoU_over_baseline", ".1f"),
         ("F_beta", "F_beta", ".1f"),
         ("J&F", "J&F", ".1f"),
         ("coverage", "coverage", ".3f"),
         ("STS", "STS", ".3f"),
+        ("% of epochs with STS below the baseline's", "sts_below_baseline", ".0f"),
         ("gain in the last quarter", "last_quarter_gain", ".1f"),
         ("iterations to the baseline's end", "iterations_to_baseline", ".0f"),
         ("s an iteration", "seconds", ".2f"),
@@ -75,25 +77,41 @@ def iterations_to(curve: Curve, level: float) -> float:
     return next((iteration for iteration, value in curve if value >= level), float("inf"))
 
 
+def against(record: RunRecord, baseline: RunRecord) -> dict[str, float]:
+    """How a run compares with the baseline of its own seed, which saw the same scenes.
+
+    Returns:
+        dict: ``mIoU_over_baseline`` in points; ``sts_below_baseline``, the percentage of epochs
+        after the first in which the matching is steadier; and ``iterations_to_baseline``, the
+        iterations to the baseline's last mIoU on val, left out where the run never gets there.
+    """
+    others = dict(baseline.curves["STS"])
+    below = [value < others[step] for step, value in record.curves["STS"][1:] if step in others]
+    measures = {
+        "mIoU_over_baseline": record.scores["mIoU"] - baseline.scores["mIoU"],
+        "sts_below_baseline": 100 * statistics.fmean(below),
+    }
+    reached = iterations_to(record.curves["mIoU"], baseline.curves["mIoU"][-1][1])
+    if reached < float("inf"):
+        measures["iterations_to_baseline"] = reached
+    return measures
+
+
 def summarise(
     records: Sequence[RunRecord], baseline: str = "baseline"
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Row -> measure -> mean, standard deviation (0 for one seed) and number of seeds.
 
-    ``iterations_to_baseline`` compares a run with the end of the baseline of its own seed, and
-    counts the runs that get there only.
+    What compares with the baseline counts the seeds that both have.
     """
-    level = {r.seed: r.curves["mIoU"][-1][1] for r in records if r.row == baseline}
+    baselines = {record.seed: record for record in records if record.row == baseline}
     values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        row = values[record.row]
-        for name, value in record.scores.items():
-            row[name].append(value)
-        curve = record.curves["mIoU"]
-        row["last_quarter_gain"].append(last_quarter_gain(curve))
-        reached = iterations_to(curve, level.get(record.seed, float("inf")))
-        if reached < float("inf"):
-            row["iterations_to_baseline"].append(reached)
+        measures = record.scores | dict(last_quarter_gain=last_quarter_gain(record.curves["mIoU"]))
+        if record.row != baseline and record.seed in baselines:
+            measures |= against(record, baselines[record.seed])
+        for name, value in measures.items():
+            values[record.row][name].append(value)
     return {
         row: {name: spread(numbers) for name, numbers in measures.items()}
         for row, measures in values.items()

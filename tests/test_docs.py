@@ -170,7 +170,7 @@ def test_settings_exist(page):
             node = cfg
             for key in setting.split(".")[:-1]:
                 node = node[int(key)] if key.isdigit() else node[key]
-            assert isinstance(node, dict), setting
+            assert isinstance(node, (dict, Config)), setting
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -3,8 +3,8 @@
     python tools/test.py configs/cpm_r50_avss.py work_dirs/cpm_r50_avss/epoch_100.pth
     python tools/test.py CONFIG CHECKPOINT --audio silence --out masks
 
-The options are those of MMSegmentation's tools/test.py, and --audio, which replaces the sound to
-show whether the model listens.
+The options are those of MMSegmentation's tools/test.py without --tta, and --audio, which replaces
+the sound to show whether the model listens.
 """
 
 import argparse

@@ -94,8 +94,8 @@ def test_prompts_are_defined_before_any_sample(covariance):
     labels = torch.arange(CLASSES + 1).repeat(50)
     prompts = classifier.to_query(sample_mixture(classifier.state, labels))
     assert prompts.isfinite().all() and len(prompts.unique(dim=0)) == len(prompts)
-    # Scattered around a direction of their own class, at about the scale of layer-normed queries.
-    assert 0.7 < prompts.square().mean().sqrt() < 2
+    # Scattered around a direction of their own class: |mean|^2 = 1, and D variances of 1 / D.
+    assert prompts.square().mean() == pytest.approx(2, rel=0.05)
     assert (classifier(prompts).argmax(-1) == labels).float().mean() > 0.99
 
 

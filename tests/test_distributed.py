@@ -13,7 +13,7 @@ from torch import Tensor
 from train_driver import finish, start, steps
 
 from projects.cpm_avs.datasets.samplers import InfiniteDrawSampler
-from projects.cpm_avs.training.distributed import gather_variable, reduce_mean_scalar
+from projects.cpm_avs.training.distributed import gather_beside, gather_variable, reduce_mean
 from projects.cpm_avs.training.hooks import RandomStateHook, SkipReportHook, StabilityHook
 
 WORLD = 2
@@ -29,9 +29,9 @@ def gather_shares(rank: int, cases: list[tuple[tuple[int, ...], int | None]]) ->
     gathered = []
     for lengths, width in cases:
         own = share(rank, lengths, width).requires_grad_()
-        result = gather_variable(own)
-        assert not result.requires_grad
-        gathered += [result.numpy(), gather_variable(share(rank, lengths, width).long()).numpy()]
+        both = gather_variable(own, share(rank, lengths, width).long())
+        assert not both[0].requires_grad
+        gathered += [result.numpy() for result in both]
     return gathered
 
 
@@ -47,18 +47,36 @@ def test_gathering_unequal_numbers_keeps_rank_order_and_content():
 
 def test_one_process_gathers_itself():
     own = torch.rand(3, 2, requires_grad=True)
-    assert torch.equal(gather_variable(own), own) and not gather_variable(own).requires_grad
+    (gathered,) = gather_variable(own)
+    assert torch.equal(gathered, own) and not gathered.requires_grad
+    assert gather_beside(own, own[:, 0])[0] is own
+
+
+def gather_with_gradient(rank: int) -> tuple[list, list, list]:
+    features = torch.full((2 + rank, 1), 10.0 * (rank + 1), requires_grad=True)
+    found, labels = gather_beside(features, torch.arange(2 + rank) + 5 * rank)
+    (found * torch.arange(5).unsqueeze(1)).sum().backward()
+    return found.flatten().tolist(), labels.tolist(), features.grad.flatten().tolist()
+
+
+def test_a_ranks_own_features_keep_their_gradient_beside_the_others():
+    (found, labels, gradient), (other, other_labels, other_gradient) = run_on_ranks(
+        WORLD, gather_with_gradient
+    )
+    assert found == other == [10, 10, 20, 20, 20]
+    assert labels == other_labels == [0, 1, 5, 6, 7]
+    assert gradient == [0, 1] and other_gradient == [2, 3, 4]
 
 
 def means(rank: int) -> list[float]:
     value = torch.tensor([3.0, 8.0][rank], requires_grad=True)
-    mean = reduce_mean_scalar(value)
+    mean = reduce_mean(value)
     return [float(mean), float(value.detach()), mean.requires_grad]
 
 
 def test_mean_over_ranks_leaves_its_argument():
     assert run_on_ranks(WORLD, means) == [[5.5, 3.0, False], [5.5, 8.0, False]]
-    assert reduce_mean_scalar(torch.tensor(4.0)) == 4.0
+    assert reduce_mean(torch.tensor(4.0)) == 4.0
 
 
 def draw(rank: int) -> tuple[int, list[int]]:
@@ -120,7 +138,7 @@ def test_hooks_report_and_save_what_all_ranks_saw():
 
 
 def test_two_ranks_train_like_one_process_with_the_same_global_batch(tmp_path: Path):
-    # Without the prompted path, which mixes sounds and compares pixels within a rank's batch, and
+    # Without the prompted path, which mixes the sounds of a rank's batch and draws at random, and
     # on a grid of points; the bank is large enough to keep everything.
     model = tiny_model_cfg(
         criterion=dict(

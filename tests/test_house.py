@@ -18,7 +18,7 @@ MAX_LINES = 300
 ROOMS = {
     "datasets": {"structures"},
     "models": {"structures"},
-    "training": {"structures", "models.gaussian_functional"},
+    "training": {"structures", "models.gaussian_functional", "models.spectrogram"},
     "evaluation": {"structures"},
     "visualization": {"structures"},
     "inference": {"structures", "safe_checkpoint", "datasets", "models", "visualization"},

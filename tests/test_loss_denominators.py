@@ -8,6 +8,7 @@ from test_targets import sample
 
 from projects.cpm_avs.structures import DecoderOutput
 from projects.cpm_avs.training.acp_loss import acp_loss
+from projects.cpm_avs.training.distributed import gather_beside
 from projects.cpm_avs.training.matcher import Matching
 from projects.cpm_avs.training.pcl_loss import info_nce
 from projects.cpm_avs.training.set_criterion import SetCriterion
@@ -27,8 +28,10 @@ def pcl(part: slice) -> float:
     anchors, pixels = (torch.randn(n, 6, generator=generator) for n in (4, 9))
     labels = torch.tensor([1, 2, 7, 7])  # the second half has no positive
     anchors, labels = anchors.unflatten(0, (2, 2))[part], labels.unflatten(0, (2, 2))[part]
-    args = anchors.flatten(0, 1), labels.flatten(), pixels, torch.arange(9) % 3
-    return info_nce(*args, tau=0.1).item()
+    # Each half of the batch has pixels that the other one lacks; all are compared.
+    seen = slice(4 if part.start else 0, 9 if part.stop == 2 else 4)
+    everywhere = gather_beside(pixels[seen], (torch.arange(9) % 3)[seen])
+    return info_nce(anchors.flatten(0, 1), labels.flatten(), *everywhere, tau=0.1).item()
 
 
 def set_losses(part: slice) -> list[float]:

@@ -123,6 +123,23 @@ def test_image_features_are_computed_once_and_all_prompts_go_in_one_call(monkeyp
     assert (specgrams[1] >= specgrams[0]).all() and not torch.equal(*specgrams)
 
 
+def test_batch_norms_learn_the_clean_sounds_statistics_alone():
+    model = build_tiny()
+    norm = model.audio_backbone.norm = nn.BatchNorm2d(1)
+    heard = []
+
+    def listen(module: nn.Module, args: tuple[Tensor]) -> None:
+        heard.append(args[0])
+        norm(args[0])
+
+    model.audio_backbone.register_forward_pre_hook(listen)
+    losses_of(model, tiny_batch(4))
+    clean, mixed = heard
+    assert not torch.equal(clean, mixed)
+    torch.testing.assert_close(norm.running_mean, 0.1 * clean.mean((0, 2, 3)))
+    assert norm.momentum == 0.1
+
+
 class FixedPrompter(nn.Module):
     """The same prompts whatever the mixtures are."""
 

@@ -191,7 +191,13 @@ def test_a_loss_that_is_not_a_number_stops_before_anything_is_remembered():
 def test_mixtures_need_a_classifier_that_has_them():
     linear = dict(classifier=dict(type="LinearClassifier"))
     model = build_tiny(tiny_model_cfg(decode_head=linear, criterion=dict(prompting=None)))
-    with pytest.raises(ValueError, match="LinearClassifier has no mixtures.*criterion.mixture"):
+    with pytest.raises(ValueError, match="got a LinearClassifier and a mixture"):
+        losses_of(model, tiny_batch())
+
+
+def test_mixtures_that_nothing_fits_are_refused():
+    model = build_tiny(tiny_model_cfg(criterion=dict(mixture=None)))
+    with pytest.raises(ValueError, match="got a GMMClassifier and None"):
         losses_of(model, tiny_batch())
 
 

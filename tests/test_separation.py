@@ -119,6 +119,34 @@ class TestMeasureSeparation:
         expected = float((ratios[0] - 0.5).abs().mean())
         assert scores["ratio_error"] == pytest.approx(expected, abs=1e-6)
 
+    def test_every_bin_weighs_the_same_in_uneven_batches(self, model, monkeypatch):
+        """9 samples are a batch of 5 and one of 4, of which one can't be mixed with another."""
+        path, errors = model.criterion.prompted_path, []
+        separate = path.separate
+
+        def recording(prompted, clean):
+            parts = separate(prompted, clean)
+            errors.append((parts.predicted - parts.ratio)[parts.counted].abs())
+            return parts
+
+        monkeypatch.setattr(path, "separate", recording)
+        made = items(9)
+        samples = [made[index] for index in (0, 1, 3, 2, 4, 5, 7, 6, 8)]  # both classes in each
+        samples[1]["data_samples"].gt_sem_seg.data.fill_(0)  # nothing sounds
+        scores = measure_separation(model, path, samples, 9)
+        first, second = errors
+        assert len(first) > len(second) > 0
+        assert scores["ratio_error"] == pytest.approx(float(torch.cat(errors).mean()))
+        assert scores["ratio_error"] != pytest.approx(float(first.mean() + second.mean()) / 2)
+
+    def test_the_draws_are_the_same_in_every_call_and_leave_the_generator_alone(self, model):
+        path = model.criterion.prompted_path
+        state = torch.get_rng_state()
+        first = measure_separation(model, path, items(4), 4)
+        assert torch.equal(torch.get_rng_state(), state)
+        torch.rand(3)
+        assert measure_separation(model, path, items(4), 4) == first
+
     def test_nothing_to_mix_gives_nothing(self, model):
         path = model.criterion.prompted_path
         assert measure_separation(model, path, items(4)[::2], 2) == {}

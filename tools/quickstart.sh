@@ -28,7 +28,7 @@ done
 
 say "training $config; an iteration's line tells the time that is left (eta)"
 python tools/train.py "$config" --work-dir "$work_dir" --cfg-options \
-  train_cfg.max_iters=$iterations param_scheduler.1.end=$iterations train_cfg.val_interval=$iterations
+  train_cfg.max_iters=$iterations train_cfg.val_interval=$iterations
 cp "$(cat "$work_dir/last_checkpoint")" "$checkpoint"
 
 say "evaluating on the test scenes"

@@ -27,6 +27,7 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     random_state=dict(type="RandomStateHook"),
+    em_update=dict(type="EMUpdateHook", interval=5, begin=500),
     stability=dict(type="StabilityHook"),
     acp_quality=dict(type="ACPQualityHook"),
     skip_report=dict(type="SkipReportHook"),

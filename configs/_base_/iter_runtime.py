@@ -4,6 +4,7 @@ _base_ = "./default_runtime.py"
 default_hooks = dict(
     logger=dict(interval=10, log_metric_by_epoch=False),
     checkpoint=dict(by_epoch=False, interval=150),
+    em_update=dict(begin=100),
     stability=dict(interval=50),
     skip_report=dict(interval=150),
 )

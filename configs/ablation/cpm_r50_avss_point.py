@@ -5,4 +5,3 @@ model = dict(
     decode_head=dict(classifier=dict(_delete_=True, type="LinearClassifier")),
     criterion=dict(mixture=None, prompting=dict(prompt_type="point")),
 )
-custom_hooks = []

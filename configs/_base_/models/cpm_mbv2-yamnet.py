@@ -38,4 +38,3 @@ model = dict(
         prompt_weight=0.5,
     ),
 )
-custom_hooks = [dict(type="EMUpdateHook", interval=5, begin=100)]

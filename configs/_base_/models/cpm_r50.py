@@ -24,6 +24,7 @@ model = dict(
         type="CPMHead",
         in_channels=[256, 512, 1024, 2048],
         classifier=dict(type="GMMClassifier", num_components=3),
+        embed_dims=256,
     ),
     criterion=dict(
         type="CPMCriterion",
@@ -32,4 +33,3 @@ model = dict(
         prompt_weight=0.5,
     ),
 )
-custom_hooks = [dict(type="EMUpdateHook", interval=5, begin=500)]

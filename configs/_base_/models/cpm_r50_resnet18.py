@@ -9,3 +9,5 @@ model = dict(
         init_cfg=dict(type="Pretrained", checkpoint="weights/resnet18_imagenet.pth"),
     ),
 )
+# Its batch norms learn the statistics of sounds: from all GPUs, since one has two clips.
+sync_bn = "torch"

@@ -1,7 +1,7 @@
 """The paper's schedule (appendix A): AdamW 1e-4, poly 0.9, batch 16, 100 epochs."""
 
-# Norms and learnt embeddings are not decayed, and gradients are clipped, as in Mask2Former; the
-# paper names neither.
+# Norms, learnt embeddings and the temperature are not decayed, and gradients are clipped, as in
+# Mask2Former; the paper names neither.
 no_decay = dict(decay_mult=0.0)
 optim_wrapper = dict(
     type="OptimWrapper",
@@ -12,17 +12,20 @@ optim_wrapper = dict(
             "query_embed": no_decay,
             "query_feat": no_decay,
             "level_embed": no_decay,
+            "level_encoding": no_decay,
+            "prompt_embed": no_decay,
+            "prompter.points": no_decay,
+            "log_temperature": no_decay,
         },
         norm_decay_mult=0.0,
     ),
 )
+# It ends with training.
 param_scheduler = [
     dict(
         type="PolyLR",
         eta_min=0.0,
         power=0.9,
-        begin=0,
-        end=100,
         by_epoch=True,
         convert_to_iter_based=True,
     )

@@ -15,9 +15,10 @@ optim_wrapper = dict(
         norm_decay_mult=0.0,
     ),
 )
+# A scheduler without an end takes the end of training.
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, begin=0, end=20, by_epoch=False),
-    dict(type="PolyLR", power=0.9, begin=20, end=1200, by_epoch=False),
+    dict(type="PolyLR", power=0.9, begin=20, by_epoch=False),
 ]
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=1200, val_interval=150)

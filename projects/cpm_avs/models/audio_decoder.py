@@ -22,7 +22,7 @@ class AudioDecoder(BaseModule):
         embed_dims: D.
     """
 
-    def __init__(self, *, in_channels: Sequence[int], embed_dims: int = 256) -> None:
+    def __init__(self, *, in_channels: Sequence[int], embed_dims: int) -> None:
         super().__init__()
         self.project = ConvModule(
             in_channels[-1], embed_dims, 1, norm_cfg=dict(type="GN", num_groups=32), act_cfg=None

@@ -38,11 +38,11 @@ class AVDecoder(BaseModule):
         self,
         *,
         classifier: nn.Module,
-        embed_dims: int = 256,
-        num_heads: int = 8,
-        feedforward_channels: int = 2048,
-        num_audio_layers: int = 3,
-        num_visual_layers: int = 9,
+        embed_dims: int,
+        num_heads: int,
+        feedforward_channels: int,
+        num_audio_layers: int,
+        num_visual_layers: int,
         num_levels: int = 3,
     ) -> None:
         super().__init__()

@@ -52,7 +52,7 @@ class AVSegmentor(BaseSegmentor):
             dict(
                 type="AudioDecoder",
                 in_channels=self.audio_backbone.out_channels,
-                embed_dims=head.get("embed_dims", 256),
+                embed_dims=head["embed_dims"],
             )
         )
         self.decode_head = MODELS.build(head)
@@ -116,7 +116,7 @@ class AVSegmentor(BaseSegmentor):
             meta = dict(ori_shape=padded, img_shape=padded, pad_shape=padded)
             data_samples = [SegDataSample(metainfo=meta) for _ in inputs["img"]]
         output = self.encode_decode(inputs, [sample.metainfo for sample in data_samples])
-        heard = output.cls_logits[0].argmax(-1)
+        heard = output.cls_logits[0].argmax(-1).tolist()
         for index, sample in enumerate(data_samples):
             padding = sample.metainfo.get("img_padding_size", (0, 0, 0, 0))
             cropped = (padded[0] - padding[3], padded[1] - padding[1])
@@ -127,7 +127,7 @@ class AVSegmentor(BaseSegmentor):
             )
             sample.seg_logits = PixelData(data=scores)
             sample.pred_sem_seg = PixelData(data=scores.argmax(0, keepdim=True))
-            classes = set(heard[index].tolist()) - {0, self.decode_head.num_classes}
+            classes = set(heard[index]) - {0, self.decode_head.num_classes}
             sample.set_field(sorted(classes), "pred_audio_classes")
         return data_samples
 

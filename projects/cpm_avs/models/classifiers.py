@@ -98,7 +98,11 @@ class GMMClassifier(BaseModule):
         return F.normalize(centred, dim=-1)
 
     def to_query(self, points: Tensor) -> Tensor:
-        """Bring points (..., D) of the mixtures' space to the scale of layer-normed queries."""
+        """Bring points (..., D) of the mixtures' space to the scale of layer-normed queries.
+
+        Points on the sphere come to a mean square of 1, and samples of a fitted mixture do on
+        average; those of a fresh one, whose variances are wide, come to 2.
+        """
         return points * math.sqrt(self.embed_dims)
 
     def forward(self, embeddings: Tensor) -> Tensor:

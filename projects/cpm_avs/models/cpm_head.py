@@ -77,7 +77,7 @@ class CPMHead(BaseModule):
         in_channels: Sequence[int],
         num_classes: int,
         classifier: dict[str, Any],
-        embed_dims: int = 256,
+        embed_dims: int,
         num_queries: int = 100,
         num_encoder_layers: int = 6,
         feedforward_channels: int = 2048,

@@ -10,8 +10,9 @@ from torch import Tensor
 
 DropBin = Literal["nyquist", "dc"]
 
+# Appendix A, in samples.
 SAMPLE_RATE = 16_000
-N_FFT = 512
+N_FFT, WIN_LENGTH, HOP_LENGTH = 512, 400, 160
 NUM_BINS = N_FFT // 2
 
 MEL_BANDS = 64
@@ -25,8 +26,8 @@ def stft_magnitude(
     waveform: Tensor,
     *,
     n_fft: int = N_FFT,
-    win_length: int = 400,
-    hop_length: int = 160,
+    win_length: int = WIN_LENGTH,
+    hop_length: int = HOP_LENGTH,
     drop_bin: DropBin = "nyquist",
 ) -> Tensor:
     """Linear magnitude of the centred STFT (reflect padding, periodic Hann window).

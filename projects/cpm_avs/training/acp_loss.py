@@ -8,7 +8,7 @@ from torch import Tensor
 
 from projects.cpm_avs.models.gaussian_functional import full_precision
 
-from .distributed import reduce_mean_scalar
+from .distributed import reduce_mean
 
 
 def ratio_mask(clean: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,4 +56,4 @@ def acp_loss(predicted: Tensor, ratio: Tensor, counted: Tensor) -> Tensor:
     """
     error = (predicted - ratio).square().masked_fill(~counted, 0)
     # Bins are whole, so the clamp only guards 0 / 0.
-    return error.sum() / reduce_mean_scalar(counted.sum().float()).clamp(min=1e-6)
+    return error.sum() / reduce_mean(counted.sum().float()).clamp(min=1e-6)

@@ -3,17 +3,15 @@
 Shorthand: L waveform samples at 16 kHz, T = L // 160 frames, F = 256 bins.
 """
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_N_FFT, _WIN_LENGTH, _HOP_LENGTH = 512, 400, 160
+from projects.cpm_avs.models.spectrogram import HOP_LENGTH, N_FFT, WIN_LENGTH, DropBin
 
 
-def ratio_error(pred: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Mean absolute error of ratio masks over the bins where the ratio is defined.
+def ratio_errors(pred: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Absolute errors of ratio masks at the bins where the ratio is defined.
 
     Args:
         pred: Predicted ratio mask, (..., T, F), between 0 and 1.
@@ -21,9 +19,9 @@ def ratio_error(pred: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         valid: Where a_p > 0, the same shape, bool.
 
     Returns:
-        Scalar; NaN if no bin is valid.
+        (n,), one for each valid bin.
     """
-    return (pred - target)[valid].abs().mean()
+    return (pred - target)[valid].abs()
 
 
 def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
@@ -48,9 +46,7 @@ def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
     return 10 * torch.log10(target.square().sum(-1) / distortion.square().sum(-1))
 
 
-def rebuild_source(
-    mask: Tensor, mixture: Tensor, *, drop_bin: Literal["nyquist", "dc"] = "nyquist"
-) -> Tensor:
+def rebuild_source(mask: Tensor, mixture: Tensor, *, drop_bin: DropBin = "nyquist") -> Tensor:
     """The waveform of one source: the mixture's spectrogram under the mask, the mixture's phase.
 
     The STFT of the model (n_fft 512, Hann 400, hop 160, centred) has T + 1 frames and 257 bins; the
@@ -65,7 +61,7 @@ def rebuild_source(
         (..., L).
     """
     length = mixture.shape[-1]
-    expected = (*mixture.shape[:-1], length // _HOP_LENGTH, _N_FFT // 2)
+    expected = (*mixture.shape[:-1], length // HOP_LENGTH, N_FFT // 2)
     if mask.shape != expected:
         raise ValueError(
             f"The mask is {tuple(mask.shape)}, but a mixture of shape {tuple(mixture.shape)} needs "
@@ -74,12 +70,12 @@ def rebuild_source(
     if drop_bin not in ("nyquist", "dc"):
         raise ValueError(f"drop_bin={drop_bin!r} must be 'nyquist' or 'dc'.")
 
-    window = torch.hann_window(_WIN_LENGTH, dtype=mixture.dtype, device=mixture.device)
+    window = torch.hann_window(WIN_LENGTH, dtype=mixture.dtype, device=mixture.device)
     spectrum = torch.stft(
         mixture.reshape(-1, length),
-        _N_FFT,
-        hop_length=_HOP_LENGTH,
-        win_length=_WIN_LENGTH,
+        N_FFT,
+        hop_length=HOP_LENGTH,
+        win_length=WIN_LENGTH,
         window=window,
         return_complex=True,
     )  # (-1, 257, T + 1)
@@ -88,9 +84,9 @@ def rebuild_source(
     mask = F.pad(mask[:, None], (*missing_bin, 0, 1), mode="replicate")[:, 0]
     source = torch.istft(
         spectrum * mask.transpose(1, 2),
-        _N_FFT,
-        hop_length=_HOP_LENGTH,
-        win_length=_WIN_LENGTH,
+        N_FFT,
+        hop_length=HOP_LENGTH,
+        win_length=WIN_LENGTH,
         window=window,
         length=length,
     )

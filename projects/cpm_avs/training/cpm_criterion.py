@@ -28,7 +28,7 @@ class CPMCriterion(BaseModule):
         embed_dims: D; filled in too.
         audio_channels: Channels of the audio backbone's maps; filled in too.
         set_loss: Arguments of the ``SetCriterion``.
-        mixture: Arguments of the ``MixtureFitting``; None with a linear classifier.
+        mixture: Arguments of the ``MixtureFitting``; None with a linear classifier, and only then.
         prompting: Arguments of the ``PromptedPath``; None trains without the CPM path, and so do
             weights that are all 0.
         prompt_weight: lambda.
@@ -102,17 +102,18 @@ class CPMCriterion(BaseModule):
     def _remember(self, model: PromptableModel, output: DecoderOutput, assigned: Tensor) -> None:
         """Keep the last layer's matches for STS and, normalised, for the mixtures."""
         self.last_assignment = assigned[-1]
+        classifier = model.decode_head.classifier
+        if hasattr(classifier, "load_state") != (self.mixture is not None):
+            raise ValueError(
+                "a GMMClassifier needs criterion.mixture, and other classifiers need it to be "
+                f"None; got a {type(classifier).__name__} and "
+                f"{'None' if self.mixture is None else 'a mixture'}"
+            )
         if self.mixture is not None:
-            classifier = model.decode_head.classifier
-            if not hasattr(classifier, "normalize"):
-                raise ValueError(
-                    f"a {type(classifier).__name__} has no mixtures to fit; set criterion.mixture "
-                    "to None, or take a GMMClassifier"
-                )
             points = classifier.normalize(output.embeddings[-1])
             self.mixture.collect(points.flatten(0, 1), self.last_assignment.flatten())
 
     def update_classifier(self, classifier: GenerativeClassifier) -> None:
-        """Move the classifier's mixtures one step of EM; the ``EMUpdateHook`` says when."""
+        """Move the classifier's mixtures, if it has any, one step of EM (``EMUpdateHook``)."""
         if self.mixture is not None:
             classifier.load_state(self.mixture.update(classifier.state))

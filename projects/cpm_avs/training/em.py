@@ -167,7 +167,7 @@ def em_update(
     momentum: float,
     variance_floor: float,
     min_samples: int,
-) -> tuple[GaussianState, Tensor]:
+) -> GaussianState:
     """One E-step, one M-step, a step by momentum, and re-seeding.
 
     Args:
@@ -177,16 +177,11 @@ def em_update(
         momentum: See ``momentum_update``.
         variance_floor: See ``m_step``.
         min_samples: Classes with fewer samples are left alone.
-
-    Returns:
-        tuple: New mixtures, and the mean log-likelihood of all valid samples before the step,
-        in nats (0 without samples).
     """
     ready = valid.sum(-1) >= max(min_samples, state.means.shape[1])
     with torch.autocast(samples.device.type, enabled=False):
         samples = full_precision(samples)
-        resp, log_likelihood = e_step(samples, valid, state)
+        resp, _ = e_step(samples, valid, state)
         fitted = m_step(samples, resp, state, variance_floor)
         moved = momentum_update(state, fitted, momentum, ready)
-        moved = reseed(moved, resp.sum(1), ready)
-    return moved, log_likelihood.sum() / valid.sum().clamp(min=1)
+        return reseed(moved, resp.sum(1), ready)

@@ -16,7 +16,7 @@ def check_finite(losses: Mapping[str, Tensor], data_samples: Sequence[BaseDataEl
 
     Called at the end of the model's ``loss``, which is before the backward pass in every wrapper
     and precision: parameters, optimiser and the last checkpoint stay as they were. The other ranks
-    wait in their backward pass for this one, so that they don't step either, until the launcher
+    wait for this one in the next collective, so that they don't step either, until the launcher
     ends them. Gradients that overflow under fp16 are the gradient scaler's business, not an error.
 
     Args:

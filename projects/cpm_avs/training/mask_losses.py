@@ -5,9 +5,16 @@ from torch import Tensor
 
 from projects.cpm_avs.models.gaussian_functional import full_precision
 
+#: Weight of the positive points and focusing exponent of the focal loss, in the matching too.
+FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
+
 
 def focal_loss(
-    logits: Tensor, targets: Tensor, valid: Tensor, alpha: float = 0.25, gamma: float = 2.0
+    logits: Tensor,
+    targets: Tensor,
+    valid: Tensor,
+    alpha: float = FOCAL_ALPHA,
+    gamma: float = FOCAL_GAMMA,
 ) -> Tensor:
     """Sigmoid focal loss, averaged over a mask's valid points.
 

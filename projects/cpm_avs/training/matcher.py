@@ -10,6 +10,7 @@ from torch import Tensor
 
 from projects.cpm_avs.structures import DecoderOutput
 
+from .mask_losses import FOCAL_ALPHA, FOCAL_GAMMA
 from .points import sample_points
 from .targets import SegmentTargets
 
@@ -38,7 +39,11 @@ class Matching:
 
 
 def mask_costs(
-    logits: Tensor, targets: Tensor, valid: Tensor, alpha: float = 0.25, gamma: float = 2.0
+    logits: Tensor,
+    targets: Tensor,
+    valid: Tensor,
+    alpha: float = FOCAL_ALPHA,
+    gamma: float = FOCAL_GAMMA,
 ) -> tuple[Tensor, Tensor]:
     """Focal and dice cost of every pair of a query and a segment, on sampled points.
 

@@ -18,9 +18,7 @@ class ClassMemoryBank(nn.Module):
     samples: Tensor
     count: Tensor
 
-    def __init__(
-        self, *, num_classes: int, embed_dims: int, size: int = 512, max_per_push: int = 32
-    ) -> None:
+    def __init__(self, *, num_classes: int, embed_dims: int, size: int, max_per_push: int) -> None:
         super().__init__()
         if not 0 < max_per_push <= size:
             raise ValueError(f"max_per_push is {max_per_push}; it must lie in 1 .. size ({size})")

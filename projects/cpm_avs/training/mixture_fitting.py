@@ -56,12 +56,12 @@ class MixtureFitting(nn.Module):
     @torch.no_grad()
     def collect(self, points: Tensor, labels: Tensor) -> None:
         """Put the points (n, D) of classes (n,) of all ranks into the bank, in rank order."""
-        self.bank.push(gather_variable(points.float()), gather_variable(labels))
+        self.bank.push(*gather_variable(points.float(), labels))
 
     @torch.no_grad()
     def update(self, state: GaussianState) -> GaussianState:
         """Mixtures after one step of EM on the bank; the same on every rank."""
-        updated, _ = em_update(
+        return em_update(
             state,
             self.bank.samples,
             self.bank.valid,
@@ -69,4 +69,3 @@ class MixtureFitting(nn.Module):
             variance_floor=self.variance_floor,
             min_samples=self.min_samples,
         )
-        return updated

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from projects.cpm_avs.models.gaussian_functional import full_precision
 
-from .distributed import reduce_mean_scalar
+from .distributed import reduce_mean
 
 _NEVER = -1e4  # a similarity whose exponential is 0 in float32
 
@@ -100,4 +100,4 @@ def info_nce(
         counts = positive.sum(-1)
         per_anchor = per_pair.masked_fill(~positive, 0).sum(-1) / counts.clamp(min=1)
         # Anchors are whole, so the clamp only guards 0 / 0.
-        return per_anchor.sum() / reduce_mean_scalar((counts > 0).sum().float()).clamp(min=1e-6)
+        return per_anchor.sum() / reduce_mean((counts > 0).sum().float()).clamp(min=1e-6)

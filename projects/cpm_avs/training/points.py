@@ -72,7 +72,8 @@ class GridPoints:
 
     def for_matching(self, batch_size: int, device: torch.device) -> Tensor:
         """The grid, (B, P, 2)."""
-        return self.grid.to(device).expand(batch_size, -1, -1)
+        self.grid = self.grid.to(device)  # copied once
+        return self.grid.expand(batch_size, -1, -1)
 
     def for_loss(self, mask_logits: Tensor) -> Tensor:
         """The grid, (n, P, 2)."""

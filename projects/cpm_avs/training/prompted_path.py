@@ -11,7 +11,9 @@ from projects.cpm_avs.structures import AudioFeatures, DecoderOutput, VisualFeat
 
 from .acp_loss import acp_loss, predict_ratio, ratio_mask
 from .audio_mask_head import AudioMaskHead
+from .distributed import gather_beside
 from .matcher import Matching
+from .norm_statistics import keep_statistics
 from .offscreen_noise import OffscreenNoise, offscreen_noise
 from .pcl_loss import POOLINGS, info_nce, saliency, sample_pixels
 from .prompts import GaussianPrompter, PointPrompter, pad_labels
@@ -77,7 +79,7 @@ class PromptedPath(nn.Module):
         pcl_weight: Weight of l_PCL.
         pooling: ``'average'`` (eq. 7) or ``'max'`` (appendix).
         tau: Temperature of eq. 9.
-        pixels_per_class: Pixels of each class that eq. 9 compares.
+        pixels_per_class: Pixels of each class, on each rank, that eq. 9 compares.
     """
 
     def __init__(
@@ -177,7 +179,8 @@ class PromptedPath(nn.Module):
         """
         labels, padding = pad_labels(sounding)
         noise = offscreen_noise(inputs, sounding)
-        audio = model.extract_audio(inputs["specgram"] + noise.specgram)
+        with keep_statistics(model.audio_backbone):  # those of the clean sound, as at test
+            audio = model.extract_audio(inputs["specgram"] + noise.specgram)
         output = model.decode_head.decode_prompts(
             self.prompter(model.decode_head.classifier, labels),
             self.prompt_embed.weight.expand(*labels.shape, -1),
@@ -251,12 +254,9 @@ class PromptedPath(nn.Module):
         ).long()
         chosen = sample_pixels(label_map, self.num_classes, self.pixels_per_class)
         pixels = self.visual_project(seen.permute(0, 2, 3, 1).flatten(0, 2)[chosen])
-        loss = info_nce(
-            anchors[heard],
-            prompted.labels[image, query][heard],
-            pixels,
-            label_map.flatten()[chosen],
-            self.tau,
-        )
+        # A rank may have two images; the batch of eq. 8 is that of all ranks.
+        pixels, pixel_labels = gather_beside(pixels, label_map.flatten()[chosen])
+        named = prompted.labels[image, query][heard]
+        loss = info_nce(anchors[heard], named, pixels, pixel_labels, self.tau)
         # DDP waits for a gradient of every parameter, the mask head's too where ACP is off.
         return loss + masks[:0].sum()

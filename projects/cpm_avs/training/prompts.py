@@ -1,7 +1,5 @@
 """Class-conditional prompts z^k: drawn from mixtures, or one learned point a class (Table 5)."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -10,23 +8,8 @@ from projects.cpm_avs.models.gaussian_functional import sample_mixture
 from .protocols import GenerativeClassifier
 
 
-@dataclass(frozen=True)
-class Prompts:
-    """The prompts of a batch, padded to the largest number that an image has (at least 1).
-
-    Attributes:
-        content: (B, Q, D), in the scale of layer-normed queries.
-        labels: Class k of each prompt, (B, Q); 0 where padded.
-        padding: (B, Q) bool.
-    """
-
-    content: Tensor
-    labels: Tensor
-    padding: Tensor
-
-
 def pad_labels(sounding: Tensor) -> tuple[Tensor, Tensor]:
-    """List the classes of each image.
+    """List the classes of each image, padded to the largest number of them (at least 1).
 
     Args:
         sounding: (B, C) bool.

@@ -2,7 +2,7 @@
 
 from typing import Literal, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from projects.cpm_avs.structures import (
     AudioFeatures,
@@ -52,6 +52,7 @@ class SpectrogramPreprocessor(Protocol):
 class PromptableModel(Protocol):
     """A segmentor whose parts can be called one by one; see ``AVSegmentor``."""
 
+    audio_backbone: nn.Module
     decode_head: PromptableHead
     data_preprocessor: SpectrogramPreprocessor
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from mmengine.dataset import pseudo_collate
 
-from .acp_quality import ratio_error, rebuild_source, si_sdr_improvement
+from .acp_quality import ratio_errors, rebuild_source, si_sdr_improvement
 from .prompted_path import PromptedPath, Separation
 from .protocols import PromptableModel
 from .targets import build_targets
@@ -56,6 +56,8 @@ def measure_separation(
 ) -> dict[str, float]:
     """ACP's quality in two numbers.
 
+    The draws, of prompts and of who is mixed with whom, are the same in every call.
+
     Returns:
         dict: ``ratio_error``, the mean absolute error of the ratio mask, in [0, 1]; and
         ``si_sdr_improvement``, by how many dB the sound that is rebuilt from the mask and the
@@ -63,21 +65,23 @@ def measure_separation(
         be mixed with another.
     """
     errors, improvements = [], []
-    for batch, parts in separate_samples(model, path, dataset, count):
-        if not parts.counted.any():
-            continue
-        errors.append(ratio_error(parts.predicted, parts.ratio, parts.counted))
-        clean = batch["inputs"]["waveform"].mean(1)
-        mixture = clean + parts.noise.waveform.mean(1)
-        drop_bin = model.data_preprocessor.drop_bin
-        rebuilt = rebuild_source(parts.predicted, mixture, drop_bin=drop_bin)
-        separable = parts.counted.flatten(1).any(-1)
-        improvements.append(si_sdr_improvement(rebuilt, mixture, clean)[separable])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for batch, parts in separate_samples(model, path, dataset, count):
+            if not parts.counted.any():
+                continue
+            errors.append(ratio_errors(parts.predicted, parts.ratio, parts.counted))
+            clean = batch["inputs"]["waveform"].mean(1)
+            mixture = clean + parts.noise.waveform.mean(1)
+            drop_bin = model.data_preprocessor.drop_bin
+            rebuilt = rebuild_source(parts.predicted, mixture, drop_bin=drop_bin)
+            separable = parts.counted.flatten(1).any(-1)
+            improvements.append(si_sdr_improvement(rebuilt, mixture, clean)[separable])
     if not errors:
         return {}
     # A sample that is silent itself, but for the noise, has no SI-SDR.
     gains = torch.cat(improvements)
     return dict(
-        ratio_error=float(torch.stack(errors).mean()),
+        ratio_error=float(torch.cat(errors).mean()),
         si_sdr_improvement=float(gains[gains.isfinite()].mean()),
     )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from projects.cpm_avs.structures import DecoderOutput
 
-from .distributed import reduce_mean_scalar
+from .distributed import reduce_mean
 from .mask_losses import dice_loss, focal_loss
 from .matcher import HungarianMatcher, Matching
 from .points import POINT_SAMPLERS, PointSampler, sample_points
@@ -101,7 +101,7 @@ class SetCriterion(nn.Module):
         totals = (loss.view_as(weight) * weight).sum((1, 2))
         # Every rank divides by the mean over ranks, so that the gradients that DDP averages are
         # those of one process with the whole batch.
-        normaliser = reduce_mean_scalar(weight.sum((1, 2)))
+        normaliser = reduce_mean(weight.sum((1, 2)))
         return totals / normaliser.clamp(min=1e-6)
 
     def _mask_losses(
@@ -110,15 +110,16 @@ class SetCriterion(nn.Module):
         """Focal and dice loss of each layer, (layers,), as means over its matched masks."""
         layers = len(output.mask_logits)
         per_layer = matching.layer.bincount(minlength=layers)
+        lengths = per_layer.tolist()
         pairs = zip(
             output.mask_logits,
-            matching.image.split(per_layer.tolist()),
-            matching.query.split(per_layer.tolist()),
+            matching.image.split(lengths),
+            matching.query.split(lengths),
             strict=True,
         )
         masks = torch.cat([logits[image, query] for logits, image, query in pairs]).unsqueeze(1)
         # Numbers of masks are whole, so the clamp only guards 0 / 0.
-        normaliser = reduce_mean_scalar(per_layer.float()).clamp(min=1e-6)
+        normaliser = reduce_mean(per_layer.float()).clamp(min=1e-6)
         if len(masks) == 0:
             # A sum over nothing, not 0 times a sum: that one overflows to NaN in half precision.
             zeros = torch.stack([logits[:0].sum() for logits in output.mask_logits]).float()

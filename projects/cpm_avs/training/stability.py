@@ -4,24 +4,20 @@ import torch
 from torch import Tensor
 
 
-def assignment_counts(
-    labels: Tensor, num_classes: int, *, include_no_object: bool = False
-) -> Tensor:
-    """How often each query was assigned each class.
+def assignment_counts(labels: Tensor, num_classes: int) -> Tensor:
+    """How often each query was assigned each class; no-object is not counted.
 
     Args:
         labels: Class of every query after matching, (B, N) int64; ``num_classes`` is no-object.
         num_classes: C, with background.
-        include_no_object: Keep no-object as the last row.
 
     Returns:
-        (C, N) int64, or (C + 1, N) with no-object. Counts of batches and ranks may be added.
+        (C, N) int64. Counts of batches and ranks may be added.
     """
     num_queries = labels.shape[1]
     cells = labels * num_queries + torch.arange(num_queries, device=labels.device)
     counts = torch.bincount(cells.flatten(), minlength=(num_classes + 1) * num_queries)
-    counts = counts.view(num_classes + 1, num_queries)
-    return counts if include_no_object else counts[:num_classes]
+    return counts.view(num_classes + 1, num_queries)[:num_classes]
 
 
 def stability_score(counts: Tensor) -> float:

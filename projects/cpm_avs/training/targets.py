@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from mmseg.structures import SegDataSample
@@ -33,7 +34,7 @@ class SegmentTargets:
         """Pixels with a label, (B, H, W) bool."""
         return self.label_map != IGNORE_INDEX
 
-    @property
+    @cached_property
     def counts(self) -> list[int]:
         """Segments an image."""
         return self.image_index.bincount(minlength=len(self.label_map)).tolist()
@@ -68,11 +69,20 @@ def build_targets(data_samples: Sequence[SegDataSample], num_classes: int) -> Se
     image_index, labels = present.nonzero(as_tuple=True)
     masks = shifted[image_index] == labels.view(-1, 1, 1)
 
-    sounding = present.clone()
-    for row, sample in zip(sounding, data_samples, strict=True):
-        known = sample.metainfo.get("sound_classes")
-        if known is not None:
-            row.zero_()
-            row[torch.as_tensor(known, dtype=torch.long, device=row.device)] = True
+    sounding = torch.where(*_known_sounds(data_samples, num_classes, present.device), present)
     sounding[:, 0] = False
     return SegmentTargets(labels, image_index, masks, label_maps, sounding)
+
+
+def _known_sounds(
+    data_samples: Sequence[SegDataSample], num_classes: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Whether the data set says what sounds, (B, 1) bool, and what does, (B, C) bool."""
+    told = torch.zeros(len(data_samples), 1, dtype=torch.bool)
+    classes = torch.zeros(len(data_samples), num_classes, dtype=torch.bool)
+    for index, sample in enumerate(data_samples):
+        known = sample.metainfo.get("sound_classes")
+        if known is not None:
+            told[index] = True
+            classes[index, list(known)] = True
+    return told.to(device), classes.to(device)

@@ -13,7 +13,7 @@ class EMUpdateHook(Hook):
 
     The bank holds gathered samples, so every rank computes the same mixtures and nothing is sent.
     MMEngine's SyncBuffersHook must not be configured beside it: it averages ALL buffers over the
-    ranks, the bank's pointers and counts included.
+    ranks, the bank's counts included.
 
     Args:
         interval: Iterations from one update to the next.

@@ -56,8 +56,7 @@ class RandomStateHook(CollectedStateHook):
     Samples need no state but the sampler's seed: they depend on (seed, draw), see
     ``datasets/samplers.py``.
 
-    The priority puts it after everything that belongs to a step (EM re-seeds components at random)
-    and before the checkpoint (90).
+    The priority puts it after everything that belongs to a step and before the checkpoint (90).
     """
 
     priority = 85

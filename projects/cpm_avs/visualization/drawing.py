@@ -79,7 +79,7 @@ class MaskPainter:
         scores: Mapping[int, float] | None = None,
         caption: str | None = None,
     ) -> Picture:
-        """Draw on a copy.
+        """Draw objects and legend on a copy.
 
         Args:
             picture: (H, W, 3) uint8 RGB.
@@ -87,16 +87,24 @@ class MaskPainter:
             scores: Per label in [0, 1], for the legend.
             caption: A heading of the legend, such as 'truth'.
         """
-        drawn = np.ascontiguousarray(picture).copy()
-        counts = np.bincount(class_map.ravel(), minlength=len(self.classes))
-        labels = [k for k in np.flatnonzero(counts[: len(self.classes)]) if k > 0]
-        for label in labels:
-            self._fill(drawn, (class_map == label).astype(np.uint8), int(label))
-        for label in labels:
-            if counts[label] >= _SMALLEST_LABELLED * class_map.size:
-                self._name(drawn, (class_map == label).astype(np.uint8), int(label))
-        self._legend(drawn, [int(k) for k in labels], scores or {}, caption)
+        drawn = self.paint_objects(picture, class_map)
+        self._legend(drawn, self.labels(class_map), scores or {}, caption)
         return drawn
+
+    def paint_objects(self, picture: Picture, class_map: NDArray[np.integer]) -> Picture:
+        """Draw on a copy, without a legend; see ``paint``."""
+        drawn = np.ascontiguousarray(picture).copy()
+        masks = {k: (class_map == k).astype(np.uint8) for k in self.labels(class_map)}
+        for label, mask in masks.items():
+            self._fill(drawn, mask, label)
+        for label, mask in masks.items():
+            if mask.sum() >= _SMALLEST_LABELLED * class_map.size:
+                self._name(drawn, mask, label)
+        return drawn
+
+    def labels(self, class_map: NDArray[np.integer]) -> list[int]:
+        """Classes that a map shows, without the background."""
+        return [int(k) for k in np.unique(class_map) if 0 < k < len(self.classes)]
 
     def _fill(self, drawn: Picture, mask: Picture, label: int) -> None:
         x, y, width, height = cv2.boundingRect(mask)

@@ -40,7 +40,7 @@ class SheetRow:
 
 
 def contact_sheet(rows: Sequence[SheetRow], classes: Sequence[str]) -> Figure:
-    """A table of pictures: frame, spectrogram, truth, predictions."""
+    """A table of pictures: frame, spectrogram, truth, predictions; below them, what sounds."""
     if not rows:
         raise ValueError("a contact sheet needs at least one row")
     painter = MaskPainter(classes)
@@ -58,7 +58,9 @@ def contact_sheet(rows: Sequence[SheetRow], classes: Sequence[str]) -> Figure:
                 axis.axis("off")
                 continue
             large = np.kron(labels, np.ones((factor, factor), labels.dtype))
-            _show(axis, painter.paint(picture, large))
+            _show(axis, painter.paint_objects(picture, large))
+            names = [classes[label] for label in painter.labels(labels)]
+            axis.set_xlabel(", ".join(names) or "no object sounds", fontsize="small", wrap=True)
         line[0].set_ylabel(row.title)
     return figure
 

@@ -38,7 +38,7 @@ def make_clip(
     rotation: int = 0,
     times: list[float] | None = None,
 ) -> Path:
-    """Write an mp4.
+    """Write an mp4, or an avi, which has B-frames without times.
 
     Args:
         path: File to write.
@@ -51,7 +51,7 @@ def make_clip(
         rotation: Degrees, counter-clockwise, that a player has to turn the pictures by.
         times: Seconds of each picture, for a variable frame rate.
     """
-    tick = Fraction(1, 12800)
+    tick = Fraction(1, rate if path.suffix == ".avi" else 12800)
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=rate, options={"crf": "12"})
         video.width, video.height, video.pix_fmt = *size, "yuv420p"

@@ -40,6 +40,23 @@ def test_start_and_end(tmp_path):
     assert times == pytest.approx([0.52, 0.56, 0.6, 0.64, 0.68])
 
 
+def test_b_frames_of_an_avi_have_rising_times(tmp_path):
+    """AVI has no times; FFmpeg counts the packets, which come in another order than they show."""
+    clip = make_clip(tmp_path / "a.avi", frames=40)
+    with av.open(str(clip)) as container:
+        counted = [picture.pts for picture in container.decode(video=0)]
+    assert counted != sorted(counted)
+    info = probe(clip)
+    assert (info.frames, info.rate) == (40, 25) and info.duration == pytest.approx(1.6)
+    frames = list(read_frames(clip))
+    assert [frame.time for frame in frames] == pytest.approx([k / 25 for k in range(40)])
+    for k in (0, 1, 2, 3, 20, 39):
+        assert np.abs(frames[k].image.astype(int) - moving_square(k)).mean() < 4
+    part = list(read_frames(clip, origin=info.origin, start=1.2, end=1.4))
+    assert [frame.time for frame in part] == pytest.approx([1.2, 1.24, 1.28, 1.32, 1.36])
+    assert np.abs(part[0].image.astype(int) - moving_square(30)).mean() < 4
+
+
 @pytest.mark.parametrize("rotation", [90, -90, 180])
 def test_rotation_is_applied(tmp_path, rotation):
     clip = make_clip(tmp_path / "portrait.mp4", frames=2, rotation=rotation)

@@ -75,7 +75,9 @@ def probe(path: str | Path) -> VideoInfo:
     Raises:
         BadSampleError: The file is missing, empty, not a video, or has no frame.
     """
-    first = next(read_frames(path), None)
+    container, stream = _open_video(path)
+    with container:
+        first = next(_pictures(container, stream), None)
     container, stream = _open_video(path)
     with container:
         starts: list[int] = []
@@ -91,21 +93,22 @@ def probe(path: str | Path) -> VideoInfo:
             raise BadSampleError(
                 path, "is a video without a frame (zero length)", "Record it again"
             )
+        origin, picture = first
+        height, width = _upright(picture).shape[:2]
         tick = stream.time_base
-        origin = starts[0]
         mean = stream.average_rate or stream.guessed_rate or Fraction(25)
         if count > 1:
-            mean = stream.average_rate or Fraction(count - 1) / ((last - origin) * tick)
-        duration = (last - origin + last_duration) * tick if last_duration else None
+            mean = stream.average_rate or Fraction(count - 1) / ((last - starts[0]) * tick)
+        duration = (last - starts[0] + last_duration) * tick if last_duration else None
         sound = sound_stream(container)
         return VideoInfo(
-            width=first.image.shape[1],
-            height=first.image.shape[0],
+            width=width,
+            height=height,
             frames=count,
-            duration=float(duration or (last - origin) * tick + 1 / mean),
+            duration=float(duration or (last - starts[0]) * tick + 1 / mean),
             rate=mean,
             time_base=tick,
-            origin=float(origin * tick),
+            origin=origin,
             sample_rate=sound.rate if sound else 0,
             channels=sound.channels if sound else 0,
         )
@@ -125,24 +128,41 @@ def read_frames(
     container, stream = _open_video(path)
     with container:
         if start > 0:
+            # A second early: of an AVI a picture's time is later than that of its packet.
+            early = max(0.0, start + (origin or 0) - 1)
             try:
-                container.seek(int((start + (origin or 0)) * 1_000_000))
+                container.seek(int(early * 1_000_000))
             except av.FFmpegError:  # no index: decode from the beginning
                 container.seek(0)
-        for packet in _packets(container, stream):
-            try:
-                decoded = packet.decode()
-            except av.error.InvalidDataError:  # one broken picture; the next key frame heals it
-                continue
-            for picture in decoded:
-                if picture.time is None:
-                    continue
-                origin = picture.time if origin is None else origin
-                time = picture.time - origin
-                if end is not None and time >= end - 1e-6:
-                    return
-                if time >= start - 1e-6:
-                    yield Frame(time, _upright(picture))
+        for moment, picture in _pictures(container, stream):
+            origin = moment if origin is None else origin
+            time = moment - origin
+            if end is not None and time >= end - 1e-6:
+                return
+            if time >= start - 1e-6:
+                yield Frame(time, _upright(picture))
+
+
+def _pictures(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Pictures in the order in which they are shown, with the container's time, seconds."""
+    # An AVI has no times: FFmpeg numbers its packets as they come. With B-frames the pictures leave
+    # the decoder in another order, in which only the times of decoding rise.
+    unordered = container.format.name == "avi" and stream.codec_context.has_b_frames
+    tick, last = stream.time_base or Fraction(0), 0.0
+    for packet in _packets(container, stream):
+        try:
+            decoded = packet.decode()
+        except av.error.InvalidDataError:  # one broken picture; the next key frame heals it
+            continue
+        for picture in decoded:
+            time = picture.time
+            if unordered:  # pictures that the decoder holds to the end have no time of decoding
+                time = last + float(tick) if picture.dts is None else float(picture.dts * tick)
+            if time is not None:
+                last = time
+                yield time, picture
 
 
 def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:

@@ -172,6 +172,10 @@ def test_image_and_sound(tmp_path, inferencer):
         assert result.frames[0].class_map.shape == (96, 128)
         assert result.summary() == "green square"
     assert inferencer((image, sound), start=0.1).frames[0].objects == []
+    # Without a start it hears the middle, also of what --end leaves.
+    early = inferencer(image, audio=sound, end=0.3, overlay=tmp_path / "o.png").frames[0]
+    assert early.time == pytest.approx(0.15) and early.objects == []
+    assert (tmp_path / "o.png").is_file()
     result = inferencer(image, audio=sound, out_dir=tmp_path / "out")
     with Image.open(result.files["overlay"]) as overlay:
         assert overlay.size == (128, 96) and result.files["overlay"].suffix == ".png"
@@ -201,6 +205,10 @@ def test_folder_and_list(tmp_path, inferencer):
     assert sorted(result.name for result in results) == ["a", "b"]
     twice = inferencer([folder / "b.mp4", folder / "b.mp4"], out_dir=tmp_path / "two")
     assert {result.files["report"].parent.name for result in twice} == {"b", "b_2"}
+    renamed = make_clip(tmp_path / "b_2.mp4", frames=5, sound=tone(0.2, 0, 0.2))
+    clips = [folder / "b.mp4", folder / "b.mp4", renamed]
+    folders = [one.files["report"].parent.name for one in inferencer(clips, out_dir=tmp_path / "3")]
+    assert folders == ["b", "b_2", "b_2_2"]
     with pytest.raises(ValueError, match="one file for 2 clips"):
         inferencer(folder, overlay=tmp_path / "o.mp4")
     (tmp_path / "empty").mkdir()
@@ -219,6 +227,25 @@ def test_avsbench_folder(tmp_path, inferencer):
     (result,) = inferencer(folder)
     assert [frame.time for frame in result.frames] == pytest.approx([0.48, 1.48, 2.48, 3.48])
     assert [len(frame.objects) for frame in result.frames] == [0, 0, 1, 1]
+    (folder / "below").mkdir()
+    (named,) = open_sources(folder / "below" / "..")
+    assert named.name == "clip"
+    (folder / "below").rmdir()
+    # Another sound, in place of the folder's own or where there is none.
+    other = make_clip(tmp_path / "other.mp4", sound=tone(4, 0, 1))
+    for _ in range(2):
+        (result,) = inferencer(folder, audio=other)
+        assert [len(frame.objects) for frame in result.frames] == [1, 0, 0, 0]
+        (folder / "audio.m4a").unlink(missing_ok=True)
+
+
+def test_audio_takes_the_place_of_the_sounds_of_images(tmp_path, inferencer):
+    for name in ("a", "b"):
+        cv2.imwrite(str(tmp_path / f"{name}.jpg"), moving_square(0))
+        make_clip(tmp_path / "s.mp4", sound=tone(1, 0, 1)).rename(tmp_path / f"{name}.m4a")
+    silence = make_clip(tmp_path / "silence.mp4", sound=tone(1, 0, 0)).rename(tmp_path / "s.sound")
+    assert [len(one.frames[0].objects) for one in inferencer(tmp_path)] == [1, 1]
+    assert [len(one.frames[0].objects) for one in inferencer(tmp_path, audio=silence)] == [0, 0]
 
 
 def test_portrait_and_odd_size(tmp_path, inferencer):
@@ -237,21 +264,103 @@ def test_large_frames_are_scored_smaller(tmp_path, inferencer, monkeypatch):
     assert result.frames[0].objects[0].area == pytest.approx(144 / (64 * 48), rel=0.35)
 
 
-def test_failure_leaves_no_half_video(tmp_path, inferencer, monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_failure_leaves_no_half_result(tmp_path, inferencer, monkeypatch, error):
+    """No half video, no report that says that nothing sounded; an earlier video stays."""
     clip = make_clip(tmp_path / "c.mp4", frames=20, sound=tone(1, 0, 1))
+    out = tmp_path / "out"
+    (earlier,) = inferencer([clip], out_dir=out)
+    before = earlier.files["overlay"].read_bytes()
     calls = []
 
     def fail(*args):
         calls.append(args)
         if len(calls) > 1:
-            raise RuntimeError("out of memory")
+            raise error("out of memory")
         return original(*args)
 
     original = inferencer.predict
     monkeypatch.setattr(inferencer, "predict", fail)
-    with pytest.raises(RuntimeError):
-        inferencer(clip, overlay=tmp_path / "o.mp4")
-    assert not (tmp_path / "o.mp4").exists()
+    with pytest.raises(error):
+        inferencer(clip, out_dir=out, overlay=tmp_path / "o.mp4")
+    assert not list(tmp_path.glob("*o.*mp4")) and not earlier.files["report"].exists()
+    calls.clear()
+    with pytest.raises(error):
+        inferencer(clip, out_dir=out)
+    assert earlier.files["overlay"].read_bytes() == before
+    assert {path.name for path in (out / "c").iterdir()} == {"masks", "overlay.mp4", "sound.png"}
+
+
+def test_what_is_finished_stays_when_the_figure_fails(tmp_path, inferencer, monkeypatch):
+    clip = make_clip(tmp_path / "c.mp4", frames=5, sound=tone(0.2, 0, 0.2))
+
+    def full(*args, **kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    with pytest.raises(OSError, match="No space left"):
+        inferencer(clip, out_dir=tmp_path / "out")
+    assert probe(tmp_path / "out" / "c" / "overlay.mp4").frames == 5
+    report = json.loads((tmp_path / "out" / "c" / "report.json").read_text())
+    assert len(report["frames"]) == 5 and report["sounding"]
+
+
+def test_the_source_is_never_written_to(tmp_path, inferencer):
+    clip = make_clip(tmp_path / "c.mp4", frames=5, sound=tone(0.2, 0, 0.2))
+    sound = make_clip(tmp_path / "sound.mp4", sound=tone(1, 0, 1))
+    image = tmp_path / "still.png"
+    cv2.imwrite(str(image), moving_square(0))
+    (tmp_path / "link.mp4").symlink_to(clip)
+    before = {path: path.read_bytes() for path in (clip, sound, image)}
+    for source, options in (
+        (clip, dict(overlay=clip)),
+        (clip, dict(overlay=tmp_path / "link.mp4")),
+        (clip, dict(overlay=sound, audio=sound)),
+        (image, dict(overlay=image, audio=sound)),
+    ):
+        with pytest.raises(ValueError, match="the clip itself is read from it; write to another"):
+            inferencer(source, **options)
+    masks = tmp_path / "masks" / "masks"  # a folder of frames where its own masks would go
+    masks.mkdir(parents=True)
+    image.rename(masks / "frame_0.png")
+    sound.rename(masks / "sound.m4a")
+    with pytest.raises(ValueError, match="frame_0.png: the clip itself"):
+        inferencer(masks, out_dir=tmp_path)
+    after = (clip, masks / "sound.m4a", masks / "frame_0.png")
+    assert [path.read_bytes() for path in after] == list(before.values())
+
+
+def test_a_frame_size_that_changes_midway(tmp_path, inferencer):
+    clip = make_clip(tmp_path / "c.mp4", frames=6, sound=tone(0.24, 0, 0.24))
+    (opened,) = open_sources(clip)
+
+    def frames(start, end):
+        for number, frame in enumerate(opened.frames(start, end)):
+            size = (64, 48) if number < 4 else (128, 72)
+            yield replace(frame, image=cv2.resize(frame.image, size))
+
+    result = inferencer(replace(opened, frames=frames), out_dir=tmp_path / "out", strip=True)
+    assert [frame.class_map.shape for frame in result.frames] == [(48, 64)] * 4 + [(72, 128)] * 2
+    info = probe(result.files["overlay"])
+    assert (info.frames, info.width, info.height) == (6, 64, 48 + 48)
+
+
+def test_masks_of_an_earlier_run_are_removed(tmp_path, inferencer):
+    clip = make_clip(tmp_path / "c.mp4", frames=25, sound=tone(1, 0, 1))
+    for fps, count in ((None, 25), (2, 2)):
+        result = inferencer(clip, out_dir=tmp_path / "out", fps=fps)
+        masks = sorted(path.name for path in result.files["masks"].iterdir())
+        report = json.loads(result.files["report"].read_text())
+        assert masks == [frame["mask"] for frame in report["frames"]] and len(masks) == count
+
+
+def test_a_clip_without_a_frame_is_no_success(tmp_path, inferencer):
+    clip = make_clip(tmp_path / "c.mp4", frames=25, sound=tone(1, 0, 1))
+    (opened,) = open_sources(clip)
+    empty = replace(opened, frames=lambda start, end: iter(()))
+    with pytest.raises(ValueError, match="'c' has no frame from 0 to 0.5 s"):
+        inferencer(empty, end=0.5, out_dir=tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out" / "c").iterdir()] == ["masks"]
 
 
 class TestModelLoading:
@@ -267,6 +376,12 @@ class TestModelLoading:
         torch.save({"class_scores": torch.ones(7), "neck": torch.ones(1)}, checkpoint)
         with pytest.raises(ValueError, match=r"neck is not in the model.*\(7,\)"):
             AVSInferencer(config, checkpoint)
+
+    def test_devices_that_are_not_there(self, tmp_path):
+        files = write_model(tmp_path)
+        for device in ("gpu", "cuda:99"):
+            with pytest.raises(ValueError, match=f"device '{device}' can't be used here; give"):
+                AVSInferencer(*files, device)
 
     def test_unknown_config(self):
         with pytest.raises(ValueError, match="no config 'cpm_r51_avss'"):

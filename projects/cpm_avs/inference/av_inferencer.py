@@ -7,17 +7,14 @@ import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmseg.structures import SegDataSample
-from numpy.typing import NDArray
 
-from .model_loading import build_model, find_checkpoint, load_config
+from .model_loading import build_model, find_checkpoint, find_device, load_config
 from .outputs import ClipOutputs
 from .preparation import Preparation
-from .results import ClipResult, FrameResult, Timeline
+from .results import ClipResult, FrameResult, Timeline, fit_class_map
 from .sound_io import Sound, SoundWindows
 from .sources import Clip, Source, open_sources
 from .video_io import Frame
@@ -55,9 +52,9 @@ class AVSInferencer:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: give at least 1")
+        self.device = find_device(device)
         loaded = load_config(config)
         weights = find_checkpoint(config, checkpoint)
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.model, self.classes = build_model(loaded, weights, self.device)
         self.preparation = Preparation.from_config(loaded)
         self.batch_size = batch_size
@@ -106,6 +103,7 @@ class AVSInferencer:
             raise ValueError(f"overlay={str(overlay)!r} is one file for {len(clips)} clips; "
                              "give out_dir")  # fmt: skip
         results: list[ClipResult] = []
+        folders: set[str] = set()
         for clip in clips:
             _check_times(clip, fps, start, end)
             stop = clip.duration if end is None else min(end, clip.duration)
@@ -113,7 +111,7 @@ class AVSInferencer:
                 clip,
                 self.classes,
                 end=stop,
-                out_dir=_free_folder(Path(out_dir), clip.name, results) if out_dir else None,
+                out_dir=Path(out_dir) / _free_name(clip.name, folders) if out_dir else None,
                 overlay=Path(overlay) if overlay else None,
                 strip=strip,
                 sample_rate=self.preparation.sample_rate,
@@ -213,7 +211,7 @@ class AVSInferencer:
         class_map = sample.pred_sem_seg.data[0].to(torch.uint8).cpu().numpy()
         return FrameResult(
             time=frame.time,
-            class_map=_fit(class_map, frame.image.shape[:2]),
+            class_map=fit_class_map(class_map, frame.image.shape[:2]),
             scores={label: float(totals[label] / sizes[label]) for label in found},
             classes=self.classes,
         )
@@ -237,6 +235,9 @@ def _gather(
             if keep_frames:
                 kept.append(result)
         last, count = result, count + 1
+    if count == 0:
+        raise ValueError(f"{clip.name!r} has no frame from {start:g} to {stop:g} s; give another "
+                         "start and end")  # fmt: skip
     segments = timeline.finish(stop if clip.is_video or last is None else last.time)
     outputs.close(segments)
     return ClipResult(
@@ -257,14 +258,6 @@ def _reporting(
         progress(count, max(count, expected))
 
 
-def _fit(class_map: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
-    """A class map at (height, width), without inventing labels between two."""
-    if class_map.shape == tuple(size):
-        return class_map
-    resized = cv2.resize(class_map, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(resized, np.uint8)
-
-
 def _next_due(time: float, due: float, step: float) -> float:
     """When the next frame is to be predicted: on the grid, so that errors don't add up."""
     if due == -math.inf:
@@ -282,7 +275,11 @@ def _check_times(clip: Clip, fps: float | None, start: float, end: float | None)
         )
 
 
-def _free_folder(out_dir: Path, name: str, earlier: Sequence[ClipResult]) -> Path:
+def _free_name(name: str, taken: set[str]) -> str:
     """A folder for a clip; two clips of one name in a list don't overwrite each other."""
-    same = sum(result.name == name for result in earlier)
-    return out_dir / (f"{name}_{same + 1}" if same else name)
+    free, number = name, 1
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    taken.add(free)
+    return free

@@ -65,6 +65,22 @@ def find_checkpoint(config: str | Path | Config | None, checkpoint: str | Path |
     return found[0]
 
 
+def find_device(device: str | torch.device | None) -> torch.device:
+    """The device named; None is the GPU where there is one, else the CPU.
+
+    Raises:
+        ValueError: Torch knows no such device, or has none here.
+    """
+    gpu = torch.cuda.is_available()
+    try:
+        found = torch.device(device or ("cuda" if gpu else "cpu"))
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        known = "'cpu' or 'cuda:0' and so on" if gpu else "'cpu': torch sees no GPU"
+        raise ValueError(f"device {str(device)!r} can't be used here; give {known}") from error
+    return found
+
+
 def build_bare(config: Config) -> BaseModel:
     """The config's model for inference, with the random weights of its layers."""
     init_default_scope(config.get("default_scope", "mmseg"))
@@ -79,7 +95,8 @@ def build_model(
     """A model for inference with its weights, and the names of its classes.
 
     Raises:
-        ValueError: The checkpoint does not fit the config; the message says where.
+        ValueError: The checkpoint does not fit the config, and the message says where; or the
+            device can't be used.
     """
     model = build_bare(config)
     content = load_safely(checkpoint)
@@ -94,7 +111,7 @@ def build_model(
         )
     check_fit(model.state_dict(), state, checkpoint)
     model.load_state_dict(state, strict=True)
-    return model.to(device).eval(), tuple(names or _config_classes(config))
+    return model.to(find_device(device)).eval(), tuple(names or _config_classes(config))
 
 
 def _config_classes(config: Config) -> tuple[str, ...]:

@@ -1,9 +1,12 @@
 """What is written of a clip: masks, overlay with sound, report, figure; frame by frame."""
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -13,7 +16,7 @@ from ..visualization.colors import class_color
 from ..visualization.drawing import MaskPainter
 from ..visualization.plots import sound_figure
 from ..visualization.spectrogram_strip import SpectrogramStrip, clip_spectrogram
-from .results import FrameResult, Segment
+from .results import FrameResult, Segment, fit_class_map
 from .sources import Clip
 from .video_io import Frame
 from .video_writer import VideoWriter
@@ -21,6 +24,8 @@ from .video_writer import VideoWriter
 
 class OverlayWriter:
     """The clip with its masks: an mp4 with the original sound, or a PNG for a single image.
+
+    It is written beside its place, under a hidden name, and gets there when it is finished.
 
     Args:
         path: File to write; the parent's folder is made.
@@ -41,21 +46,27 @@ class OverlayWriter:
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self._clip, self._end = path, clip, end
+        self._part = path.with_name(f".{path.stem}.part{path.suffix}")
         self._painter = MaskPainter(classes)
         self._maker = strip
         self._strip: SpectrogramStrip | None = None
         self._video: VideoWriter | None = None
         self._first = 0.0
+        self._size: tuple[int, ...] = ()
 
     def write(self, frame: Frame, result: FrameResult) -> None:
-        """Add a frame with the masks that hold for it."""
+        """Add a frame with the masks that hold for it, both at the size of the first frame."""
+        self._size = self._size or frame.image.shape[:2]
         picture = np.ascontiguousarray(frame.image[..., ::-1])
-        drawn = self._painter.paint(picture, result.class_map, scores=result.scores)
+        if picture.shape[:2] != self._size:
+            picture = np.asarray(cv2.resize(picture, self._size[::-1]), np.uint8)
+        class_map = fit_class_map(result.class_map, self._size)
+        drawn = self._painter.paint(picture, class_map, scores=result.scores)
         if self._maker is not None:
             self._strip = self._strip or self._maker.strip(drawn.shape[1])
             drawn = np.concatenate([drawn, self._strip.at(frame.time)])
         if not self._clip.is_video:
-            Image.fromarray(drawn).save(self.path)
+            Image.fromarray(drawn).save(self._part)
             return
         if self._video is None:
             self._first = frame.time
@@ -67,7 +78,7 @@ class OverlayWriter:
         if clip.channels:
             sound = clip.sound(_aac_rate(clip.sample_rate), clip.channels, self._first, self._end)
         return VideoWriter(
-            self.path,
+            self._part,
             width=drawn.shape[1],
             height=drawn.shape[0],
             rate=clip.rate,
@@ -77,13 +88,17 @@ class OverlayWriter:
             channels=clip.channels,
         )
 
-    def close(self, failed: bool = False) -> None:
-        """Finish the file, or take it away where the clip could not be read to its end."""
-        if self._video is not None and not failed:
+    def close(self) -> None:
+        """Finish the file and put it in its place."""
+        if self._video is not None:
             self._video.close(self._end - self._first)
-        elif self._video is not None:
+        os.replace(self._part, self.path)
+
+    def abort(self) -> None:
+        """Take away what is not finished; what was at its place before stays there."""
+        if self._video is not None:
             self._video.abort()
-            self.path.unlink(missing_ok=True)
+        self._part.unlink(missing_ok=True)
 
 
 def _aac_rate(rate: int) -> int:
@@ -189,9 +204,15 @@ class ReportWriter:
         self._file.write('\n],\n"sounding": ' + json.dumps(sounding) + "}\n")
         self._file.close()
 
+    def abort(self) -> None:
+        """Take the unfinished file away; a full disk must not hide what went wrong."""
+        with suppress(OSError):
+            self._file.close()
+        self.path.unlink(missing_ok=True)
+
 
 class ClipOutputs:
-    """All that is written of one clip.
+    """All that is written of one clip; masks of an earlier run are removed.
 
     Args:
         clip: The source.
@@ -201,6 +222,9 @@ class ClipOutputs:
         overlay: File for the overlay, or None for its place in ``out_dir``.
         strip: Whether the spectrogram hangs under the overlay's frames.
         sample_rate: At which the model hears, Hz.
+
+    Raises:
+        ValueError: The clip itself lies where a file would be written.
     """
 
     def __init__(
@@ -218,19 +242,24 @@ class ClipOutputs:
         self._masks: MaskWriter | None = None
         self._report: ReportWriter | None = None
         self._overlay: OverlayWriter | None = None
-        self._sound = ClipSound(clip, sample_rate) if strip or out_dir else None
         if out_dir is not None:
-            out_dir.mkdir(parents=True, exist_ok=True)
             overlay = overlay or out_dir / ("overlay.mp4" if clip.is_video else "overlay.png")
             self.files["masks"] = out_dir / "masks"
             self.files["report"] = out_dir / "report.json"
             self.files["figure"] = out_dir / "sound.png"
-            self._masks = MaskWriter(self.files["masks"], len(classes))
-            self._report = ReportWriter(self.files["report"], clip, classes)
         if overlay is not None:
             self.files["overlay"] = overlay
+        earlier = list(self.files["masks"].glob("frame_*.png")) if out_dir else []
+        _refuse_source(clip, [*self.files.values(), *earlier])
+        for mask in earlier:
+            mask.unlink()
+        self._sound = ClipSound(clip, sample_rate) if strip or out_dir else None
+        if overlay is not None:
             hung = self._sound if strip else None
             self._overlay = OverlayWriter(overlay, clip, classes, end=end, strip=hung)
+        if out_dir is not None:
+            self._masks = MaskWriter(self.files["masks"], len(classes))
+            self._report = ReportWriter(self.files["report"], clip, classes)
 
     def write(self, frame: Frame, result: FrameResult, *, held: bool) -> None:
         """Add a frame; of one whose masks are held over only the overlay is new."""
@@ -240,17 +269,26 @@ class ClipOutputs:
             self._report.write(result, self._masks.write(result))
 
     def close(self, segments: list[Segment]) -> None:
-        """Finish all files."""
+        """Finish all files; one that is finished stays, whatever happens to the next."""
         if self._overlay is not None:
             self._overlay.close()
+            self._overlay = None
         if self._report is not None:
             self._report.close(segments)
+            self._report = None
         if "figure" in self.files and self._sound is not None:
             self._sound.figure(segments).savefig(self.files["figure"], dpi=160)
 
     def abort(self) -> None:
-        """Leave no half of a video behind."""
+        """Leave no half of a video or of a report behind."""
         if self._overlay is not None:
-            self._overlay.close(failed=True)
+            self._overlay.abort()
         if self._report is not None:
-            self._report.close([])
+            self._report.abort()
+
+
+def _refuse_source(clip: Clip, outputs: Iterable[Path]) -> None:
+    """Frames are still read while the result is written."""
+    for path in outputs:
+        if path.exists() and any(path.samefile(source) for source in clip.files):
+            raise ValueError(f"{path}: the clip itself is read from it; write to another file")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,14 @@ _FLICKER = 0.15  # seconds: a class gone for no longer was there all the time
 _SHORTEST = 0.25  # seconds: what lasts less is a slip
 _PAUSE = 0.5  # seconds: a sound that pauses for no longer is still the same one
 _SMALLEST = 0.001  # share of the frame below which a class does not count as sounding
+
+
+def fit_class_map(class_map: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
+    """A class map at (height, width), without inventing labels between two."""
+    if class_map.shape == size:
+        return class_map
+    resized = cv2.resize(class_map, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized, np.uint8)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ class Clip:
         sample_rate: Of the original sound, Hz; 0 for none.
         channels: Of the original sound; 0 for none.
         is_video: Whether the result is a video rather than a picture.
+        files: What frames and sound are read from, which nothing may be written to.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Clip:
     sample_rate: int
     channels: int
     is_video: bool = True
+    files: tuple[Path, ...] = ()
 
 
 Source = str | Path | tuple[Picture, SoundSource] | Clip
@@ -71,7 +73,8 @@ def open_sources(
             ``audio``; a folder of videos, of images each with a sound of its name, or of images
             with one sound, frame k at second k as in AVSBench; a clip opened before; or a list of
             these.
-        audio: Sound file that takes the place of a video's own, or goes with an image.
+        audio: Sound file that takes the place of a video's own, or goes with an image or with a
+            folder of images.
         silent_ok: Whether a video without sound is taken as silent rather than refused.
 
     Raises:
@@ -131,6 +134,7 @@ def _video_clip(path: Path, audio: str | Path | None, silent_ok: bool) -> Clip:
         sound=sound,
         sample_rate=sample_rate,
         channels=channels,
+        files=_paths(path, audio),
     )
 
 
@@ -147,8 +151,9 @@ def _pair_clip(picture: Picture, sound: SoundSource) -> Clip:
     times = [(index + 0.5) * duration / len(images) for index in range(len(images))]
 
     def frames(start: float, end: float | None) -> Iterator[Frame]:
-        # Of a single image, `start` says which moment of the sound is meant.
-        shown = [start] if len(images) == 1 and start > 0 else times
+        shown = times
+        if len(images) == 1:  # `start` says which moment of the sound is meant, else the middle
+            shown = [start or min(duration, end or duration) / 2]
         for time, image in zip(shown, images, strict=True):
             if time >= start and (end is None or time < end):
                 yield Frame(time, image)
@@ -165,6 +170,7 @@ def _pair_clip(picture: Picture, sound: SoundSource) -> Clip:
         sample_rate=sample_rate,
         channels=2,
         is_video=len(images) > 1,
+        files=_paths(picture, sound),
     )
 
 
@@ -175,6 +181,9 @@ def _folder_clips(folder: Path, audio: str | Path | None, silent_ok: bool) -> li
     sounds = [path for path in files if path.suffix.lower() in SOUND_SUFFIXES]
     clips = [_video_clip(path, audio, silent_ok) for path in videos]
     by_stem = {path.stem: path for path in sounds}
+    if audio is not None:  # in place of every sound in the folder
+        by_stem = dict.fromkeys(by_stem, Path(audio))
+        sounds = [Path(audio)] if sounds or not videos else []
     paired = [path for path in images if path.stem in by_stem]
     if images and not paired and len(sounds) == 1:
         clips.append(_avsbench_clip(folder, images, sounds[0]))
@@ -201,13 +210,19 @@ def _avsbench_clip(folder: Path, images: list[Path], sound: Path) -> Clip:
 
     return replace(
         base,
-        name=folder.name,
+        name=folder.resolve().name,  # of `..` it is the folder's own
         num_frames=len(paths),
         rate=Fraction(1),
         frames=frames,
         duration=max(base.duration, float(len(paths))),
         is_video=len(paths) > 1,
+        files=(*paths, sound),
     )
+
+
+def _paths(*sources: object) -> tuple[Path, ...]:
+    """Those that are files, not arrays."""
+    return tuple(Path(source) for source in sources if isinstance(source, (str, Path)))
 
 
 def _open_sound(sound: SoundSource) -> tuple[Callable[..., Iterator[Sound]], float, int]:

@@ -1,6 +1,7 @@
 """Writing a video with its sound in sync, in constant memory."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -119,5 +120,6 @@ class VideoWriter:
             self._written += block.shape[1]
 
     def abort(self) -> None:
-        """Let go of the file without finishing it."""
-        self._container.close()
+        """Let go of the file without finishing it; a full disk must not hide what went wrong."""
+        with suppress(av.FFmpegError):
+            self._container.close()

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def tools(monkeypatch):
     """Stands in for the tools: leaves the logs that they would write, and notes the calls."""
     calls = []
 
-    def run_tool(tool: str, *arguments: object, output: Path, threads: int) -> None:
+    def call(self: object, tool: str, *arguments: object, output: Path) -> None:
         arguments = tuple(map(str, arguments))
         calls.append((tool, *arguments))
         folder = Path(arguments[arguments.index("--work-dir") + 1])
@@ -57,12 +58,13 @@ def tools(monkeypatch):
                 }
             log.write_text(json.dumps(scores))
 
-    monkeypatch.setattr(ablation, "run_tool", run_tool)
+    monkeypatch.setattr(ablation.Tools, "call", call)
     return calls
 
 
-def test_rows_are_trained_tested_and_summed_up(tools, tmp_path):
-    arguments = ["--rows", "baseline", "ccdm", "--work-dir", str(tmp_path / "runs")]
+def test_rows_are_trained_tested_and_summed_up(tools, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--rows", "baseline", "ccdm", "--work-dir", "runs"]
     arguments += ["--out", str(tmp_path / "docs" / "ablation"), "--seeds", "0", "2"]
     ablation.main(arguments)
     table = json.loads((tmp_path / "docs" / "ablation.json").read_text())
@@ -91,6 +93,8 @@ def test_rows_are_trained_tested_and_summed_up(tools, tmp_path):
     ]
     assert all("--resume" in call for call in trained)
     assert [call[-1] for call in trained] == [f"randomness.seed={s}" for s in (0, 0, 2, 2)]
+    # The tools run in the repository's root, wherever the command is given.
+    assert all(str(tmp_path / "runs") in call[call.index("--work-dir") + 1] for call in tools)
 
     tools.clear()
     ablation.main(arguments)
@@ -98,25 +102,41 @@ def test_rows_are_trained_tested_and_summed_up(tools, tmp_path):
 
 
 def test_m3_is_the_full_model_and_shares_its_run(tools, tmp_path):
-    out = str(tmp_path / "ablation")
+    out = str(tmp_path / "ablation-1.2")
     ablation.main(
         ["--rows", "cpm", "m3", "--seeds", "1", "--work-dir", str(tmp_path), "--out", out]
     )
     assert [call[0] for call in tools] == ["tools/train.py"] + ["tools/test.py"] * 4
     table = json.loads(Path(f"{out}.json").read_text())
     assert table["m3"] == table["cpm"]
+    written = {path.name for path in tmp_path.glob("ablation*")}
+    assert written == {f"ablation-1.2{end}" for end in (".json", ".md", ".png", "_runs.json")}
+
+
+_FAILS_BESIDE_ANOTHER = """
+import pathlib, sys, time
+begun = pathlib.Path("begun")  # by the run beside the one that fails
+if "baseline" in sys.argv[1]:
+    while not begun.exists():
+        time.sleep(0.01)
+    sys.exit("no weights")
+begun.touch()
+time.sleep(600)
+"""
 
 
 def test_a_run_that_fails_names_its_output_and_stops_the_rest(monkeypatch, tmp_path):
     monkeypatch.setattr(ablation, "ROOT", tmp_path)
     (tmp_path / "tools").mkdir()
-    (tmp_path / "tools" / "train.py").write_text("raise SystemExit('no weights')")
+    (tmp_path / "tools" / "train.py").write_text(_FAILS_BESIDE_ANOTHER)
+    before = time.monotonic()
     with pytest.raises(SystemExit, match=r"tools/train.py ended with 1; .*seed0/output.txt"):
         ablation.main(
-            ["--rows", "baseline", "--seeds", "0", "--work-dir", str(tmp_path / "runs")]
-            + ["--out", str(tmp_path / "table")]
+            ["--rows", "baseline", "ccdm", "cpm", "--seeds", "0", "--jobs", "2"]
+            + ["--work-dir", str(tmp_path / "runs"), "--out", str(tmp_path / "table")]
         )
-    assert "no weights" in next(tmp_path.glob("runs/*/seed0/output.txt")).read_text()
+    assert time.monotonic() - before < 300  # the others were ended
+    assert "no weights" in next(tmp_path.glob("runs/*_baseline/seed0/output.txt")).read_text()
 
 
 def test_what_a_curve_says():

@@ -32,6 +32,13 @@ def test_a_resumed_run_keeps_what_was_trained_last(tmp_path):
     assert run.curves["STS"] == [(24, 0.5)]
 
 
+def test_a_curve_that_a_resumed_run_does_all_again_is_forgotten(tmp_path):
+    """As after a kill before the first checkpoint, with nothing of it logged again yet."""
+    write_log(tmp_path, "20260101_000000", train(10, 3.0), dict(STS=0.5, step=24))
+    write_log(tmp_path, "20260102_000000", dict(iter=10, step=10, loss=2.0))
+    assert plot_log.read_run(tmp_path, "run").curves.keys() == {"loss", "iter", "step"}
+
+
 def test_validations_of_epochs_stand_at_their_iteration(tmp_path):
     write_log(
         tmp_path,

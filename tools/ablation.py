@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import asdict
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from mmengine.config import Config
@@ -91,7 +92,52 @@ def folder_of(row: str, seed: int, work_dir: Path) -> Path:
     return work_dir / Path(ROWS[row]).name / f"seed{seed}"
 
 
-def run(row: str, seed: int, work_dir: Path, options: Sequence[str], threads: int) -> None:
+class Tools:
+    """Runs the tools in the repository's root, and ends those that are running when it is left.
+
+    Args:
+        threads: Of each of them.
+    """
+
+    def __init__(self, threads: int) -> None:
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        self._environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "PYTHONPATH": path}
+        self._lock, self._left = Lock(), False
+        self._running: set[subprocess.Popen] = set()
+
+    def __enter__(self) -> "Tools":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._left = True
+            for process in self._running:
+                process.terminate()
+
+    def call(self, tool: str, *arguments: object, output: Path) -> None:
+        """Run one of them to its end; what it prints is added to ``output``."""
+        command = [sys.executable, tool, *map(str, arguments)]
+        with output.open("a") as file:
+            file.write(" ".join(command) + "\n")
+            file.flush()
+            with self._lock:
+                if self._left:
+                    raise SystemExit(f"error: {tool} is not begun, since another run has failed")
+                process = subprocess.Popen(
+                    command, cwd=ROOT, env=self._environment, stdout=file, stderr=subprocess.STDOUT
+                )
+                self._running.add(process)
+            status = process.wait()
+        with self._lock:
+            self._running.remove(process)
+        if status != 0:
+            raise SystemExit(
+                f"error: {tool} ended with {status}; {output} says why. The same command goes on "
+                "from the last checkpoints."
+            )
+
+
+def run(row: str, seed: int, work_dir: Path, options: Sequence[str], tools: Tools) -> None:
     """Train and test one run, unless its result is there."""
     folder = folder_of(row, seed, work_dir)
     if (folder / "result.json").is_file():
@@ -100,7 +146,7 @@ def run(row: str, seed: int, work_dir: Path, options: Sequence[str], threads: in
     config = f"configs/{ROWS[row]}.py"
 
     def call(tool: str, *arguments: object) -> None:
-        run_tool(tool, *arguments, output=folder / "output.txt", threads=threads)
+        tools.call(tool, *arguments, output=folder / "output.txt")
 
     settings = [f"randomness.seed={seed}", *options]
     call("tools/train.py", config, "--work-dir", folder, "--resume", "--cfg-options", *settings)
@@ -114,24 +160,6 @@ def run(row: str, seed: int, work_dir: Path, options: Sequence[str], threads: in
         scores |= tested(test_dir, sound)
     record = trained(folder, RunRecord(row, seed, scores))
     (folder / "result.json").write_text(json.dumps(asdict(record)))
-
-
-def run_tool(tool: str, *arguments: object, output: Path, threads: int) -> None:
-    """Run one of the tools in the repository's root; what it prints is added to ``output``."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "PYTHONPATH": path}
-    command = [sys.executable, tool, *map(str, arguments)]
-    with output.open("a") as file:
-        file.write(" ".join(command) + "\n")
-        file.flush()
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False
-        )
-    if done.returncode != 0:
-        raise SystemExit(
-            f"error: {tool} ended with {done.returncode}; {output} says why. The same command goes "
-            "on from the last checkpoints."
-        )
 
 
 def tested(test_dir: Path, sound: str) -> dict[str, float]:
@@ -179,12 +207,17 @@ def write_report(records: Sequence[RunRecord], out: Path) -> None:
     """Tables, curves and the runs themselves."""
     table = summarise(records)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.with_suffix(".json").write_text(json.dumps(table, indent=2) + "\n")
+    named(out, ".json").write_text(json.dumps(table, indent=2) + "\n")
     page = PAGE.format(curves=f"{out.name}.png", tables=markdown(table))
-    out.with_suffix(".md").write_text(page)
+    named(out, ".md").write_text(page)
     runs = [json.dumps(asdict(record)) for record in records]
-    out.with_name(f"{out.name}_runs.json").write_text("[\n" + ",\n".join(runs) + "\n]\n")
-    curves_figure(records, solid=tuple(TABLE_4)).savefig(out.with_suffix(".png"), dpi=110)
+    named(out, "_runs.json").write_text("[\n" + ",\n".join(runs) + "\n]\n")
+    curves_figure(records, solid=tuple(TABLE_4)).savefig(named(out, ".png"), dpi=110)
+
+
+def named(out: Path, ending: str) -> Path:
+    """One of the report's files; a dot in its name begins no suffix."""
+    return out.with_name(out.name + ending)
 
 
 def show_progress(progress: Progress, task: TaskID, folder: Path) -> None:
@@ -199,15 +232,18 @@ def show_progress(progress: Progress, task: TaskID, folder: Path) -> None:
 
 
 def run_all(pairs: Sequence[tuple[str, int]], args: argparse.Namespace, progress: Progress) -> None:
-    """Do the runs, some side by side, and write the report whenever one is done."""
+    """Do the runs, some side by side, and write the report whenever one is done.
+
+    One that fails ends those beside it, too.
+    """
     threads = max((os.cpu_count() or 1) // args.jobs, 1)
     # Rows that share a folder are one run.
     runs = {folder_of(row, seed, args.work_dir): (row, seed) for row, seed in pairs}
-    with ThreadPoolExecutor(args.jobs) as pool:
+    with ThreadPoolExecutor(args.jobs) as pool, Tools(threads) as tools:
         jobs = {}
         for folder, (row, seed) in runs.items():
             task = progress.add_task(f"{row}, seed {seed}", total=None, visible=False)
-            job = pool.submit(run, row, seed, args.work_dir, args.cfg_options, threads)
+            job = pool.submit(run, row, seed, args.work_dir, args.cfg_options, tools)
             jobs[job] = (task, folder)
         pending = set(jobs)
         try:
@@ -236,6 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="without suffix")
     parser.add_argument("--cfg-options", nargs="+", default=[], help="for every row alike")
     args = parser.parse_args(arguments)
+    args.work_dir = args.work_dir.resolve()  # the tools run in another folder
     # All rows of a seed first, so that a partial table compares like with like.
     pairs = [(row, seed) for seed in args.seeds for row in args.rows]
     with Progress(
@@ -246,7 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         TimeRemainingColumn(),
     ) as progress:
         run_all(pairs, args, progress)
-    print(args.out.with_suffix(".md").read_text())
+    print(named(args.out, ".md").read_text())
 
 
 if __name__ == "__main__":

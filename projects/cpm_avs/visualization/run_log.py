@@ -15,8 +15,11 @@ class Run:
 
     def forget_from(self, iteration: int) -> None:
         """Drop what a resumed run did again."""
-        for key, points in self.curves.items():
-            self.curves[key] = [point for point in points if point[0] < iteration]
+        kept = {
+            key: [point for point in points if point[0] < iteration]
+            for key, points in self.curves.items()
+        }
+        self.curves = {key: points for key, points in kept.items() if points}
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -177,6 +177,26 @@ class TestVisualizer:
         hook.after_test_iter(None, 0, dict(inputs=inputs), outputs)
         assert drawn == [("test_00003", (360, 600, 3), 1)]
 
+    def test_hook_draws_a_file_at_the_size_of_the_labels(self, visualizer, tmp_path):
+        """As where a protocol resizes frames and labels: masks lie on their objects."""
+        pictures = []
+        visualizer.add_image = lambda name, image, step: pictures.append(image)
+        hook = AVSVisualizationHook(draw=True)
+        hook._visualizer = visualizer
+        path = tmp_path / "frame.png"
+        cv2.imwrite(str(path), np.full((450, 900, 3), 90, np.uint8))
+        inputs = dict(
+            img=[torch.zeros((3, 300, 300), dtype=torch.uint8)],
+            waveform=[torch.from_numpy(sine(440))],
+        )
+        outputs = [sample(square(), square(), img_path=str(path), ori_shape=(300, 300))]
+        hook.after_test_iter(None, 0, dict(inputs=inputs), outputs)
+        assert pictures[0].shape == (360, 600, 3)
+        np.testing.assert_allclose(
+            pictures[0][165, 165], 0.4 * 90 + 0.6 * np.array(class_color(1)), atol=2
+        )
+        assert (pictures[0][280, 50] == 90).all()  # the file's picture, not the packed one
+
 
 class TestPlots:
     def test_contact_sheet(self, tmp_path):
@@ -189,6 +209,8 @@ class TestPlots:
         titles = [axis.get_title() for axis in figure.axes[:5]]
         assert titles == ["frame", "sound", "truth", "baseline", "prediction"]
         assert len(figure.axes) == 10
+        named = [axis.get_xlabel() for axis in figure.axes[2:5]]
+        assert named == [CLASSES[1], CLASSES[1], "no object sounds"]
         figure.savefig(tmp_path / "sheet.png")
         with pytest.raises(ValueError, match="at least one"):
             contact_sheet([], CLASSES)

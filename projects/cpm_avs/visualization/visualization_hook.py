@@ -58,11 +58,13 @@ class AVSVisualizationHook(SegVisualizationHook):
         )
 
     def _picture(self, sample: SegDataSample, packed: Tensor) -> Picture:
+        """At the size of the labels, to which a protocol may have resized the frame."""
         path = sample.get("img_path")
         if path and Path(path).is_file():
-            return mmcv.imfrombytes(get(path, self.backend_args), channel_order="rgb")
+            picture = mmcv.imfrombytes(get(path, self.backend_args), channel_order="rgb")
+        else:
+            picture = np.ascontiguousarray(packed.cpu().numpy()[::-1].transpose(1, 2, 0))
         height, width = sample.ori_shape[:2]
-        picture = np.ascontiguousarray(packed.cpu().numpy()[::-1].transpose(1, 2, 0))
         return np.asarray(cv2.resize(picture, (width, height)), np.uint8)
 
 

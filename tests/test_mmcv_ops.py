@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -24,6 +25,12 @@ def no_extension(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(importlib.util, "find_spec", hide)
     monkeypatch.delitem(sys.modules, "mmcv._ext")
+
+
+def test_the_command_installs_the_version_of_the_constraints() -> None:
+    constraints = Path(__file__).resolve().parents[1] / "constraints.txt"
+    versions = [line for line in constraints.read_text().split() if line.startswith("onedl-mmcv==")]
+    assert versions == [INSTALL_COMMAND.split()[-1]]
 
 
 def test_mmcv_ops_and_mmdet_import() -> None:

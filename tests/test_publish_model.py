@@ -84,7 +84,9 @@ def test_the_name_ends_in_the_files_own_digest(tmp_path):
 def test_a_bare_state_dict_is_stripped_too_and_views_are_not_saved_whole(tmp_path):
     large = torch.zeros(100_000)
     torch.save({"a.weight": large, "criterion.bank": torch.ones(2)}, tmp_path / "a.pth")
-    published = publish_model.strip({"a.weight": large[:3], "criterion.bank": torch.ones(2)})
+    published = publish_model.strip(
+        {"a.weight": large[:3], "criterion.bank": torch.ones(2)}, "a.pth"
+    )
     assert list(published["state_dict"]) == ["a.weight"]
     assert published["state_dict"]["a.weight"].untyped_storage().nbytes() == 12
     path = publish_model.publish(tmp_path / "a.pth", tmp_path / "b.pth")
@@ -97,6 +99,9 @@ def test_errors_name_the_file_and_end_without_a_traceback(tmp_path, capsys):
     (tmp_path / "broken.pth").write_bytes(b"no checkpoint")
     with pytest.raises(SystemExit, match="broken.pth"):
         publish_model.main([str(tmp_path / "broken.pth"), str(tmp_path / "out.pth")])
+    torch.save({"model": {"weight": torch.ones(2)}, "epoch": 3}, tmp_path / "foreign.pth")
+    with pytest.raises(SystemExit, match="foreign.pth: its 'model' is a dict, not a weight"):
+        publish_model.main([str(tmp_path / "foreign.pth"), str(tmp_path / "out.pth")])
     torch.save({"criterion.bank": torch.ones(2)}, tmp_path / "empty.pth")
     with pytest.raises(SystemExit, match="empty.pth: nothing is left"):
         publish_model.main([str(tmp_path / "empty.pth"), str(tmp_path / "out.pth")])

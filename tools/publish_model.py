@@ -24,22 +24,31 @@ TRAINING_PREFIX = "criterion."
 KEPT_META = ("dataset_meta", "epoch", "iter", "mmengine_version")
 
 
-def strip(checkpoint: dict[str, Any]) -> dict[str, Any]:
+def strip(checkpoint: dict[str, Any], source: str | Path) -> dict[str, Any]:
     """Weights for inference, with the classes' names and the age of the model.
 
     Args:
         checkpoint: As MMEngine saves it, or a bare state_dict.
+        source: Where it came from, for the message.
+
+    Raises:
+        CheckpointError: It holds something else than weights, or none beside the training part.
     """
     state = checkpoint.get("state_dict", checkpoint)
+    state = {key: value for key, value in state.items() if not key.startswith(TRAINING_PREFIX)}
+    if not state:
+        raise CheckpointError(f"{source}: nothing is left of it without {TRAINING_PREFIX}*")
+    other = next((key for key in state if not isinstance(state[key], torch.Tensor)), None)
+    if other is not None:
+        raise CheckpointError(
+            f"{source}: its {other!r} is a {type(state[other]).__name__}, not a weight. Give a "
+            "checkpoint of tools/train.py, or a bare state_dict."
+        )
     meta = checkpoint.get("meta", {})
     return dict(
         meta={key: meta[key] for key in KEPT_META if key in meta},
         # Clones, since a view would be saved with all that it is a view of.
-        state_dict={
-            key: value.detach().cpu().clone()
-            for key, value in state.items()
-            if not key.startswith(TRAINING_PREFIX)
-        },
+        state_dict={key: value.detach().cpu().clone() for key, value in state.items()},
     )
 
 
@@ -54,9 +63,7 @@ def publish(source: Path, out: Path, *, half: bool = False) -> Path:
     Returns:
         Path: ``out`` with the digits.
     """
-    stripped = strip(load_safely(source))
-    if not stripped["state_dict"]:
-        raise CheckpointError(f"{source}: nothing is left of it without {TRAINING_PREFIX}*")
+    stripped = strip(load_safely(source), source)
     if half:
         weights = stripped["state_dict"]
         stripped["state_dict"] = {

@@ -4,7 +4,10 @@ import importlib.util
 import os
 import subprocess
 import sys
+from functools import partial
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import fake_segmentor  # noqa: F401  (registers the model)
 import numpy as np
@@ -75,6 +78,47 @@ def test_errors_are_one_sentence(demo, model, tmp_path, capsys, make, message):
     printed = capsys.readouterr().err
     assert message in printed and "clip.mp4" in printed and "Traceback" not in printed
     assert not (tmp_path / "o.mp4").exists()
+
+
+@pytest.mark.parametrize("name", ["dog barking [dQw4w9WgXcQ].mp4", "[/x].mp4"])
+def test_brackets_in_a_name_are_no_markup(demo, model, tmp_path, capsys, name):
+    clip = tmp_path / name
+    out = ["--out", str(tmp_path / "o.mp4"), *model]
+    assert demo.main([str(clip), *out]) == 1
+    assert name in capsys.readouterr().err
+    clip.parent.mkdir(exist_ok=True)
+    make_clip(clip, frames=3, sound=loud(0.12))
+    assert demo.main([str(clip), *out]) == 0
+    assert clip.stem in capsys.readouterr().err  # beside the bar
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--device", "gpu"], "device 'gpu' can't be used here"),
+        (["--device", "cuda:99"], "device 'cuda:99' can't be used here"),
+        (["--out-dir", "a_file"], "a_file"),
+    ],
+)
+def test_options_that_do_not_work_are_named(
+    demo, model, tmp_path, capsys, monkeypatch, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    Path("a_file").write_text("a letter")
+    make_clip(tmp_path / "clip.mp4", frames=3, sound=loud(0.12))
+    assert demo.main(["clip.mp4", *options, *model]) == 1
+    printed = capsys.readouterr().err
+    assert message in printed and "Traceback" not in printed
+
+
+def test_the_bar_begins_anew_with_each_clip(demo, model, tmp_path, capsys, monkeypatch):
+    make_clip(tmp_path / "first.mp4", frames=20, sound=loud(0.8))
+    make_clip(tmp_path / "second.mp4", frames=3, sound=loud(0.12))
+    monkeypatch.setattr(demo, "time", SimpleNamespace(perf_counter=partial(next, count())))
+    assert demo.main([str(tmp_path), "--out-dir", str(tmp_path / "out"), *model]) == 0
+    bar = capsys.readouterr().err
+    # The clock that it asks goes on by a second a frame.
+    assert "second" in bar and "3/3 frames 1.0 frames/s" in bar
 
 
 def test_one_file_for_several_clips(demo, model, tmp_path, capsys):

@@ -29,10 +29,27 @@ def models(tmp_path):
     return found
 
 
-def test_a_baseline_stands_beside_the_model(models, tmp_path, monkeypatch):
+@pytest.fixture
+def tool():
     spec = importlib.util.spec_from_file_location("plot_scenes", ROOT / "tools" / "plot_scenes.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["no_such", "x.pth"], "no config 'no_such'"),
+        (["cpm_mbv2-yamnet_stamps", "none.pth"], "none.pth: no such checkpoint"),
+    ],
+)
+def test_errors_are_one_sentence(tool, tmp_path, arguments, message):
+    with pytest.raises(SystemExit, match=f"error: {message}"):
+        tool.main([*arguments, "--out", str(tmp_path / "scenes.png")])
+
+
+def test_a_baseline_stands_beside_the_model(tool, models, tmp_path, monkeypatch):
     drawn = []
 
     def sheet(rows, classes):

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from projects.cpm_avs.inference import AVSInferencer
@@ -63,12 +64,17 @@ def segment(args: argparse.Namespace, console: Console) -> list[ClipResult]:
         TimeRemainingColumn(),
     ]
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(args.source.name, total=None, speed=0.0)
-        began = time.perf_counter()
+        task = bar.add_task(escape(args.source.name), total=None, speed=0.0)
+        waiting = iter(clips)
+        began = ended = time.perf_counter()
 
         def show(done: int, total: int) -> None:
-            speed = done / (time.perf_counter() - began)
-            bar.update(task, completed=done, total=total, speed=speed)
+            nonlocal began, ended
+            if done == 1:  # of the next clip
+                began = ended
+                bar.reset(task, total=total, description=escape(next(waiting).name))
+            ended = time.perf_counter()
+            bar.update(task, completed=done, total=total, speed=done / (ended - began))
 
         results = inferencer(
             [*clips],
@@ -89,8 +95,8 @@ def main(args: list[str] | None = None) -> int:
     console = Console(stderr=True, highlight=False)
     try:
         results = segment(parse_args(args), console)
-    except (ValueError, FileNotFoundError) as error:  # what a user can put right
-        console.print(f"[bold red]error:[/] {error}", soft_wrap=True)
+    except (ValueError, OSError) as error:  # what a user can put right
+        console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         return 1
     for result in results:
         print(f"{result.name}: {result.summary()}")

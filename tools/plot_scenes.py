@@ -35,9 +35,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 
 @torch.no_grad()
-def main(args: list[str] | None = None) -> None:
+def draw(options: argparse.Namespace) -> None:
     """Predict the chosen samples and write the sheet."""
-    options = parse_args(args)
     config = load_config(options.config)
     config.merge_from_dict(options.cfg_options)
     model, classes = build_model(config, options.checkpoint, options.device)
@@ -69,6 +68,15 @@ def main(args: list[str] | None = None) -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(rows, classes).savefig(options.out, dpi=100)
     print(options.out)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Draw as the command line says."""
+    options = parse_args(args)
+    try:
+        draw(options)
+    except (ValueError, OSError) as error:  # what a user can put right
+        raise SystemExit(f"error: {error}") from error
 
 
 if __name__ == "__main__":

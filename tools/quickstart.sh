@@ -1,9 +1,15 @@
 #!/usr/bin/env bash
 # Set up, train a small model on the built-in data, evaluate it, and segment a clip.
 #
-#   bash tools/quickstart.sh [work folder]     # default work_dirs/quickstart
+#   bash tools/quickstart.sh [WORK_FOLDER]     # default work_dirs/quickstart
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+usage="usage: bash tools/quickstart.sh [WORK_FOLDER]     # default work_dirs/quickstart"
+case "${1:-}" in
+  -h | --help) echo "$usage" && exit 0 ;;
+  -*) echo "$usage" >&2 && exit 2 ;;
+esac
 
 config=configs/cpm_mbv2-yamnet_stamps-ss.py
 work_dir=${1:-work_dirs/quickstart}

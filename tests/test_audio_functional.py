@@ -21,12 +21,11 @@ def tone(seconds: float, rate: int, frequency: float = 440.0) -> np.ndarray:
     return 0.5 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)
 
 
-def write_aac(path, samples: np.ndarray, rate: int) -> None:
+def write_aac(path, samples: np.ndarray, rate: int, layout: str = "mono") -> None:
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=rate, layout="mono")
-        frame = av.AudioFrame.from_ndarray(
-            samples.astype(np.float32)[None], format="fltp", layout="mono"
-        )
+        stream = container.add_stream("aac", rate=rate, layout=layout)
+        packed = np.ascontiguousarray(samples.T.reshape(1, -1), np.float32)
+        frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=layout)
         frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
         for packet in [*stream.encode(frame), *stream.encode()]:
             container.mux(packet)
@@ -120,6 +119,54 @@ def test_truncated_files(tmp_path, suffix, share):
     path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(BadSampleError, match=path.name):
         load_waveform(path)
+
+
+@pytest.mark.parametrize("cut", [1, 30, 200])
+def test_ogg_that_ends_amid_its_last_page(tmp_path, cut):
+    path = tmp_path / "tone.ogg"
+    soundfile.write(path, tone(0.5, 16000), 16000)
+    content = path.read_bytes()
+    path.write_bytes(content[:-cut])
+    refuse(path, "truncated")
+    path.write_bytes(content[: content.rfind(b"OggS") + 5])  # amid the header of the page
+    refuse(path, "truncated")
+
+
+def test_flac_of_unknown_length_is_read(tmp_path):
+    path = tmp_path / "pipe.flac"
+    soundfile.write(path, tone(0.5, 16000), 16000)
+    whole, content = load_waveform(path), bytearray(path.read_bytes())
+    content[21] &= 0xF0  # the 36 bits of the number of samples
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    assert np.array_equal(load_waveform(path), whole)
+
+
+def test_a_sound_that_resampling_leaves_nothing_of(tmp_path):
+    soundfile.write(tmp_path / "one.wav", np.ones(1), 48000)
+    refuse(tmp_path / "one.wav", "no samples at 16000 Hz")
+
+
+def test_eight_channels_of_a_container(tmp_path):
+    samples = np.zeros((8, 16000), np.float32)
+    samples[2] = tone(1.0, 16000)  # the centre
+    write_aac(tmp_path / "round.m4a", samples, 16000, layout="7.1")
+    waveform = load_waveform(tmp_path / "round.m4a")
+    assert abs(root_mean_square(waveform[:, 4000:12000]) - 0.5 / 2**0.5 / 8) < 0.002
+
+
+def test_container_of_an_unknown_codec(tmp_path):
+    path = tmp_path / "tone.m4a"
+    write_aac(path, tone(0.5, 16000), 16000)
+    path.write_bytes(path.read_bytes().replace(b"mp4a", b"zzzz").replace(b"esds", b"zzzz"))
+    refuse(path, "unknown codec")
+
+
+def test_container_whose_metadata_is_no_text(tmp_path):
+    path = tmp_path / "tone.m4a"
+    write_aac(path, tone(0.5, 16000), 16000)
+    path.write_bytes(path.read_bytes().replace(b"Lavf", b"\xff\xfe\xfd\xfc"))
+    assert load_waveform(path).any()
 
 
 def test_wav_of_unknown_length_is_read(tmp_path):

@@ -15,15 +15,21 @@ from ..structures import BadSampleError
 
 Waveform = NDArray[np.float32]
 
+#: Rate that sounds are brought to, Hz.
+SAMPLE_RATE = 16000
+
 #: Containers and codecs that libsndfile can't read and that go through PyAV.
 PYAV_SUFFIXES = (".mp4", ".m4a", ".m4v", ".aac", ".mkv", ".mov", ".webm", ".avi", ".wma", ".3gp")
 # Sizes that streaming writers leave in a RIFF header that they can't go back to.
 _UNKNOWN_RIFF_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFF + 8, 0xFFFFFFFF - 8, 0xFFFFFFFF)
-_OGG_LAST_PAGE = 0x04
+_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's, where the header of a FLAC file states none
+_OGG_HEADER, _OGG_LAST_PAGE = 27, 0x04  # bytes before the table of segments; a flag
 _REMEDY = "Extract the sound again or take the sample out of the index"
 
 
-def load_waveform(path: str | Path, *, sample_rate: int = 16000, channels: int = 1) -> Waveform:
+def load_waveform(
+    path: str | Path, *, sample_rate: int = SAMPLE_RATE, channels: int = 1
+) -> Waveform:
     """Read a sound file, or the first sound track of a video, of any rate and channel count.
 
     Args:
@@ -47,11 +53,12 @@ def load_waveform(path: str | Path, *, sample_rate: int = 16000, channels: int =
         raise BadSampleError(path, "the sound file is empty (0 bytes)", _REMEDY)
     reader = _read_with_pyav if path.suffix.lower() in PYAV_SUFFIXES else _read_with_soundfile
     waveform, rate = reader(path)
-    if waveform.shape[1] == 0:
-        raise BadSampleError(path, "the sound has no samples", _REMEDY)
     if not np.isfinite(waveform).all():
         raise BadSampleError(path, "the sound holds samples that are not finite", _REMEDY)
-    return resample(_to_channels(waveform, channels), rate, sample_rate)
+    waveform = resample(_to_channels(waveform, channels), rate, sample_rate)
+    if waveform.shape[1] == 0:
+        raise BadSampleError(path, f"the sound has no samples at {sample_rate} Hz", _REMEDY)
+    return waveform
 
 
 def resample(waveform: Waveform, rate: int, new_rate: int) -> Waveform:
@@ -120,9 +127,12 @@ def _read_with_soundfile(path: Path) -> tuple[Waveform, int]:
     try:
         with soundfile.SoundFile(path) as file:
             expected, rate = file.frames, file.samplerate
-            waveform = file.read(dtype="float32", always_2d=True)
+            counted = expected != _UNKNOWN_FRAMES
+            waveform = file.read(dtype="float32", always_2d=True) if counted else None
     except (soundfile.SoundFileError, ValueError, RuntimeError) as error:
         raise BadSampleError(path, f"not a readable sound file ({error})", _REMEDY) from error
+    if waveform is None:
+        return _read_with_pyav(path)
     # Compressed formats may state a few samples more than they hold; a tenth of a second is lost.
     if len(waveform) < expected - rate // 10 or _is_cut_off(path):
         raise BadSampleError(path, "the sound file is truncated", _REMEDY)
@@ -130,7 +140,7 @@ def _read_with_soundfile(path: Path) -> tuple[Waveform, int]:
 
 
 def _is_cut_off(path: Path) -> bool:
-    """Whether a WAV file is shorter than it says, or an Ogg file has no last page.
+    """Whether a WAV file is shorter than it says, or an Ogg file lacks (part of) its last page.
 
     libsndfile reads both without a word.
     """
@@ -144,9 +154,17 @@ def _is_cut_off(path: Path) -> bool:
         if head[:4] == b"OggS":
             file.seek(max(0, size - 65536 - 512))  # the largest page is just under 64 KiB
             tail = file.read()
-            page = tail.rfind(b"OggS")
-            return page < 0 or not tail[page + 5] & _OGG_LAST_PAGE
+            return not _ends_with_last_page(tail)
     return False
+
+
+def _ends_with_last_page(tail: bytes) -> bool:
+    """Whether the last Ogg page (RFC 3533) is marked as such and is there to its end."""
+    page = tail[max(tail.rfind(b"OggS\0"), 0) :]
+    if len(page) < _OGG_HEADER or not page[5] & _OGG_LAST_PAGE:
+        return False
+    sizes = page[_OGG_HEADER : _OGG_HEADER + page[_OGG_HEADER - 1]]  # of the segments
+    return len(page) >= _OGG_HEADER + page[_OGG_HEADER - 1] + sum(sizes)
 
 
 def _read_with_pyav(path: Path) -> tuple[Waveform, int]:
@@ -154,21 +172,27 @@ def _read_with_pyav(path: Path) -> tuple[Waveform, int]:
 
     blocks: list[Waveform] = []
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="ignore") as container:
             if not container.streams.audio:
                 raise BadSampleError(path, "the file has no sound track", _REMEDY)
             stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise BadSampleError(path, "the sound is of an unknown codec", _REMEDY)
             rate = stream.rate
             stated = float(stream.duration * stream.time_base) if stream.duration else 0.0
-            resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=rate)
+            # Interleaved: PyAV reads past the pointers of eight or more planes and crashes.
+            resampler = av.AudioResampler(format="flt", layout=stream.layout, rate=rate)
             for frame in container.decode(stream):
                 for block in resampler.resample(frame):
-                    blocks.append(block.to_ndarray().astype(np.float32, copy=False))
-    except av.FFmpegError as error:
+                    samples = block.to_ndarray().astype(np.float32, copy=False)
+                    blocks.append(samples.reshape(-1, block.layout.nb_channels).T)
+        if not blocks:
+            raise BadSampleError(path, "the sound has no samples", _REMEDY)
+        waveform = np.concatenate(blocks, axis=1)
+    except BadSampleError:
+        raise
+    except (av.FFmpegError, ValueError) as error:  # ValueError: the layout changes on the way
         raise BadSampleError(path, f"not a readable sound file ({error})", _REMEDY) from error
-    if not blocks:
-        raise BadSampleError(path, "the sound has no samples", _REMEDY)
-    waveform = np.concatenate(blocks, axis=1)
     if waveform.shape[1] / rate < stated - 0.5:
         raise BadSampleError(path, "the sound track is truncated", _REMEDY)
     return waveform, rate

@@ -236,6 +236,12 @@ class TestSubsets:
         assert "Subset ss has 2 clips, the published one 1278" in messages.text
         assert "Subset ms has 1 clips, the published one 276" in messages.text
 
+    def test_clips_are_counted_without_their_first_frames(self, messages):
+        frames = [frame for frame in random_frames(15, 4) if frame.frame_index > 1]
+        for shuffled in (frames, frames[::2] + frames[1::2]):
+            score(shuffled, 4, batch_size=2, expected_clips=dict(total=3, ss=2, ms=1))
+        assert "published" not in messages.text
+
     def test_group_by_may_not_be_a_word(self):
         with pytest.raises(ValueError, match=r"write \('source',\)"):
             METRICS.build(dict(type="AVSMetric", group_by="source"))

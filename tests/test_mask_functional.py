@@ -68,11 +68,18 @@ class TestConfusionMatrix:
             (PRED1 + 1, GT1, "Class 3 was predicted"),
             (PRED1, GT1 + 2, "label 3"),
             (PRED1, GT1 + 300, "label 300"),
+            (GT2, GT1 + 300, "label 300"),  # 901 counts, no rows of 3
+            (PRED1, GT1 - 1, "label -1"),
+            (PRED1 - 1, GT1, "Class -1 was predicted"),
         ],
     )
     def test_bad_maps_are_refused(self, pred, label, message):
         with pytest.raises(ValueError, match=message):
             F.confusion_matrix(pred, label, 3)
+
+    def test_a_label_above_the_ignored_index_is_refused(self):
+        with pytest.raises(ValueError, match="label 255.*ignores 100"):
+            F.confusion_matrix(PRED2, GT2 + 255, 3, ignore_index=100)
 
     def test_ignored_index_can_not_be_a_class(self):
         with pytest.raises(ValueError, match="ignore_index=1"):

@@ -56,23 +56,32 @@ def confusion_matrix(
         )
     if ignore_index < num_classes:
         raise ValueError(f"ignore_index={ignore_index} is one of the {num_classes} classes.")
-    if pred.numel() and int(pred.max()) >= num_classes:
+    pred, label = pred.flatten().int(), label.flatten().int()
+    if bad := _outside(pred, num_classes - 1):
         raise ValueError(
-            f"Class {int(pred.max())} was predicted, but the data set has {num_classes} classes; "
+            f"Class {bad[0]} was predicted, but the data set has {num_classes} classes; "
             "set the model's num_classes to that of the data set."
         )
     # Ignored pixels get a row of their own: cheaper than cutting them out of both maps.
-    rows = ignore_index + 1
-    pairs = label.int() * num_classes + pred.int()
-    counts = torch.bincount(pairs.flatten(), minlength=rows * num_classes).cpu().numpy()
-    table = counts.reshape(-1, num_classes)
-    bad = [row for row in table.sum(1).nonzero()[0] if row >= num_classes and row != ignore_index]
+    rows, bad = ignore_index + 1, _outside(label, ignore_index)
+    if not bad:
+        counts = torch.bincount(label * num_classes + pred, minlength=rows * num_classes)
+        table = counts.cpu().numpy().reshape(rows, num_classes)
+        bad = (table[num_classes:ignore_index].sum(1).nonzero()[0] + num_classes).tolist()
     if bad:
         raise ValueError(
             f"The truth holds label {bad[0]}, but the data set has {num_classes} classes and "
             f"ignores {ignore_index}; run tools/prepare_data.py check on the data."
         )
     return table[:num_classes]
+
+
+def _outside(values: Tensor, highest: int) -> list[int]:
+    """Those of the lowest and the highest value that are not from 0 to ``highest``."""
+    if not values.numel():
+        return []
+    extremes = torch.stack(values.aminmax()).tolist()
+    return [value for value in extremes if not 0 <= value <= highest]
 
 
 def class_areas(matrix: np.ndarray) -> ClassAreas:

@@ -18,7 +18,7 @@ class ScoreRow:
         protocol: 'dataset' or 'avsbench'.
         subset: 'total' or the name of a subset.
         frames: Frames scored.
-        clips: Clips scored, counted by their first frames.
+        clips: Different clips among them.
         scores: Name -> percent.
         per_class: Name -> percent per class, (C,), NaN where undefined; empty for binary sets.
     """

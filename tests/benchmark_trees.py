@@ -52,7 +52,7 @@ def write_sound(
 
 
 def make_s4(root: Path) -> Path:
-    """A train clip (first frame labelled) and a test clip (all five)."""
+    """A clip of each split; of the one for training only the first frame is labelled."""
     clips = [("t0", "dog_barking", "train"), ("v0", "race_car", "val"), ("e0", "race_car", "test")]
     rows = [(name, 0, category, split) for name, category, split in clips]
     write_csv(root / "s4_meta_data.csv", ("name", "start", "category", "split"), *rows)

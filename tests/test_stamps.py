@@ -47,6 +47,7 @@ def test_files_are_what_the_index_says_and_small():
     rows = list(csv.DictReader((DATA / "index.csv").open(newline="")))
     assert [row["name"] for row in rows] == list(CLASSES[1:]) and len(rows) >= 24
     assert [int(row["index"]) for row in rows] == list(range(1, len(rows) + 1))
+    assert PALETTE[1] == [128, 0, 0] and PALETTE[24] == [64, 64, 0]
     assert len(PALETTE) == len(CLASSES) == len({tuple(color) for color in PALETTE})
     sounds = {}
     for row in rows:
@@ -306,3 +307,5 @@ def test_clip():
     assert not np.array_equal(clip.frames[0], clip.frames[1])  # it moves
     with pytest.raises(ValueError, match="less than one frame"):
         compose_clip(seed=0, seconds=0.01, fps=5.0)
+    with pytest.raises(ValueError, match="subset='sm'.*ss, ms, msmi"):
+        compose_clip(seed=0, seconds=1.0, fps=5.0, subset="sm")

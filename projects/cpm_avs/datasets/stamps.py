@@ -5,7 +5,9 @@ from typing import Any
 from mmcv.transforms import BaseTransform
 from mmseg.registry import DATASETS, TRANSFORMS
 
+from .audio_functional import SAMPLE_RATE
 from .avs_dataset import AVSDataset
+from .class_names import voc_palette
 from .stamps_library import load_library
 from .stamps_plan import SceneConfig, ScenePlan, plan_scene
 from .stamps_scene import draw_picture, mix_sources
@@ -15,13 +17,7 @@ CLASSES = (
     "dolphin", "donkey", "drum", "duck", "elephant", "fire-truck", "frog", "horse", "owl",
     "penguin", "rooster", "saw", "sheep", "tiger", "toilet", "violin",
 )  # fmt: skip
-PALETTE = [
-    [0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128], [128, 0, 128],
-    [0, 128, 128], [128, 128, 128], [64, 0, 0], [192, 0, 0], [64, 128, 0], [192, 128, 0],
-    [64, 0, 128], [192, 0, 128], [64, 128, 128], [192, 128, 128], [0, 64, 0], [128, 64, 0],
-    [0, 192, 0], [128, 192, 0], [0, 64, 128], [128, 64, 128], [0, 192, 128], [128, 192, 128],
-    [64, 64, 0],
-]  # fmt: skip
+PALETTE = voc_palette(len(CLASSES))
 #: Objects in a picture, and how many of them sound (one of these numbers each time), chosen so that
 #: labelling all that is visible gives at most 40 mIoU (data/stamps/README.md).
 DIFFICULTY = {"ss": (3, (1,)), "ms": (6, (2, 2, 3)), "msmi": (4, (1,))}
@@ -78,7 +74,7 @@ class StampsDataset(AVSDataset):
             )
         self.num_scenes, self.image_size = num_scenes, image_size
         self.num_samples, self.num_channels = num_samples, num_channels
-        objects, sounding = DIFFICULTY.get(subset, DIFFICULTY["ss"])
+        objects, sounding = difficulty(subset)
         objects = num_objects or objects
         self.scene_config = SceneConfig(
             subset=subset,
@@ -150,6 +146,11 @@ class StampsDataset(AVSDataset):
         return self.plan(self.get_data_info(idx)["scene_index"]).visible_classes
 
 
+def difficulty(subset: str) -> tuple[int, tuple[int, ...]]:
+    """What ``DIFFICULTY`` has for a subset; one that doesn't exist is left to ``SceneConfig``."""
+    return DIFFICULTY.get(subset, DIFFICULTY["ss"])
+
+
 def default_object_size(num_objects: int) -> tuple[float, float]:
     """Sizes that leave the objects room: 0.24 to 0.42 for three."""
     shrink = (3 / max(num_objects, 3)) ** 0.5
@@ -165,7 +166,10 @@ class ComposeStampsScene(BaseTransform):
         results.update(scene_set.compose(results["scene_index"], results["audio_index"]))
         shape = results["img"].shape[:2]
         results.update(
-            img_shape=shape, ori_shape=shape, seg_map_path=results["img_path"], sample_rate=16000
+            img_shape=shape,
+            ori_shape=shape,
+            seg_map_path=results["img_path"],
+            sample_rate=SAMPLE_RATE,
         )
         results["seg_fields"].append("gt_seg_map")
         return results

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio_functional import Waveform
-from .stamps import DIFFICULTY, default_object_size
-from .stamps_library import SAMPLE_RATE, Stamp, load_library
+from .audio_functional import SAMPLE_RATE, Waveform
+from .stamps import default_object_size, difficulty
+from .stamps_library import Stamp, load_library
 from .stamps_placement import PlacedObject
 from .stamps_plan import SceneConfig, ScenePlan, Source, plan_scene
 from .stamps_scene import draw_picture, mix_sources
@@ -64,7 +64,7 @@ def compose_clip(
     num_frames = round(seconds * fps)
     if num_frames < 1:
         raise ValueError(f"seconds={seconds}, fps={fps}: that is less than one frame.")
-    objects, sounding = DIFFICULTY[subset]
+    objects, sounding = difficulty(subset)
     config = SceneConfig(
         subset=subset,
         split=split,

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..structures import BadSampleError
-from .audio_functional import Waveform, load_waveform
+from .audio_functional import SAMPLE_RATE, Waveform, load_waveform
 
-SAMPLE_RATE = 16000
 #: Level (root mean square) that every recording is brought to before its random gain.
 REFERENCE_LEVEL = 0.08
 #: Largest side of the outlines that scenes are planned with, px.

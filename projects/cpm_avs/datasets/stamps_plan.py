@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .clip_index import SPLITS
 from .stamps_library import Stamp
 from .stamps_placement import PlacedObject, place_objects
 
 SUBSETS = ("ss", "ms", "msmi")
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

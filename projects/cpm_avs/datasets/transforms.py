@@ -10,7 +10,7 @@ from mmseg.datasets.transforms import RandomFlip as SegRandomFlip
 from mmseg.registry import TRANSFORMS
 
 from ..structures import BadSampleError
-from .audio_functional import Waveform, cut_window, load_waveform
+from .audio_functional import SAMPLE_RATE, Waveform, cut_window, load_waveform
 from .mask_decoding import decode_mask, read_mask
 
 META_KEYS = (
@@ -95,7 +95,7 @@ class LoadAudioWindow(BaseTransform):
     """
 
     def __init__(
-        self, *, num_samples: int = 15360, channels: int = 1, sample_rate: int = 16000
+        self, *, num_samples: int = 15360, channels: int = 1, sample_rate: int = SAMPLE_RATE
     ) -> None:
         self.num_samples, self.channels, self.sample_rate = num_samples, channels, sample_rate
 

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from ..audio_functional import SAMPLE_RATE
 from ..avsbench import NUM_FRAMES, read_ms3, read_s4
 from .benchmarks import benchmark
 
 SIZE = (224, 224)  # px
-SAMPLE_RATE = 16000  # Hz
 SAMPLES_PER_SECOND = 16
 NUM_SECONDS = NUM_FRAMES["v1s"]
 

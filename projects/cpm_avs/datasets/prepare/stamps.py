@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ..audio_functional import resample, root_mean_square
+from ..audio_functional import SAMPLE_RATE, resample, root_mean_square
 
 PACKAGE = "tuxpaint-stamps-default 2022.06.04-1"
 #: Class -> photograph and recording (``.png`` and ``.ogg``), below usr/share/tuxpaint/stamps/.
@@ -46,7 +46,6 @@ SOURCES = {
 }
 COLUMNS = ("index", "name", "cutout", "sound", "source_cutout", "source_sound")
 MAX_SIDE = 256  # px
-SAMPLE_RATE = 16000  # Hz
 MAX_SECONDS, MIN_SECONDS = 4.0, 0.6
 MIN_LEVEL = 0.02  # root mean square of a recording scaled to a peak of 0.9
 MAX_CORRELATION = 0.5  # between two classes' recordings, at any shift

@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from benchmark_trees import AVSS_ROWS, make_avss, make_ms3, make_s4, write_csv, write_sound
+from benchmark_trees import (
+    AVSS_ROWS,
+    make_avss,
+    make_ms3,
+    make_s4,
+    write_csv,
+    write_mask,
+    write_sound,
+)
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
@@ -95,6 +103,9 @@ def test_label2idx_of_other_classes_is_refused(tmp_path):
     (tmp_path / "l.json").write_text(json.dumps(swapped))
     with pytest.raises(ValueError, match="order"):
         check_label2idx(tmp_path / "l.json")
+    (tmp_path / "l.json").write_text('{"background": 0,')
+    with pytest.raises(BadSampleError, match=r"l\.json.*original archive"):
+        check_label2idx(tmp_path / "l.json")
 
 
 # ---- the index
@@ -133,8 +144,30 @@ def test_a_bad_index_is_named_with_the_remedy(tmp_path):
     path.write_text("\n")
     with pytest.raises(ValueError, match="empty"):
         read_table(path, {"name": Column(("name",), 0)})
-    with pytest.raises(ValueError, match="data/README.md"):
+    for content in ("name\nM\u00fcnchen\n".encode("latin-1"), "name\na\n".encode("utf-16")):
+        path.write_bytes(content)
+        with pytest.raises(BadSampleError, match=r"i\.csv: .*UTF-8"):
+            read_table(path, {"name": Column(("name",), 0)})
+    with pytest.raises(BadSampleError, match="data/README.md"):
         build(AVSBenchS4Dataset, tmp_path / "nowhere", "train")
+
+
+def test_a_column_that_a_header_lacks_is_not_taken_by_its_place(tmp_path):
+    path = write_csv(tmp_path / "i.csv", ("name", "kind"), ("a", "train"))
+    columns = {"name": Column(("name",), 0), "split": Column(("split",), 1)}
+    with pytest.raises(BadSampleError, match=r"i\.csv: no column split"):
+        read_table(path, columns)
+
+
+@pytest.mark.parametrize(("cell", "frames"), [("", set()), ("3 1", {1, 3}), ("1;2", None)])
+def test_frames_to_skip_are_numbers(tmp_path, cell, frames):
+    path = write_csv(tmp_path / "i.csv", ("name", "skip_frames"), ("a", cell))
+    columns = {"name": Column(("name",), 0)}
+    if frames is None:
+        with pytest.raises(BadSampleError, match=r"i\.csv, line 2: skip_frames holds '1;2'"):
+            read_table(path, columns)
+    else:
+        assert read_table(path, columns).rows[0].skipped_frames == frames
 
 
 # ---- S4 and MS3
@@ -144,10 +177,6 @@ def test_s4_trains_on_the_first_frame_and_tests_on_all(tmp_path):
     root = make_s4(tmp_path)
     assert keys_of(build(AVSBenchS4Dataset, root, "train")) == [("t0", 0)]
     assert keys_of(build(AVSBenchS4Dataset, root, "test")) == [("e0", k) for k in range(5)]
-    everything = build(AVSBenchS4Dataset, root, "train", unlabelled=True)
-    assert keys_of(everything) == [("t0", k) for k in range(5)]
-    assert "gt_sem_seg" in everything[0]["data_samples"]
-    assert "gt_sem_seg" not in everything[1]["data_samples"]
 
 
 def test_object_sets_load_and_are_binary(tmp_path):
@@ -194,6 +223,31 @@ def test_avss_masks_as_indices_and_as_colours(tmp_path, label_dir):
     dataset = build(AVSBenchSemanticDataset, make_avss(tmp_path), "train", label_dir=label_dir)
     assert labels_of(dataset[0]) == {0, AVSS_CLASSES.index("dog")}
     assert labels_of(dataset[1]) == {0, AVSS_CLASSES.index("man")}
+
+
+@pytest.mark.parametrize("label_dir", ["labels_semantic", "labels_rgb"])
+def test_avss_masks_of_chosen_classes(tmp_path, label_dir):
+    chosen = dict(metainfo=dict(classes=("background", "man")), label_dir=label_dir)
+    dataset = build(AVSBenchSemanticDataset, make_avss(tmp_path), "train", **chosen)
+    assert labels_of(dataset[0]) == {0, 255} and labels_of(dataset[1]) == {0, 1}
+
+
+def test_offscreen_sounds_are_of_no_class_that_the_clip_names(tmp_path):
+    """A silent frame of d_0 (man, woman) still shows them: neither its clip nor a man is heard."""
+    root = make_avss(tmp_path)
+    write_mask(root / "v2/d_0/labels_semantic/3.png", 0)
+    dataset = build(AVSBenchSemanticDataset, root, "test", audio_condition="offscreen")
+    keys = keys_of(dataset)
+    silent = keys.index(("d_0", 3))
+    assert dataset.heard_classes(silent) == set()
+    assert {"man", "woman"} <= dataset.visible_classes(silent)
+    for idx, (clip_id, _) in enumerate(keys):
+        assert keys[dataset.offscreen_donor(idx)][0] == dict(c_0="d_0", d_0="c_0")[clip_id]
+    index = root / "metadata.csv"
+    index.write_text(index.read_text().replace("emergency-car,", "woman,"))
+    dataset = build(AVSBenchSemanticDataset, root, "test", audio_condition="offscreen")
+    with pytest.raises(ValueError, match="woman"):
+        dataset.offscreen_donor(silent)
 
 
 def test_avss_sources_travel_with_the_items(tmp_path):

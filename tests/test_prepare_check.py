@@ -21,13 +21,17 @@ from benchmark_trees import (
     write_mask_array,
     write_sound,
 )
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 import projects.cpm_avs  # noqa: F401
 from projects.cpm_avs.datasets.prepare import check as check_command
+from projects.cpm_avs.datasets.prepare.benchmarks import benchmark
 from projects.cpm_avs.datasets.prepare.defects import KINDS
+from tools import prepare_data
 
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 HEADER = ("vid", "uid", "s_min", "s_sec", "a_obj", "split", "label")
 
 
@@ -212,6 +216,53 @@ def test_defects_of_vpo(tmp_path):
         missing_frame=1, missing_mask=1,
     )  # fmt: skip
     assert (root / "fixed.csv").read_text().splitlines() == [",".join(VPO_HEADER)]
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        ((36, 2, "airplane", 5, "airplane_2", "test", 0.8, 0), "several splits"),
+        ((36, 2, "airplane", 5, "airplane_2", "train", 0.8, 1), "multi_instance"),
+        ((36, 2, "airplane", 5, "airplane_2", "train", "left", 0), "audio_pos='left' in line 3"),
+    ],
+)
+def test_an_image_goes_with_all_its_rows(tmp_path, second, reason):
+    root = make_vpo(tmp_path)
+    index = root / "VPO/VPO-MSMI/vpo_msmi_data_stereo.csv"
+    dogs = (49, 3, "dog", 18, "dog_10", "test", 0.5, 1)
+    write_csv(
+        index, VPO_HEADER, (36, 1, "car", 3, "car_10", "train", 0.1, 0), second, dogs,
+        (50, 4, "dog", 18, "dog_10", "tset", 0.5, 1), (50, 5, "dog", 18, "cat_10", "tset", 0.5, 1),
+    )  # fmt: skip
+    status, report = check("vpo-msmi", root, "--fix-index", str(root / "fixed.csv"))
+    assert status == 1 and report["by_kind"] == dict(bad_row=4)
+    assert [defect["line"] for defect in report["defects"]] == [2, 3, 5, 6]
+    assert reason in report["defects"][0]["detail"] == report["defects"][1]["detail"]
+    assert (root / "fixed.csv").read_text().splitlines()[1:] == [",".join(map(str, dogs))]
+
+
+def test_the_folders_of_the_output_are_made_first(tmp_path, capsys):
+    root = make_s4(tmp_path)
+    out = ("--json", str(root / "a/b/report.json"), "--fix-index", str(root / "c/fixed.csv"))
+    assert run("s4", root, *out) == 0
+    assert (root / "a/b/report.json").is_file() and (root / "c/fixed.csv").is_file()
+    (root / "file").write_text("")
+    blocked = ["check", "s4", "--root", str(root), "--json", str(root / "file/report.json")]
+    capsys.readouterr()
+    assert prepare_data.main(blocked) == 1
+    caught = capsys.readouterr()
+    assert caught.err.startswith("error: ") and "file" in caught.err and caught.out == ""
+
+
+def test_configs_expect_the_published_numbers():
+    for base in (CONFIGS / "_base_/datasets").glob("*.py"):
+        config = Config.fromfile(base)
+        evaluators = config.get("test_evaluator", [])
+        for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+            if "expected_clips" in evaluator:
+                spec = benchmark(base.stem.split("-")[0])
+                expected = dict(total=spec.clips["test"], **spec.sources)
+                assert evaluator.expected_clips == expected, base.name
 
 
 def test_the_second_layout_of_vpo(tmp_path):

@@ -16,14 +16,23 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
+from mmseg.registry import DATASETS
 from mmseg.structures import SegDataSample
 from PIL import Image
 from torch import nn
+from torch.utils.data import DataLoader
+from toy_avs import PIPELINE, ToySet, write_toy_files
 
 from projects.cpm_avs.evaluation.mask_writer import MaskWriterHook
-from projects.cpm_avs.launch import CheckpointFitHook, load_config, meet_without_gpu
+from projects.cpm_avs.launch import (
+    CheckpointFitHook,
+    load_config,
+    meet_without_gpu,
+    plain_errors,
+)
 from projects.cpm_avs.safe_checkpoint import CheckpointError, load_safely
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -167,6 +176,35 @@ def test_the_sound_is_replaced_in_every_part_of_a_joined_set() -> None:
     parts = cfg.test_dataloader.dataset.datasets
     assert [part.audio_condition for part in parts] == ["noise", "noise"]
     assert "audio_condition" not in cfg.test_dataloader.dataset
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_file_of_the_data_ends_in_one_line(tmp_path: Path, num_workers: int) -> None:
+    init_default_scope("mmseg")
+    lost = write_toy_files(tmp_path) / "3.png"
+    lost.unlink()
+    dataset = ToySet(root=tmp_path, pipeline=PIPELINE, test_mode=True)
+    loader = DataLoader(dataset, batch_size=2, num_workers=num_workers, collate_fn=list)
+    with pytest.raises(SystemExit) as stop, plain_errors():
+        list(loader)
+    message = f"error: {lost}: the mask is missing. Check data_root and the index"
+    assert stop.value.code == message
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_data_that_was_not_downloaded_ends_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    init_default_scope("mmseg")
+    config = tmp_path / "c.py"
+    config.write_text(
+        f"data = dict(type='AVSBenchS4Dataset', split='test', data_root={str(tmp_path)!r})"
+    )
+    monkeypatch.setattr(Runner, "from_cfg", lambda cfg: DATASETS.build(cfg.data))
+    with pytest.raises(SystemExit) as stop, plain_errors():
+        tool(name).main([str(config), *["weights.pth"] * (name == "test")])
+    assert str(stop.value.code).startswith(f"error: {tmp_path}/s4_meta_data.csv: there is no index")
+    assert "data/README.md" in str(stop.value.code)
 
 
 def test_slurm_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

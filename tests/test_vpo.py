@@ -10,6 +10,8 @@ from benchmark_trees import (
     make_mixed_vpo,
     make_vpo,
     write_csv,
+    write_frame,
+    write_mask,
     write_mask_array,
     write_sound,
 )
@@ -23,6 +25,7 @@ from projects.cpm_avs.datasets.benchmark_transforms import (
     ResizeForProtocol,
 )
 from projects.cpm_avs.datasets.class_names import COCO_ID_TO_NAME, COCO_LABEL_MAP, VPO_CLASSES
+from projects.cpm_avs.structures import BadSampleError
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +74,15 @@ def test_cars_do_not_turn_into_airplanes(tmp_path):
     assert (gt[:, :8] == car).all() and (gt[:, 20:] == airplane).all() and (gt[:, 8:20] == 0).all()
 
 
+@pytest.mark.parametrize("chosen", [("background", "car"), ("background", "zebra", "airplane")])
+def test_coco_ids_meet_chosen_classes(tmp_path, chosen):
+    dataset = build(make_vpo(tmp_path), "vpo-ms", "train", metainfo=dict(classes=chosen))
+    gt = dataset[0]["data_samples"].gt_sem_seg.data[0]
+    expected = {name: chosen.index(name) if name in chosen else 255 for name in VPO_CLASSES}
+    assert (gt[:, :8] == expected["car"]).all() and (gt[:, 20:] == expected["airplane"]).all()
+    assert (gt[:, 8:20] == 0).all()
+
+
 # ---- items
 
 
@@ -106,10 +118,19 @@ def test_a_position_that_is_none_is_refused(tmp_path):
     root = make_vpo(tmp_path)
     index = root / "VPO/VPO-MS/vpo_ms_data_stereo.csv"
     write_csv(index, VPO_HEADER, (36, 1, "car", 3, "car_10", "train", "left", 0))
-    with pytest.raises(ValueError, match="Line 2.*'left'"):
-        build(root, "vpo-ms", "train")
+    with pytest.raises(BadSampleError, match=r"car_10\.wav: its audio_pos.*prepare_data.py check"):
+        build(root, "vpo-ms", "train")[0]
+    mono = build(root, "vpo-ms", "train", channels=1)[0]["inputs"]["waveform"]
+    assert mono.shape == (1, 48000)  # it places nothing
     with pytest.raises(ValueError, match="vpo-ss, vpo-ms, vpo-msmi"):
         build(root, "vpo-xs", "train")
+
+
+def test_cells_of_the_header_may_be_padded(tmp_path):
+    root = make_vpo(tmp_path)
+    index = root / "VPO/VPO-MS/vpo_ms_data_stereo.csv"
+    index.write_text("\n" + index.read_text().replace("img_Id,", " img_Id ,"))
+    assert ids(build(root, "vpo-ms", "train")) == [f"{36:012}"]
 
 
 # ---- sound
@@ -155,11 +176,18 @@ def test_offscreen_sounds_replace_all_sounds_of_the_image(tmp_path):
     root = make_vpo(tmp_path)
     index = root / "VPO/VPO-SS/vpo_ss_data_stereo.csv"
     index.write_text(index.read_text().replace("train", "test"))
+    with pytest.raises(ValueError, match="no item has a sound"):  # both objects are in one picture
+        build(root, "vpo-ss", "test", audio_condition="offscreen")[0]
+    with index.open("a") as file:
+        file.write("36,1,car,3,car_10,test,0.1,0\n")
+    write_mask(root / f"VPO/VPO-SS/mask/car/{36:012}_{1:012}.png", 3)
+    write_frame(root / f"VPO/VPO-SS/data/car/{36:012}.jpg")
     plain = build(root, "vpo-ss", "test")
     swapped = build(root, "vpo-ss", "test", audio_condition="offscreen")
     for idx in range(2):
         heard = swapped[idx]["inputs"]["waveform"]
-        np.testing.assert_array_equal(heard, plain[1 - idx]["inputs"]["waveform"])
+        np.testing.assert_array_equal(heard, plain[2]["inputs"]["waveform"])
+    assert swapped.offscreen_donor(2) in (0, 1)
 
 
 # ---- the second layout

@@ -28,7 +28,9 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except (CheckpointError, BadSampleError, FileNotFoundError) as error:
-        raise SystemExit(f"error: {error}") from error
+        # Of an error in a DataLoader's worker torch makes the message the whole traceback.
+        message = str(error).rpartition(f"{type(error).__name__}: ")[2].rstrip()
+        raise SystemExit(f"error: {message}") from error
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:

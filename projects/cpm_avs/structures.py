@@ -11,17 +11,20 @@ from torch import Tensor
 
 
 class BadSampleError(ValueError):
-    """A file of one sample can't be used.
+    """A file of the data can't be used: one of a sample, or an index.
 
-    The data set reports and skips it in training, and raises it at test or with ``strict=True``.
+    The data set reports and skips a sample in training, and raises at test or with ``strict=True``.
+
+    Args:
+        path: The file. Alone it is the whole message: so torch makes the error of a DataLoader's
+            worker anew in the main process.
+        reason: What is wrong with it.
+        remedy: What to do.
     """
 
-    def __init__(self, path: str | Path, reason: str, remedy: str) -> None:
-        super().__init__(path, reason, remedy)
+    def __init__(self, path: str | Path, reason: str = "", remedy: str = "") -> None:
+        super().__init__(f"{path}: {reason}. {remedy}" if reason else str(path))
         self.path, self.reason, self.remedy = str(path), reason, remedy
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}. {self.remedy}"
 
 
 @dataclass(frozen=True)

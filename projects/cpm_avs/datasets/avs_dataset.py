@@ -100,7 +100,8 @@ class AVSDataset(BaseSegDataset):
     def get_data_info(self, idx: int) -> dict[str, Any]:
         info = super().get_data_info(idx)
         info["num_classes"] = len(self._metainfo["classes"])
-        info["palette"] = self._metainfo["palette"]
+        # Of the file's classes: metainfo.classes may choose some of them, by label_map.
+        info["palette"] = self.METAINFO.get("palette", self._metainfo["palette"])
         info["mask_encoding"] = self.MASK_ENCODING
         info["audio_condition"] = self.audio_condition
         return info
@@ -124,9 +125,10 @@ class AVSDataset(BaseSegDataset):
                 skipped.append(error.path)
                 self._report(error)
                 idx = self._rand_another()
-        raise ValueError(
-            f"No usable sample after {self.max_refetch + 1} tries; the last bad files were "
-            f"{', '.join(skipped[-3:])}. Check data_root."
+        raise BadSampleError(
+            ", ".join(skipped[-3:]),
+            f"no usable sample after {self.max_refetch + 1} tries, these were the last",
+            "Check data_root",
         )
 
     def _report(self, error: BadSampleError) -> None:

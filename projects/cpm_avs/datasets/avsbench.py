@@ -159,17 +159,6 @@ class AVSBenchObjectDataset(BenchmarkDataset):
     METAINFO = dict(classes=BINARY_CLASSES, palette=voc_palette(len(BINARY_CLASSES)))
     MASK_ENCODING = "binary"
 
-    def visible_classes(self, idx: int) -> set[Any]:
-        return self._stand_ins(idx)
-
-    def heard_classes(self, idx: int) -> set[Any]:
-        return self._stand_ins(idx) if super().heard_classes(idx) else set()
-
-    def _stand_ins(self, idx: int) -> set[Any]:
-        """What tells sounds apart where the masks don't: the category, or at least the video."""
-        info = self.get_data_info(idx)
-        return set(info["classes"] or [info["clip_id"]])
-
 
 @DATASETS.register_module()
 class AVSBenchS4Dataset(AVSBenchObjectDataset):

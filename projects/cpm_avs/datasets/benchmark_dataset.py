@@ -4,6 +4,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
+from ..structures import BadSampleError
 from .avs_dataset import AVSDataset
 from .clip_index import SPLITS, Clip, Frame
 
@@ -12,11 +13,12 @@ class BenchmarkDataset(AVSDataset):
     """One split of a benchmark in the layout in which it is distributed.
 
     Besides the keys of ``AVSDataset`` an entry has ``sounds``, a list of (path, position,
-    stereo_path), and for AVSBench-semantic ``source`` ('ss' or 'ms').
+    stereo_path), ``classes``, the names that the index has for the clip, and for AVSBench-semantic
+    ``source`` ('ss' or 'ms'). Frames without a mask are left out (S4 and v1s train label only the
+    first).
 
     Args:
         split: 'train', 'val' or 'test'.
-        unlabelled: Keep the frames that have no mask (S4 and v1s train label only the first).
     """
 
     #: Index file below the data root, where ``ann_file`` names no other.
@@ -26,13 +28,12 @@ class BenchmarkDataset(AVSDataset):
         self,
         *,
         split: str,
-        unlabelled: bool = False,
         ann_file: str = "",
         **kwargs: Any,  # to AVSDataset
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split={split!r}: use one of {', '.join(SPLITS)}.")
-        self.split, self.unlabelled = split, unlabelled
+        self.split = split
         super().__init__(ann_file=ann_file or self.INDEX, **kwargs)
 
     @abstractmethod
@@ -41,9 +42,11 @@ class BenchmarkDataset(AVSDataset):
 
     def load_data_list(self) -> list[dict[str, Any]]:
         if not Path(self.ann_file).is_file():
-            raise ValueError(
-                f"{self.ann_file}: there is no index file. data/README.md has the tree expected; "
-                "data_root is the folder that holds the index."
+            raise BadSampleError(
+                self.ann_file,
+                "there is no index file",
+                "data/README.md has the tree expected; data_root is the folder that holds the "
+                "index",
             )
         clips = self.read_clips(Path(self.data_root or "."))
         entries = [
@@ -51,13 +54,15 @@ class BenchmarkDataset(AVSDataset):
             for clip in clips
             if clip.split == self.split
             for frame in clip.frames
-            if self.unlabelled or frame.seg_map_path is not None
+            if frame.seg_map_path is not None
         ]
         if not entries:
             splits = sorted({clip.split for clip in clips})
-            raise ValueError(
-                f"{self.ann_file}: no item of split {self.split!r}; there are {splits} among the "
-                f"{len(clips)} clips of the subset asked for. Choose another split or subset."
+            raise BadSampleError(
+                self.ann_file,
+                f"no item of split {self.split!r}; there are {splits} among the {len(clips)} clips "
+                "of the subset asked for",
+                "Choose another split or subset",
             )
         return entries
 
@@ -75,3 +80,21 @@ class BenchmarkDataset(AVSDataset):
             classes=list(clip.classes),
             **source,
         )
+
+    def heard_classes(self, idx: int) -> set[str]:
+        return self.known_classes(idx) if super().heard_classes(idx) else set()
+
+    def visible_classes(self, idx: int) -> set[str]:
+        return self.known_classes(idx)
+
+    def known_classes(self, idx: int) -> set[str]:
+        """What is known to be in the clip of an item: names out of its mask and the index.
+
+        The index also names what is silent in this frame. The clip itself is among them, for where
+        nothing is named.
+        """
+        info = self.get_data_info(idx)
+        known = {*info["classes"], info["clip_id"]}
+        if self.MASK_ENCODING != "binary":  # it doesn't tell categories apart
+            known |= {self._metainfo["classes"][index] for index in super().heard_classes(idx)}
+        return known

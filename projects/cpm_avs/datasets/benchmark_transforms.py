@@ -6,7 +6,8 @@ from mmcv.transforms.utils import cache_randomness
 from mmseg.datasets.transforms import Resize
 from mmseg.registry import TRANSFORMS
 
-from .audio_functional import Waveform, cut_window, load_waveform, mix, pan_stereo
+from ..structures import BadSampleError
+from .audio_functional import SAMPLE_RATE, Waveform, cut_window, load_waveform, mix, pan_stereo
 
 
 @TRANSFORMS.register_module()
@@ -25,7 +26,7 @@ class LoadSoundMix(BaseTransform):
     """
 
     def __init__(
-        self, *, num_samples: int = 48000, channels: int = 1, sample_rate: int = 16000
+        self, *, num_samples: int = 48000, channels: int = 1, sample_rate: int = SAMPLE_RATE
     ) -> None:
         self.num_samples, self.channels, self.sample_rate = num_samples, channels, sample_rate
 
@@ -38,6 +39,13 @@ class LoadSoundMix(BaseTransform):
         if self.channels == 1:
             return self._middle(path, channels=1)
         if position is not None:
+            if not 0 <= position <= 1:
+                raise BadSampleError(
+                    path,
+                    f"its audio_pos in the index is {position}, no number from 0 (left) to 1 "
+                    "(right)",
+                    "tools/prepare_data.py check names the line of the index",
+                )
             return pan_stereo(self._middle(path, channels=1), position)
         return self._middle(stereo_path or path, channels=2)
 

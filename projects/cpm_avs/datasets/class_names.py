@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from ..structures import BadSampleError
+
 #: AVSBench-object S4 and MS3 say only where something sounds.
 BINARY_CLASSES = ("background", "sounding")
 
@@ -82,17 +84,23 @@ def check_label2idx(path: Path) -> None:
     Copies of the file count from 0 or from 1; only the order matters, the masks hold 0 to 70.
 
     Raises:
-        ValueError: The file is not a table of integers, or the names or their order differ.
+        BadSampleError: The file is not a table of integers, or the names or their order differ.
     """
-    label2idx = json.loads(path.read_text(encoding="utf-8"))
+    remedy = "Take the file of the original archive"
+    try:
+        label2idx = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of JSON or UTF-8
+        raise BadSampleError(path, f"it can't be read ({error})", remedy) from error
     if not isinstance(label2idx, dict) or not all(type(i) is int for i in label2idx.values()):
-        raise ValueError(f"{path}: not a table of class names and integers.")
+        raise BadSampleError(path, "not a table of class names and integers", remedy)
     names = sorted(label2idx, key=label2idx.__getitem__)
     if tuple(names) == AVSS_CLASSES:
         return
     unknown = sorted(set(names) - set(AVSS_CLASSES))
     missing = sorted(set(AVSS_CLASSES) - set(names))
-    raise ValueError(
-        f"{path}: {len(names)} classes that are not the 71 of AVSBench-semantic in their order "
-        f"(unknown {unknown}, missing {missing}). Take the file of the original archive."
+    raise BadSampleError(
+        path,
+        f"{len(names)} classes that are not the 71 of AVSBench-semantic in their order (unknown "
+        f"{unknown}, missing {missing})",
+        remedy,
     )

@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..structures import BadSampleError
+
+#: Their places seed the scenes of AVS-Stamps, too.
 SPLITS = ("train", "val", "test")
 #: Column that ``prepare_data.py check --fix-index`` adds: frames to leave out, separated by blanks.
 SKIP_COLUMN = "skip_frames"
@@ -16,7 +19,7 @@ SKIP_COLUMN = "skip_frames"
 
 @dataclass(frozen=True)
 class Column:
-    """Where to find a column: by one of its header names (any case), else by its position."""
+    """Where a column is: under one of its names (any case), or its place in a headless file."""
 
     names: tuple[str, ...]
     position: int | None = None
@@ -24,16 +27,18 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of an index; ``line`` counts from 1, ``cells`` are the row as it stands."""
+    """One row of an index.
+
+    Attributes:
+        line: Its line, from 1.
+        cells: The row as it stands.
+        skipped_frames: Frames that a repaired index leaves out.
+    """
 
     line: int
     values: Mapping[str, str]
     cells: tuple[str, ...]
-
-    @property
-    def skipped_frames(self) -> set[int]:
-        """Frames that a repaired index leaves out."""
-        return {int(index) for index in self.values.get(SKIP_COLUMN, "").split()}
+    skipped_frames: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class Clip:
         source: 'ss' with one kind of sounding object, 'ms' with several; None if not stated.
         classes: Names of the sounding classes as the index has them.
         rows: The rows of the index that make up the clip.
+        fault: What makes its rows useless; empty where nothing does.
     """
 
     clip_id: str
@@ -89,6 +95,7 @@ class Clip:
     source: str | None = None
     classes: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
+    fault: str = ""
 
 
 def read_table(path: str | Path, columns: Mapping[str, Column]) -> Table:
@@ -96,60 +103,90 @@ def read_table(path: str | Path, columns: Mapping[str, Column]) -> Table:
 
     Args:
         path: CSV file, UTF-8 with or without byte-order mark. Its first row is a header if it
-            holds the name of any wanted column.
-        columns: What each wanted column may be called, and where it stands if it is not named.
+            holds the name of any wanted column; then all of them must be named.
+        columns: What each wanted column may be called, and where it stands without a header.
 
     Raises:
-        ValueError: The file is empty, or a column or a cell is missing.
+        BadSampleError: The file is no CSV file or empty, or a column or a cell is missing.
     """
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, skipinitialspace=True)
-        lines = [(reader.line_num, tuple(cell.strip() for cell in row)) for row in reader]
-    lines = [(line, cells) for line, cells in lines if any(cells)]
-    if not lines:
-        raise ValueError(f"{path}: the index is empty. Download it again.")
-
+    lines = _read_lines(path)
     first = lines[0][1]
-    named = has_column(first, *columns.values())
+    named = _has_column(first, *columns.values())
     positions = {key: _locate(path, column, first, named) for key, column in columns.items()}
+    skip_at = None
     if named:
         del lines[0]
         header = first
-        if SKIP_COLUMN in header:
-            positions[SKIP_COLUMN] = header.index(SKIP_COLUMN)
+        skip_at = header.index(SKIP_COLUMN) if SKIP_COLUMN in header else None
     else:
         names = {at: columns[key].names[0] for key, at in positions.items()}
         header = tuple(names.get(at, f"column_{at}") for at in range(len(first)))
 
+    needed = max(*positions.values(), -1 if skip_at is None else skip_at) + 1
     rows = []
     for line, cells in lines:
-        if len(cells) <= max(positions.values()):
-            raise ValueError(
-                f"{path}, line {line}: {len(cells)} cells, but {max(positions.values()) + 1} are "
-                "needed. Repair the row or delete it."
+        if len(cells) < needed:
+            raise BadSampleError(
+                f"{path}, line {line}",
+                f"{len(cells)} cells, but {needed} are needed",
+                "Repair the row or delete it",
             )
-        rows.append(Row(line, {key: cells[at] for key, at in positions.items()}, cells))
+        skipped = () if skip_at is None else _frame_numbers(f"{path}, line {line}", cells[skip_at])
+        values = {key: cells[at] for key, at in positions.items()}
+        rows.append(Row(line, values, cells, frozenset(skipped)))
     return Table(header, tuple(rows))
 
 
-def has_column(header: Sequence[str], *columns: Column) -> bool:
-    """Whether a first row names any of the columns."""
+def has_column(path: str | Path, column: Column) -> bool:
+    """Whether the first row of an index names the column."""
+    return _has_column(_read_lines(path)[0][1], column)
+
+
+def _read_lines(path: str | Path) -> list[tuple[int, tuple[str, ...]]]:
+    """Number and stripped cells of every line that isn't blank; there is at least one."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, skipinitialspace=True)
+            lines = [(reader.line_num, tuple(cell.strip() for cell in row)) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadSampleError(
+            path, f"the index can't be read ({error})", "Save it as CSV in UTF-8"
+        ) from error
+    lines = [(line, cells) for line, cells in lines if any(cells)]
+    if not lines:
+        raise BadSampleError(path, "the index is empty", "Download it again")
+    return lines
+
+
+def _has_column(header: Sequence[str], *columns: Column) -> bool:
     cells = {cell.lower() for cell in header}
     return any(name.lower() in cells for column in columns for name in column.names)
 
 
 def _locate(path: str | Path, column: Column, header: Sequence[str], named: bool) -> int:
+    if not named and column.position is not None:
+        return column.position
     cells = [cell.lower() for cell in header]
-    if named:
-        for name in column.names:
-            if name.lower() in cells:
-                return cells.index(name.lower())
-    if column.position is None:
-        raise ValueError(
-            f"{path}: no column {' or '.join(column.names)} in its first row {list(header)}. "
-            "Is this the index of another data set?"
+    for name in column.names:
+        if name.lower() in cells:
+            return cells.index(name.lower())
+    raise BadSampleError(
+        path,
+        f"no column {' or '.join(column.names)} in its first row {list(header)}",
+        "Is this the index of another data set?",
+    )
+
+
+def _frame_numbers(where: str, cell: str) -> list[int]:
+    numbers = cell.split()
+    if not all(number.isdecimal() for number in numbers):
+        raise BadSampleError(
+            where,
+            f"{SKIP_COLUMN} holds {cell!r}",
+            "Separate the numbers of the frames by blanks, or write the index anew with "
+            "tools/prepare_data.py check --fix-index",
         )
-    return column.position
+    return list(map(int, numbers))
 
 
 def write_table(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

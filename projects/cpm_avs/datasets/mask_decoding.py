@@ -59,21 +59,17 @@ def decode_mask(
     Args:
         values: (H, W), or (H, W, 3) with ``encoding='color'``.
         path: The file, for the error message.
-        encoding: ``'index'``: class indices (through ``label_map`` if there is one);
-            ``'binary'``: all that is not 0 is class 1; ``'color'``: colours of the palette.
+        encoding: ``'index'``: class indices; ``'color'``: colours of the palette, that is their
+            places in it; both through ``label_map`` if there is one. ``'binary'``: all that is not
+            0 is class 1.
         num_classes: C, with background.
-        palette: C colours, RGB.
-        label_map: File value -> class for ``'index'``; None where they are the same.
+        palette: RGB colours of the file's classes.
+        label_map: Index in the file -> class; None where they are the same.
     """
     if encoding == "binary":
         return (values > 0).astype(np.uint8)
     if encoding == "color":
-        codes = values.astype(np.int32) @ _RGB_CODE
-        colors = np.asarray(palette, dtype=np.int32) @ _RGB_CODE
-        order = np.argsort(colors)
-        nearest = order[np.searchsorted(colors, codes, sorter=order).clip(max=len(colors) - 1)]
-        _refuse(path, values[colors[nearest] != codes], "colour", "a colour of the palette")
-        return nearest.astype(np.uint8)
+        values = _palette_indices(values, path, palette)
     table = np.full(256, _UNKNOWN, dtype=np.int16)
     if label_map is None:
         table[:num_classes] = np.arange(num_classes)
@@ -83,6 +79,18 @@ def decode_mask(
     classes = table[values]
     _refuse(path, values[classes == _UNKNOWN], "value", f"one of the {num_classes} classes")
     return classes.astype(np.uint8)
+
+
+def _palette_indices(
+    values: NDArray[np.uint8], path: str | Path, palette: Sequence[Sequence[int]]
+) -> NDArray[np.uint8]:
+    """Places in the palette of colours (H, W, 3): (H, W)."""
+    codes = values.astype(np.int32) @ _RGB_CODE
+    colors = np.asarray(palette, dtype=np.int32) @ _RGB_CODE
+    order = np.argsort(colors)
+    nearest = order[np.searchsorted(colors, codes, sorter=order).clip(max=len(colors) - 1)]
+    _refuse(path, values[colors[nearest] != codes], "colour", "a colour of the palette")
+    return nearest.astype(np.uint8)
 
 
 _UNKNOWN = -1

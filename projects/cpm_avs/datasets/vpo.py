@@ -6,8 +6,8 @@ folder per image, ``<uid>/{frames,labels_semantic}`` with the sounds mixed alrea
 the index tells which it is.
 """
 
-import csv
 from collections import defaultdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,14 @@ def index_path(subset: str) -> str:
 
 def is_authors_layout(ann_file: str | Path) -> bool:
     """Whether an index has the authors' columns."""
-    with open(ann_file, newline="", encoding="utf-8-sig") as file:
-        return has_column(next(csv.reader(file), []), COLUMNS["image"])
+    return has_column(ann_file, COLUMNS["image"])
 
 
 def read_vpo(root: Path, ann_file: str | Path, subset: str) -> list[Clip]:
-    """Images of a subset, in either layout."""
+    """Images of a subset, in either layout.
+
+    Where the rows of an image disagree (``Clip.fault``) the first one counts.
+    """
     if not is_authors_layout(ann_file):
         return _read_mixed(root, ann_file, subset)
     columns = MSMI_COLUMNS if subset == "vpo-msmi" else COLUMNS
@@ -70,8 +72,7 @@ def read_vpo(root: Path, ann_file: str | Path, subset: str) -> list[Clip]:
 def _image(root: Path, subset: str, name: str, rows: list[Row]) -> Clip:
     first = rows[0].values
     image = first["image"].zfill(12)
-    single_instance = first.get("multi_instance") in ("0", "0.0", "False")
-    folder = root / "VPO" / FOLDERS["vpo-ms" if single_instance else subset]
+    folder = root / "VPO" / FOLDERS["vpo-ms" if _is_single_instance(rows[0]) else subset]
     below = first["classes"] if subset == "vpo-ss" else ""
     return Clip(
         clip_id=name,
@@ -91,21 +92,33 @@ def _image(root: Path, subset: str, name: str, rows: list[Row]) -> Clip:
         seconds=WINDOW,
         classes=tuple(name.strip() for row in rows for name in row.values["classes"].split(",")),
         rows=tuple(rows),
+        fault=_fault(rows),
     )
 
 
+def _fault(rows: list[Row]) -> str:
+    """What the rows of one image disagree about, or which place of a sound is none."""
+    if len({_split(row.values["split"]) for row in rows}) > 1:
+        return "the rows of the image are of several splits"
+    if len({_is_single_instance(row) for row in rows}) > 1:
+        return "the rows of the image differ in multi_instance"
+    for row in rows:
+        if not 0 <= _position(row) <= 1:
+            text = row.values["position"]
+            return f"audio_pos={text!r} in line {row.line} is no number from 0 (left) to 1 (right)"
+    return ""
+
+
+def _is_single_instance(row: Row) -> bool:
+    return row.values.get("multi_instance") in ("0", "0.0", "False")
+
+
 def _position(row: Row) -> float:
-    text = row.values["position"]
+    """Place of the sound; NaN if the cell is no number, which matters only to stereo sound."""
     try:
-        position = float(text)
+        return float(row.values["position"])
     except ValueError:
-        position = -1.0
-    if not 0 <= position <= 1:
-        raise ValueError(
-            f"Line {row.line} of the index: audio_pos={text!r} is not a number from 0 (left) to 1 "
-            "(right). Repair the row or delete it."
-        )
-    return position
+        return float("nan")
 
 
 def _split(name: str) -> str:
@@ -167,5 +180,24 @@ class VPODataset(BenchmarkDataset):
 
     def read_clips(self, root: Path) -> list[Clip]:
         if is_authors_layout(self.ann_file):
-            self.label_map = COCO_LABEL_MAP
+            chosen = self.get_label_map(self._metainfo["classes"]) or {}  # metainfo.classes
+            self.label_map = {
+                value: chosen.get(index, index) for value, index in COCO_LABEL_MAP.items()
+            }
         return read_vpo(root, self.ann_file, self.subset)
+
+    def visible_classes(self, idx: int) -> set[str]:
+        """The objects of all items of the picture: in VPO-SS each is an item of its own."""
+        items = self._items_of_picture[self._picture(idx)]
+        return set().union(*map(self.known_classes, items))
+
+    @cached_property
+    def _items_of_picture(self) -> dict[str, list[int]]:
+        items: dict[str, list[int]] = defaultdict(list)
+        for idx in range(len(self)):
+            items[self._picture(idx)].append(idx)
+        return items
+
+    def _picture(self, idx: int) -> str:
+        """Its COCO id, in both layouts the name of the file."""
+        return Path(self.get_data_info(idx)["img_path"]).stem

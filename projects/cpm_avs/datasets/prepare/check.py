@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
         reason = f"{index} is not there" if args.workers > 0 else "--workers must be at least 1"
         print(f"error: {reason}; data/README.md has the tree expected", file=sys.stderr)
         return 2
+    for out in filter(None, (args.json, args.fix_index)):  # before the work of an hour
+        out.parent.mkdir(parents=True, exist_ok=True)
     spec = benchmark(args.name, index, args.labels)
     clips = spec.read(args.root, index)
     if args.name == "avss" and (args.root / "label2idx.json").is_file():

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ...structures import BadSampleError
-from ..audio_functional import load_waveform
+from ..audio_functional import SAMPLE_RATE, load_waveform
 from ..clip_index import SPLITS, Clip, Frame, Sound
 from ..mask_decoding import decode_mask, read_mask
 from .benchmarks import Benchmark, MaskRules
@@ -63,10 +63,13 @@ def check_rows(clips: Sequence[Clip], benchmark: Benchmark) -> Iterator[Defect]:
                 detail = f"{' '.join(key)} as in line {seen[key]}"
                 yield Defect("duplicate", clip.clip_id, row.line, "", detail)
             seen.setdefault(key, row.line)
-        line = clip.rows[0].line
+        fault = clip.fault
         if clip.split not in SPLITS or not clip.frames:
-            detail = f"split {clip.split!r}, subset {clip.subset!r}"
-            yield Defect("bad_row", clip.clip_id, line, "", detail)
+            fault = f"split {clip.split!r}, subset {clip.subset!r}"
+        if fault:
+            for row in clip.rows:
+                yield Defect("bad_row", clip.clip_id, row.line, "", fault)
+        line = clip.rows[0].line
         if benchmark.names and (unknown := sorted(set(clip.classes) - benchmark.names)):
             yield Defect("unknown_class", clip.clip_id, line, "", ", ".join(unknown))
 
@@ -92,7 +95,7 @@ def _check_sound(clip: Clip, sound: Sound) -> Iterator[Defect]:
             continue
         if (peak := float(np.abs(waveform).max())) <= SILENCE:
             yield Defect("silent_audio", clip.clip_id, line, path, f"peak {peak:.0e}")
-        seconds = waveform.shape[1] / 16000
+        seconds = waveform.shape[1] / SAMPLE_RATE
         if seconds < clip.seconds - TOLERANCE:
             detail = f"{seconds:.2f} s, {clip.seconds:.2f} s are heard"
             yield Defect("short_audio", clip.clip_id, line, path, detail)

@@ -1,6 +1,9 @@
 """The web page in a real browser: upload, wait, watch, download; wrong files; two visitors."""
 
+import ast
+import importlib.util
 import os
+import socket
 import subprocess
 import sys
 import zipfile
@@ -14,8 +17,9 @@ from clips import make_clip
 from fake_segmentor import write_model
 
 from projects.cpm_avs.inference import AVSInferencer
-from projects.cpm_avs.inference.app import Limits, Page, check_upload
+from projects.cpm_avs.inference.app import Limits, Page, check_upload, explain
 from projects.cpm_avs.inference.video_io import probe
+from projects.cpm_avs.structures import BadSampleError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -179,6 +183,22 @@ class TestWithoutBrowser:
             next(page.segment(str(tmp_path / "secret.mp4"), 5, False))
         assert "secret" not in caught.value.message and str(tmp_path) not in caught.value.message
 
+    def test_a_sound_alone(self, page, tmp_path):
+        clip = make_clip(tmp_path / "c.mp4", frames=0, sound=loud(1))
+        message = "The file has no picture track. Please give a video with its sound."
+        with pytest.raises(gr.Error, match=message):
+            next(page.segment(str(clip), 5, False))
+
+    def test_no_sentence_names_an_option_of_the_command_line(self):
+        """Every error that the reading of a clip can raise, from the sources."""
+        errors = []
+        for path in (ROOT / "projects" / "cpm_avs" / "inference").glob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "BadSampleError":
+                    errors.append(BadSampleError("x", *map(ast.literal_eval, node.args[1:])))
+        assert len(errors) > 8 and any("--" in error.remedy for error in errors)
+        assert [error for error in errors if "--" in explain(error)] == []
+
     def test_nothing_chosen(self, page):
         with pytest.raises(gr.Error, match="choose or record"):
             next(page.segment(None, 5, False))
@@ -197,6 +217,27 @@ class TestWithoutBrowser:
             check_upload(replace(info, frames=10**6), Limits())
 
 
+def test_errors_of_the_command_line_are_one_sentence(tmp_path, capsys, monkeypatch):
+    spec = importlib.util.spec_from_file_location("app", ROOT / "tools" / "app.py")
+    app = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(app)
+    monkeypatch.setattr(app.signal, "signal", lambda *_: None)
+    for variable in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
+        monkeypatch.setenv(variable, "")
+    config, checkpoint = map(str, write_model(tmp_path))
+    for options, message in (
+        (["--checkpoint", checkpoint, "--device", "gpu"], "error: device 'gpu' can't be used"),
+        (["--checkpoint", f"{checkpoint}/x"], "no such checkpoint"),
+    ):
+        assert app.main(["--config", config, *options]) == 1
+        assert message in capsys.readouterr().err
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probing:
+        return probing.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_the_server_tidies_up_when_it_is_ended(tmp_path):
     config, checkpoint = write_model(tmp_path)
     program = (
@@ -207,15 +248,20 @@ def test_the_server_tidies_up_when_it_is_ended(tmp_path):
     )
     temporary = tmp_path / "temporary"
     temporary.mkdir()
+    with socket.socket() as probing:
+        probing.bind(("127.0.0.1", 0))
+        port = probing.getsockname()[1]
+    options = ["--config", str(config), "--checkpoint", str(checkpoint), "--port", str(port)]
     server = subprocess.Popen(
-        [sys.executable, "-c", program, "--config", str(config), "--checkpoint", str(checkpoint)],
+        [sys.executable, "-c", program, *options],
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "TMPDIR": str(temporary)},
         stdout=subprocess.DEVNULL,
     )
     try:
-        until(lambda: len([*temporary.rglob("scene 3.mp4")]) == 1, seconds=120)
+        until(lambda: _answers(port), seconds=300)
+        assert [*temporary.glob("cpm_avs_page_*/scene 3.mp4")]
         server.terminate()
-        server.wait(timeout=30)
+        assert server.wait(timeout=30) == 0
     finally:
         server.kill()
     assert not [*temporary.glob("cpm_avs_page_*")]

@@ -1,6 +1,7 @@
 """Serve the web page on which a clip is uploaded or recorded and segmented."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -40,7 +41,7 @@ def main(args: list[str] | None = None) -> int:
 
         try:
             inferencer = AVSInferencer(options.config, options.checkpoint, options.device)
-        except (ValueError, FileNotFoundError) as error:
+        except (ValueError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
         limits = Limits(
@@ -53,7 +54,8 @@ def main(args: list[str] | None = None) -> int:
             write_example(Path(folder) / f"scene {seed}.mp4", seed=seed) for seed in (1, 2, 3)
         ]
         page = Page(inferencer, limits=limits, examples=examples)
-        page.launch(host=options.host, port=options.port, block=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            page.launch(host=options.host, port=options.port, block=True)
     return 0
 
 

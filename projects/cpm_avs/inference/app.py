@@ -186,6 +186,8 @@ def explain(error: BadSampleError) -> str:
             "The clip has no sound track. Please give one with sound, or tick "
             "'Go on if the clip has no sound' in the settings."
         )
+    if "--" in error.remedy:  # an option of the command line
+        return f"The file {error.reason}. Please give a video with its sound."
     return f"The file {error.reason}. Please {error.remedy[0].lower()}{error.remedy[1:]}."
 
 

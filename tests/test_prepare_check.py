@@ -254,15 +254,12 @@ def test_the_folders_of_the_output_are_made_first(tmp_path, capsys):
     assert caught.err.startswith("error: ") and "file" in caught.err and caught.out == ""
 
 
-def test_configs_expect_the_published_numbers():
-    for base in (CONFIGS / "_base_/datasets").glob("*.py"):
-        config = Config.fromfile(base)
-        evaluators = config.get("test_evaluator", [])
-        for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
-            if "expected_clips" in evaluator:
-                spec = benchmark(base.stem.split("-")[0])
-                expected = dict(total=spec.clips["test"], **spec.sources)
-                assert evaluator.expected_clips == expected, base.name
+@pytest.mark.parametrize("name", ["s4-224", "ms3-224", "avss", "avss-224"])
+def test_configs_expect_the_published_numbers(name):
+    evaluators = Config.fromfile(CONFIGS / f"_base_/datasets/{name}.py").test_evaluator
+    metric = evaluators[0] if isinstance(evaluators, list) else evaluators
+    spec = benchmark(name.split("-")[0])
+    assert metric.expected_clips == dict(total=spec.clips["test"], **spec.sources)
 
 
 def test_the_second_layout_of_vpo(tmp_path):

@@ -104,9 +104,17 @@ def test_onnx_at_another_size(exportable, program, tmp_path):
         np.testing.assert_allclose(session.run(None, names)[0], expected, atol=1e-4)
 
 
-def test_size_that_does_not_fit(model):
-    with pytest.raises(ValueError, match="multiples of 32"):
-        export_program(model, size=(100, 96), channels=1, num_samples=3200)
+@pytest.mark.parametrize(
+    "size, message",
+    [
+        ((100, 96), "multiples of 32"),
+        ((32, 96), "from 64 to 2048; choose others, or bind"),
+        ((96, 2080), "from 64 to 2048; choose others, or bind"),
+    ],
+)
+def test_size_that_does_not_fit(model, size, message):
+    with pytest.raises(ValueError, match=message):
+        export_program(model, size=size, channels=1, num_samples=3200)
 
 
 def test_other_merge_rule_is_refused(model, monkeypatch):

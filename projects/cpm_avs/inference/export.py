@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from ..models.mask_merge import merge_max
-from ..models.spectrogram import first_bin
+from ..models.spectrogram import HOP_LENGTH, N_FFT, WIN_LENGTH, first_bin
 
-_N_FFT, _WINDOW, _HOP = 512, 400, 160
 STRIDE = 32  # images must be a multiple of it, as the data preprocessor pads them
+SHORTEST, LONGEST = 64, 2048  # sides of the images that a dynamic graph takes
 
 
 class RealSpectrogram(nn.Module):
@@ -36,23 +36,23 @@ class RealSpectrogram(nn.Module):
 
     def __init__(self, drop_bin: Any = "nyquist") -> None:
         super().__init__()
-        window = torch.zeros(_N_FFT, dtype=torch.float64)
-        margin = (_N_FFT - _WINDOW) // 2
-        window[margin : margin + _WINDOW] = torch.hann_window(_WINDOW, dtype=torch.float64)
-        bins = torch.arange(_N_FFT // 2, dtype=torch.float64) + first_bin(drop_bin)
-        angle = 2 * torch.pi * bins[:, None] * torch.arange(_N_FFT, dtype=torch.float64) / _N_FFT
+        window = torch.zeros(N_FFT, dtype=torch.float64)
+        margin = (N_FFT - WIN_LENGTH) // 2
+        window[margin : margin + WIN_LENGTH] = torch.hann_window(WIN_LENGTH, dtype=torch.float64)
+        bins = torch.arange(N_FFT // 2, dtype=torch.float64) + first_bin(drop_bin)
+        angle = 2 * torch.pi * bins[:, None] * torch.arange(N_FFT, dtype=torch.float64) / N_FFT
         kernels = torch.cat([angle.cos() * window, angle.sin() * window])
         self.register_buffer("kernels", kernels.float()[:, None])
 
     def forward(self, waveform: Tensor) -> Tensor:
         """(B, A, L) to (B, A, L // 160, 256) linear magnitude."""
         batch, channels, length = waveform.shape
-        padded = F.pad(waveform.reshape(-1, 1, length), (_N_FFT // 2, _N_FFT // 2), "reflect")
-        parts = F.conv1d(padded, self.kernels, stride=_HOP)[..., : length // _HOP]
+        padded = F.pad(waveform.reshape(-1, 1, length), (N_FFT // 2, N_FFT // 2), "reflect")
+        parts = F.conv1d(padded, self.kernels, stride=HOP_LENGTH)[..., : length // HOP_LENGTH]
         real, imaginary = parts.chunk(2, dim=1)
         # The root of an exact 0 has no slope, and some runtimes give NaN just below it.
         magnitude = (real * real + imaginary * imaginary).clamp_min(1e-20).sqrt()
-        return magnitude.transpose(1, 2).reshape(batch, channels, -1, _N_FFT // 2)
+        return magnitude.transpose(1, 2).reshape(batch, channels, -1, N_FFT // 2)
 
 
 class ShapedPixelDecoder(nn.Module):
@@ -218,17 +218,25 @@ def export_program(
 
     Args:
         model: An ``AVSegmentor`` built without a criterion.
-        size: Height and width to trace with; of a dynamic graph, any multiples of 32 work later.
+        size: Height and width to trace with, multiples of 32. A dynamic graph takes other ones
+            later, each from 64 to 2048.
         channels: A; the graph is bound to it.
         num_samples: L; the graph is bound to it.
         dynamic: Whether the image size stays free.
     """
     if any(side % STRIDE for side in size):
         raise ValueError(f"size={size}: height and width must be multiples of {STRIDE}")
+    if dynamic and not SHORTEST <= min(size) <= max(size) <= LONGEST:
+        raise ValueError(
+            f"size={size}: height and width of a graph whose image size stays free go from "
+            f"{SHORTEST} to {LONGEST}; choose others, or bind the graph to this size "
+            "(--fixed-size, or dynamic=False)"
+        )
     inputs = example_inputs(size=size, channels=channels, num_samples=num_samples)
     shapes = None
     if dynamic:
-        rows, columns = Dim("rows", min=2, max=64), Dim("columns", min=2, max=64)
+        limits = dict(min=SHORTEST // STRIDE, max=LONGEST // STRIDE)
+        rows, columns = Dim("rows", **limits), Dim("columns", **limits)
         shapes = ({2: STRIDE * rows, 3: STRIDE * columns}, None)
     with torch.no_grad():
         return torch.export.export(

@@ -213,6 +213,18 @@ def test_slurm_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
         meet_without_gpu(Config(dict(launcher="slurm")))
 
 
+def test_processes_on_the_cpu_meet_over_gloo_without_synchronised_norms(monkeypatch) -> None:
+    met = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.distributed, "init_process_group", met.append)
+    cfg = Config(dict(launcher="pytorch", sync_bn="torch", env_cfg=dict(cudnn_benchmark=True)))
+    meet_without_gpu(cfg)
+    assert met == ["gloo"] and cfg.env_cfg == dict(
+        cudnn_benchmark=True, dist_cfg=dict(backend="gloo")
+    )
+    assert cfg.sync_bn is None
+
+
 def _check(state: dict[str, torch.Tensor]) -> None:
     runner = _FakeRunner(Config())
     runner.model = nn.ModuleDict(dict(head=nn.Linear(2, 3), criterion=nn.Linear(2, 1)))

@@ -94,6 +94,7 @@ def meet_without_gpu(cfg: Config) -> None:
             "CPU are started by tools/dist_train.sh (--launcher pytorch)"
         )
     cfg.env_cfg = {**cfg.get("env_cfg", {}), "dist_cfg": dict(backend="gloo")}
+    cfg.sync_bn = None  # works on GPUs only
     cfg.model_wrapper_cfg = dict(
         type="MMDistributedDataParallel",
         device_ids=None,

@@ -24,7 +24,6 @@ SECTIONS = {
         ("% of epochs with STS below the baseline's", "sts_below_baseline", ".0f"),
         ("gain in the last quarter", "last_quarter_gain", ".1f"),
         ("iterations to the baseline's end", "iterations_to_baseline", ".0f"),
-        ("s an iteration", "seconds", ".2f"),
     ),
     "Another sound": (
         ("mIoU, silence", "mIoU_silence", ".1f"),

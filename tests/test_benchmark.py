@@ -82,3 +82,12 @@ def test_steps_are_timed_without_the_making_of_their_data(
             *3 * [("training", 2 * [(2, length)])],
         ]
     assert capsys.readouterr().out.count("1.0 frames/s; median of 2") == 2
+
+
+def test_three_classes_sound_in_a_sample_and_others_in_the_next():
+    model = SimpleNamespace(
+        decode_head=SimpleNamespace(num_classes=71), audio_backbone=SimpleNamespace(in_channels=1)
+    )
+    batch = tool("benchmark")._batch(model, size=64, num_samples=8, count=2)
+    first, second = (set(s.gt_sem_seg.data.unique().tolist()) for s in batch["data_samples"])
+    assert (first, second) == ({0, 1, 2, 3}, {0, 4, 5, 6})

@@ -29,6 +29,7 @@ from PIL import Image
 
 from projects.cpm_avs.evaluation import AVSMetric
 from projects.cpm_avs.inference.preparation import Preparation
+from projects.cpm_avs.launch import keep_freed_memory
 from projects.cpm_avs.models import AVSegmentor
 
 _DISTINCT = 16  # made frames, used in turn; the disk cache holds them, which favours loading
@@ -68,6 +69,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_model(args: argparse.Namespace) -> int:
+    keep_freed_memory()  # as in training
     configs = [Config.fromfile(config) for config in args.configs]
     models = [_build(cfg).to(args.device) for cfg in configs]
     rows: dict[str, list[list[float]]] = dict(prediction=[], training=[])
@@ -104,13 +106,16 @@ def _build(cfg: Config) -> AVSegmentor:
 
 
 def _batch(model: AVSegmentor, size: int, num_samples: int, count: int) -> dict:
-    """Noise to see and to hear, with labels of large regions, as the data loader hands it over."""
+    """Noise to see and to hear, with large regions that sound, as the data loader hands it over."""
     images, waveforms, samples = [], [], []
+    foreground = model.decode_head.num_classes - 1
     for index in range(count):
-        made = _made_sample(index, size, model.decode_head.num_classes)
+        # A prompt for each class that sounds: three, and others in the next sample.
+        regions = _made_sample(index, size, min(4, foreground + 1))["gt_sem_seg"]["data"]
+        labels = torch.where(regions > 0, 1 + (regions - 1 + 3 * index) % foreground, 0)
         shape = (size, size)
         sample = SegDataSample(metainfo=dict(ori_shape=shape, img_shape=shape))
-        sample.gt_sem_seg = PixelData(data=made["gt_sem_seg"]["data"])
+        sample.gt_sem_seg = PixelData(data=labels)
         samples.append(sample)
         images.append(torch.randint(0, 256, (3, *shape), dtype=torch.uint8))
         waveforms.append(0.1 * torch.randn(model.audio_backbone.in_channels, num_samples))

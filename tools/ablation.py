@@ -2,9 +2,9 @@
 
     python tools/ablation.py --seeds 0 1 2 --jobs 2 --out docs/ablation
 
-A run that is finished is not run again, and one that was interrupted goes on where it stopped, so
-the command can be repeated, with more rows and seeds, until all is there. Every row has the same
-iterations, batches, order of scenes and schedule: only what its config names differs.
+A training or test that is finished is not run again, and one that was interrupted goes on where it
+stopped, so the command can be repeated, with more rows and seeds, until all is there. Every row has
+the same iterations, batches, order of scenes and schedule: only what its config names differs.
 
 Written: OUT.json (row -> measure -> mean, std, n), OUT.md (the tables), OUT.png (the curves) and
 OUT_runs.json (each run's scores and curves). They hold all finished runs of the work folder.
@@ -69,9 +69,10 @@ MEASURES = {
 }
 #: What rows with audio prompting measure when they are validated.
 SEPARATION = {"ratio_error": "ACP/ratio_error", "si_sdr_improvement": "ACP/si_sdr_improvement"}
-#: Configs that are also tested with another sound, and the sounds.
-REPLACED = (TABLE_4["baseline"], TABLE_4["cpm"])
+#: Configs that are also tested with another sound, and on the scenes of another subset.
+COMPARED = (TABLE_4["baseline"], TABLE_4["cpm"])
 SOUNDS = ("silence", "noise", "offscreen")
+SUBSETS = ("ss",)
 PAGE = """# The ablation on AVS-Stamps `ms`
 
 Written by `tools/ablation.py`: mean ± standard deviation over the seeds, on the test scenes; mIoU
@@ -79,7 +80,8 @@ and F_beta by the `dataset` protocol, J&F by `avsbench`, in percent. What compar
 takes the one of the same seed, which saw the same scenes in the same order. The gain in the last
 quarter and the iterations that a row needs to reach the baseline's last mIoU are of the validation
 scenes, the latter only of runs that reach it. STS is that of the last epoch, which has 50
-iterations; the comparison leaves out the first. `m3` is the same runs as `cpm`.
+iterations; the comparison leaves out the first. `m3` is the same runs as `cpm`. The trainings have
+{iterations:,} iterations.
 
 ![curves]({curves})
 
@@ -138,9 +140,12 @@ class Tools:
 
 
 def run(row: str, seed: int, work_dir: Path, options: Sequence[str], tools: Tools) -> None:
-    """Train and test one run, unless its result is there."""
+    """Train and test one run; what is there already is not done again."""
     folder = folder_of(row, seed, work_dir)
-    if (folder / "result.json").is_file():
+    result = folder / "result.json"
+    tests = ("normal", *(SOUNDS + SUBSETS if ROWS[row] in COMPARED else ()))
+    missing = [test for test in tests if not test_logs(folder, test)]
+    if result.is_file() and not missing:
         return
     folder.mkdir(parents=True, exist_ok=True)
     config = f"configs/{ROWS[row]}.py"
@@ -148,31 +153,40 @@ def run(row: str, seed: int, work_dir: Path, options: Sequence[str], tools: Tool
     def call(tool: str, *arguments: object) -> None:
         tools.call(tool, *arguments, output=folder / "output.txt")
 
-    settings = [f"randomness.seed={seed}", *options]
-    call("tools/train.py", config, "--work-dir", folder, "--resume", "--cfg-options", *settings)
+    if result.is_file():
+        record = RunRecord(**json.loads(result.read_text()))
+    else:
+        settings = [f"randomness.seed={seed}", *options]
+        call("tools/train.py", config, "--work-dir", folder, "--resume", "--cfg-options", *settings)
+        record = trained(folder, RunRecord(row, seed, {}))
     checkpoint = (folder / "last_checkpoint").read_text().strip()
-    scores: dict[str, float] = {}
-    replaced = SOUNDS if ROWS[row] in REPLACED else ()
-    for sound in ("normal", *replaced):
-        test_dir = folder / f"test-{sound}"
-        arguments = [config, checkpoint, "--audio", sound, "--work-dir", test_dir]
-        call("tools/test.py", *arguments, *(["--cfg-options", *options] if options else []))
-        scores |= tested(test_dir, sound)
-    record = trained(folder, RunRecord(row, seed, scores))
-    (folder / "result.json").write_text(json.dumps(asdict(record)))
+    for test in missing:
+        sound = test if test in SOUNDS else "normal"
+        subset = [f"test_dataloader.dataset.subset={test}"] if test in SUBSETS else []
+        changes = ["--cfg-options", *options, *subset] if options or subset else []
+        arguments = [config, checkpoint, "--audio", sound, "--work-dir", folder / f"test-{test}"]
+        call("tools/test.py", *arguments, *changes)
+    for test in tests:
+        record.scores |= tested(folder, test)
+    result.write_text(json.dumps(asdict(record)))
 
 
-def tested(test_dir: Path, sound: str) -> dict[str, float]:
-    """Scores of the newest test; those with another sound are named after it."""
-    logs = [path for path in test_dir.glob("*/*.json") if path.stem == path.parent.name]
-    scores = json.loads(max(logs).read_text())
-    if sound == "normal":
+def test_logs(folder: Path, test: str) -> list[Path]:
+    """Scores of a run's test, written at its end, oldest first."""
+    logs = (folder / f"test-{test}").glob("*/*.json")
+    return sorted(path for path in logs if path.stem == path.parent.name)
+
+
+def tested(folder: Path, test: str) -> dict[str, float]:
+    """Scores of the newest test; those with another sound or subset are named after it."""
+    scores = json.loads(test_logs(folder, test)[-1].read_text())
+    if test == "normal":
         return {name: scores[key] for name, key in MEASURES.items()}
-    return {
-        f"mIoU_{sound}": scores["dataset/mIoU"],
-        f"false_frames_{sound}": scores[f"robustness/{sound}/frame_FPR"],
-        f"false_pixels_{sound}": scores[f"robustness/{sound}/pixel_FPR"],
-    }
+    measures = {f"mIoU_{test}": scores["dataset/mIoU"]}
+    if test in SOUNDS:
+        measures[f"false_frames_{test}"] = scores[f"robustness/{test}/frame_FPR"]
+        measures[f"false_pixels_{test}"] = scores[f"robustness/{test}/pixel_FPR"]
+    return measures
 
 
 def trained(folder: Path, record: RunRecord) -> RunRecord:
@@ -208,7 +222,8 @@ def write_report(records: Sequence[RunRecord], out: Path) -> None:
     table = summarise(records)
     out.parent.mkdir(parents=True, exist_ok=True)
     named(out, ".json").write_text(json.dumps(table, indent=2) + "\n")
-    page = PAGE.format(curves=f"{out.name}.png", tables=markdown(table))
+    iterations = max(record.curves["mIoU"][-1][0] for record in records)
+    page = PAGE.format(iterations=iterations, curves=f"{out.name}.png", tables=markdown(table))
     named(out, ".md").write_text(page)
     runs = [json.dumps(asdict(record)) for record in records]
     named(out, "_runs.json").write_text("[\n" + ",\n".join(runs) + "\n]\n")

@@ -25,6 +25,10 @@ SECTIONS = {
         ("gain in the last quarter", "last_quarter_gain", ".1f"),
         ("iterations to the baseline's end", "iterations_to_baseline", ".0f"),
     ),
+    "One sounding object (`ss`)": (
+        ("mIoU", "mIoU_ss", ".1f"),
+        ("mIoU over the baseline", "mIoU_ss_over_baseline", ".1f"),
+    ),
     "Another sound": (
         ("mIoU, silence", "mIoU_silence", ".1f"),
         ("noise", "mIoU_noise", ".1f"),
@@ -80,16 +84,19 @@ def against(record: RunRecord, baseline: RunRecord) -> dict[str, float]:
     """How a run compares with the baseline of its own seed, which saw the same scenes.
 
     Returns:
-        dict: ``mIoU_over_baseline`` in points; ``sts_below_baseline``, the percentage of epochs
-        after the first in which the matching is steadier; and ``iterations_to_baseline``, the
-        iterations to the baseline's last mIoU on val, left out where the run never gets there.
+        dict: ``mIoU_over_baseline`` in points, and ``mIoU_ss_over_baseline`` where both were
+        tested on ``ss``; ``sts_below_baseline``, the percentage of epochs after the first in which
+        the matching is steadier; and ``iterations_to_baseline``, the iterations to the baseline's
+        last mIoU on val, left out where the run never gets there.
     """
     others = dict(baseline.curves["STS"])
     below = [value < others[step] for step, value in record.curves["STS"][1:] if step in others]
     measures = {
-        "mIoU_over_baseline": record.scores["mIoU"] - baseline.scores["mIoU"],
-        "sts_below_baseline": 100 * statistics.fmean(below),
+        f"{name}_over_baseline": record.scores[name] - baseline.scores[name]
+        for name in ("mIoU", "mIoU_ss")
+        if name in record.scores and name in baseline.scores
     }
+    measures["sts_below_baseline"] = 100 * statistics.fmean(below)
     reached = iterations_to(record.curves["mIoU"], baseline.curves["mIoU"][-1][1])
     if reached < float("inf"):
         measures["iterations_to_baseline"] = reached
@@ -161,7 +168,7 @@ def curves_figure(records: Sequence[RunRecord], solid: Sequence[str]) -> Figure:
         records: All runs.
         solid: Rows that are drawn with solid lines; the others are dashed.
     """
-    figure = Figure(figsize=(15, 5), layout="constrained")
+    figure = Figure(figsize=(15, 5.5), layout="constrained")
     rows = list(dict.fromkeys(record.row for record in records))
     for axis, (key, title) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
         for number, row in enumerate(rows):
@@ -183,5 +190,11 @@ def curves_figure(records: Sequence[RunRecord], solid: Sequence[str]) -> Figure:
                 axis.fill_between(steps, lowest, highest, color=color, alpha=0.12, linewidth=0)
         axis.set(title=title, xlabel="iteration")
         axis.grid(alpha=0.3)
-    axis.legend(fontsize="small", title="row (seeds)")
+    figure.legend(
+        *axis.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=len(rows),
+        fontsize="small",
+        title="row (seeds)",
+    )
     return figure

@@ -8,7 +8,7 @@ from test_targets import sample
 
 from projects.cpm_avs.structures import DecoderOutput
 from projects.cpm_avs.training.acp_loss import acp_loss
-from projects.cpm_avs.training.distributed import gather_beside
+from projects.cpm_avs.training.distributed import gather_variable
 from projects.cpm_avs.training.matcher import Matching
 from projects.cpm_avs.training.pcl_loss import info_nce
 from projects.cpm_avs.training.set_criterion import SetCriterion
@@ -23,15 +23,24 @@ def acp(part: slice) -> float:
     return acp_loss(predicted[part], ratio[part], counted[part]).item()
 
 
-def pcl(part: slice) -> float:
+def pcl(part: slice) -> list[float]:
+    """The loss, and the slope in the scales of a channel of the anchors and of the pixels."""
     generator = torch.Generator().manual_seed(0)
     anchors, pixels = (torch.randn(n, 6, generator=generator) for n in (4, 9))
+    scales = torch.ones(2, requires_grad=True)
+    stretch = torch.zeros(6)
+    stretch[0] = 1
+    anchors, pixels = (
+        x * (1 + (scale - 1) * stretch) for x, scale in zip((anchors, pixels), scales, strict=True)
+    )
     labels = torch.tensor([1, 2, 7, 7])  # the second half has no positive
     anchors, labels = anchors.unflatten(0, (2, 2))[part], labels.unflatten(0, (2, 2))[part]
     # Each half of the batch has pixels that the other one lacks; all are compared.
     seen = slice(4 if part.start else 0, 9 if part.stop == 2 else 4)
-    everywhere = gather_beside(pixels[seen], (torch.arange(9) % 3)[seen])
-    return info_nce(anchors.flatten(0, 1), labels.flatten(), *everywhere, tau=0.1).item()
+    everywhere = gather_variable(pixels[seen], (torch.arange(9) % 3)[seen])
+    loss = info_nce(anchors.flatten(0, 1), labels.flatten(), *everywhere, tau=0.1)
+    loss.backward()
+    return [loss.item(), *scales.grad.tolist()]
 
 
 def set_losses(part: slice) -> list[float]:
@@ -56,13 +65,13 @@ def set_losses(part: slice) -> list[float]:
 
 def of_rank(rank: int) -> list[float]:
     part = slice(rank, rank + 1)
-    return [acp(part), pcl(part), *set_losses(part)]
+    return [acp(part), *pcl(part), *set_losses(part)]
 
 
-def test_the_mean_over_two_ranks_is_the_loss_of_the_whole_batch():
+def test_the_mean_over_two_ranks_is_that_of_the_whole_batch():
     everything = slice(0, 2)
-    whole = [acp(everything), pcl(everything), *set_losses(everything)]
+    whole = [acp(everything), *pcl(everything), *set_losses(everything)]
     first, second = run_on_ranks(2, of_rank)
     means = [(a + b) / 2 for a, b in zip(first, second, strict=True)]
     assert means == pytest.approx(whole, rel=1e-5)
-    assert all(value > 0 for value in whole)
+    assert all(abs(value) > 0.01 for value in whole)

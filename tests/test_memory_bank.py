@@ -41,10 +41,12 @@ def content(bank: ClassMemoryBank) -> list[list[float]]:
     return ordered
 
 
-def evenly(items: list, limit: int) -> list:
-    """The items at which floor(i * t / n) takes a new value; all of them if they are few."""
+def evenly(items: list, limit: int, pushed: int) -> list:
+    """Items at equal distances around the circle, from one on that goes by the golden ratio."""
     taken = min(len(items), limit)
-    return [items[-(-slot * len(items) // taken)] for slot in range(taken)]
+    first = int(pushed * (5**0.5 - 1) / 2 % 1 * len(items))
+    turned = items[len(items) - first :] + items[: len(items) - first]
+    return [turned[-(-slot * len(items) // taken)] for slot in range(taken)]
 
 
 @settings(deadline=None, max_examples=150)
@@ -52,11 +54,14 @@ def evenly(items: list, limit: int) -> list:
 def test_bank_is_a_dict_of_deques(labels, max_per_push):
     bank = make(max_per_push)
     twin = {label: deque(maxlen=SIZE) for label in range(CLASSES)}
+    pushed = [0] * CLASSES
     for embeddings, classes in numbered(labels):
         bank.push(embeddings, classes)
         for label in range(CLASSES):
             own = embeddings[classes == label, 0].tolist()
-            twin[label].extend(evenly(own, max_per_push))
+            taken = evenly(own, max_per_push, pushed[label])
+            twin[label].extend(taken)
+            pushed[label] += len(taken)
         assert content(bank) == [list(twin[label]) for label in range(CLASSES)]
 
 
@@ -89,7 +94,29 @@ def test_more_than_the_cap_are_thinned_evenly():
     assert content(bank) == [[], [1, 4, 7], [10], []]
     [(embeddings, labels)] = numbered([[1] * 4], start=20)
     bank.push(embeddings, labels)
-    assert content(bank)[1] == [4, 7, 21, 23, 24]
+    # After three, 3 * 0.618 = 1.85 turns: the first one comes last, and of 22, 23, 24, 21 all but
+    # the second are taken.
+    assert content(bank)[1] == [4, 7, 22, 24, 21]
+
+
+@pytest.mark.parametrize("images, queries", [(16, 100), (16, 20), (8, 64)])
+@pytest.mark.parametrize("matched", [0, 3])
+def test_every_query_stands_for_no_object_in_its_turn(images, queries, matched):
+    """A comb that always starts at the same place takes 2 of 100 queries, 50 times too often."""
+    bank = ClassMemoryBank(num_classes=2, embed_dims=1, size=64, max_per_push=32)
+    query = torch.arange(queries).repeat(images, 1)
+    query = query[:, : queries - matched].flatten()  # the last ones are always matched
+    taken = torch.zeros(queries)
+    pushes = 500
+    for _ in range(pushes):
+        before = bank.count[1].item() % 64
+        bank.push(query.unsqueeze(1).float(), torch.ones_like(query))
+        newest = bank.samples[1, before : before + 32, 0].long()
+        taken += newest.bincount(minlength=queries)
+    fair = pushes * 32 / (queries - matched)
+    assert taken.sum() == pushes * 32
+    assert 0.5 * fair < taken[: queries - matched].min()
+    assert taken.max() < 2 * fair
 
 
 def test_half_precision_and_gradients_stop_at_the_bank():

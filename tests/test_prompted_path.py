@@ -294,8 +294,8 @@ def test_pcl_pairs_each_pixel_with_its_own_label(monkeypatch):
     # The clean sound, no mixture.
     heard = path.audio_project(audio.memory.movedim(1, -1)).movedim(-1, 1)
     assert torch.equal(pooled[0].args[0], heard[[0, 0, 1]])
-    # Stride 8: the nearest label of cell (i, j) is that of pixel (8 i, 8 j).
-    cells = targets.label_map[:, ::8, ::8]
+    # Stride 8: cell (i, j) is centred between the pixels 8 i + 3 and 8 i + 4, 8 j + 3 and 8 j + 4.
+    cells = targets.label_map[:, 4::8, 4::8]
     seen = path.visual_project(visual.memories[-1].movedim(1, -1))
     expected = {
         tuple(seen[image, i, j].tolist()): int(cells[image, i, j])

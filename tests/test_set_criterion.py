@@ -166,8 +166,6 @@ def test_pixels_without_a_label_do_not_count(points):
             mask[..., 3:] = fill
         torch.manual_seed(0)
         changed = DecoderOutput(output.embeddings, output.cls_logits, tuple(masks))
-        if points["type"] == "uncertain":  # the same points for both
-            loss.points.for_loss = lambda x: torch.rand(len(x), 500, 2)
         found.append(loss(changed, labels, Matching(*pairs), targets))
     for name in ("loss_focal", "d0.loss_dice"):
         torch.testing.assert_close(found[0][name], found[1][name])
@@ -248,12 +246,19 @@ def test_points_lie_inside_and_most_of_them_where_a_mask_is_unsure():
     sampler = UncertainPoints(num_points=200, oversample_ratio=4.0, importance_sample_ratio=0.75)
     assert sampler.for_matching(3, torch.device("cpu")).shape == (3, 200, 2)
     masks = torch.linspace(10, -10, 64).expand(2, 1, 16, 64)  # unsure in the middle
-    points = sampler.for_loss(masks)
+    everywhere = torch.ones_like(masks, dtype=torch.bool)
+    points = sampler.for_loss(masks, everywhere)
     assert points.shape == (2, 200, 2) and points.min() >= 0 and points.max() <= 1
     near = ((points[..., 0] - 0.5).abs() < 0.12).float().mean()
     assert 0.75 < near < 0.95  # the least sure 150 of 800, and a quarter at random
 
-    grid = GridPoints(size=2).for_loss(masks)
+    # Nothing is known of the lower half, however unsure the mask is there.
+    known = everywhere.clone()
+    known[:, :, 8:] = False
+    below = (sampler.for_loss(masks, known)[..., 1] > 0.5).float().mean()
+    assert 0.05 < below < 0.2  # half of the quarter at random
+
+    grid = GridPoints(size=2).for_loss(masks, everywhere)
     assert grid[1].tolist() == [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]
 
 

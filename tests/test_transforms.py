@@ -175,6 +175,23 @@ def test_flip_leaves_mono_alone(root):
     assert torch.equal(flipped["inputs"]["waveform"], waveform)
 
 
+# ---- what sounds
+
+
+def test_a_crop_leaves_what_sounds_alone(root):
+    """The sound is still there when its object is outside of the picture."""
+    values = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    values[:16, :16], values[0, 0], values[-1, -1] = 0, 2, 3
+    Image.fromarray(values).save(root / "0.png")
+    dataset = ToySet(root=root, count=1, known_classes=False, pipeline=LOAD, test_mode=True)
+    results = TRANSFORMS.build(dict(type="RandomCrop", crop_size=(8, 8)))(dataset[0])
+    assert results["sound_classes"] == [2, 3]
+    assert len(np.unique(results["gt_seg_map"])) < 4  # 8 x 8 pixels can't hold both corners
+
+    told = ToySet(root=root, count=1, pipeline=LOAD, test_mode=True)[0]
+    assert told["sound_classes"] == [1]  # the data set's word
+
+
 # ---- packing
 
 

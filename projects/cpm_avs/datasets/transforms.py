@@ -52,6 +52,9 @@ class LoadAVSFrame(LoadImageFromFile):
 class LoadAVSMask(BaseTransform):
     """Load the mask of what sounds; the file must fit the frame and the data set's classes.
 
+    Its classes become ``sound_classes``, unless the data set knows them: what sounds still does so
+    when a crop of the picture leaves its object out.
+
     Required keys: ``seg_map_path`` (None where a frame has no label: no ``gt_seg_map`` then) and
     ``ori_shape``; from ``AVSDataset`` also ``mask_encoding``, ``num_classes``, ``palette`` and
     ``label_map``.
@@ -79,6 +82,8 @@ class LoadAVSMask(BaseTransform):
             label_map=results["label_map"],
         )
         results["seg_fields"].append("gt_seg_map")
+        seen = np.unique(results["gt_seg_map"]).tolist()
+        results.setdefault("sound_classes", [label for label in seen if label not in (0, 255)])
         return results
 
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+_GOLDEN = 0.6180339887498949  # multiples of it, modulo 1, fill [0, 1) evenly
+
 
 class ClassMemoryBank(nn.Module):
     """Keeps the newest embeddings of every class, in buffers that a checkpoint saves.
@@ -12,7 +14,9 @@ class ClassMemoryBank(nn.Module):
         size: S, embeddings a class.
         embed_dims: D.
         max_per_push: Embeddings of one class that one push takes, evenly spaced over those given;
-            no-object would otherwise overwrite its whole buffer in a few iterations.
+            no-object would otherwise overwrite its whole buffer in a few iterations. They come
+            image by image, query by query, so the first one taken is another each time: the same
+            few queries would stand for all of them.
     """
 
     samples: Tensor
@@ -35,12 +39,17 @@ class ClassMemoryBank(nn.Module):
 
     @torch.no_grad()
     def push(self, embeddings: Tensor, labels: Tensor) -> None:
-        """Write embeddings (n, D) of classes (n,) over the oldest ones of their class, in order."""
+        """Write embeddings (n, D) of classes (n,) over the oldest ones of their class.
+
+        Nothing is drawn at random, so that all ranks do the same.
+        """
         order = labels.argsort(stable=True)
         embeddings, labels = embeddings[order], labels[order]
         totals = labels.bincount(minlength=len(self.count))
         starts = totals.cumsum(0) - totals
         ranks = torch.arange(len(labels), device=labels.device) - starts[labels]
+        first = (self.count.double() * _GOLDEN % 1 * totals).long()
+        ranks = (ranks + first[labels]) % totals[labels]
 
         taken = totals.clamp(max=self.max_per_push)
         # Of n embeddings t are taken: those at which floor(rank * t / n) takes a new value.

@@ -7,6 +7,8 @@ from mmcv.ops import point_sample
 from mmdet.models.utils import get_uncertain_point_coords_with_randomness
 from torch import Tensor
 
+_SURE = 1e4  # a logit that is never among the least sure ones
+
 
 def sample_points(maps: Tensor, points: Tensor) -> Tensor:
     """Read maps (n, c, h, w) at points (n, P, 2), x and y in [0, 1]; bilinear, (n, c, P)."""
@@ -19,8 +21,13 @@ class PointSampler(Protocol):
     def for_matching(self, batch_size: int, device: torch.device) -> Tensor:
         """Points shared by all queries and segments of an image, (B, P, 2)."""
 
-    def for_loss(self, mask_logits: Tensor) -> Tensor:
-        """Points of each matched mask (n, 1, h, w): (n, P, 2)."""
+    def for_loss(self, mask_logits: Tensor, valid: Tensor) -> Tensor:
+        """Points of each matched mask (n, 1, h, w): (n, P, 2).
+
+        Args:
+            mask_logits: The masks.
+            valid: Where there is a label, bool, of the same shape; the rest counts in no loss.
+        """
 
 
 class UncertainPoints:
@@ -47,11 +54,12 @@ class UncertainPoints:
         """Uniform points, (B, P, 2)."""
         return torch.rand(batch_size, self.num_points, 2, device=device)
 
-    def for_loss(self, mask_logits: Tensor) -> Tensor:
+    def for_loss(self, mask_logits: Tensor, valid: Tensor) -> Tensor:
         """Points near the masks' borders, (n, P, 2)."""
         with torch.no_grad():
+            # What no loss ever reaches stays unsure, and would attract most of the points.
             return get_uncertain_point_coords_with_randomness(
-                mask_logits.float(),
+                mask_logits.float().masked_fill(~valid, _SURE),
                 None,
                 self.num_points,
                 self.oversample_ratio,
@@ -75,7 +83,7 @@ class GridPoints:
         self.grid = self.grid.to(device)  # copied once
         return self.grid.expand(batch_size, -1, -1)
 
-    def for_loss(self, mask_logits: Tensor) -> Tensor:
+    def for_loss(self, mask_logits: Tensor, valid: Tensor) -> Tensor:
         """The grid, (n, P, 2)."""
         return self.for_matching(len(mask_logits), mask_logits.device)
 

@@ -11,7 +11,7 @@ from projects.cpm_avs.structures import AudioFeatures, DecoderOutput, VisualFeat
 
 from .acp_loss import acp_loss, predict_ratio, ratio_mask
 from .audio_mask_head import AudioMaskHead
-from .distributed import gather_beside
+from .distributed import gather_variable
 from .matcher import Matching
 from .norm_statistics import keep_statistics
 from .offscreen_noise import OffscreenNoise, offscreen_noise
@@ -250,12 +250,12 @@ class PromptedPath(nn.Module):
 
         seen = visual.memories[-1]
         label_map = F.interpolate(
-            targets.label_map.unsqueeze(1).float(), seen.shape[-2:], mode="nearest"
+            targets.label_map.unsqueeze(1).float(), seen.shape[-2:], mode="nearest-exact"
         ).long()
         chosen = sample_pixels(label_map, self.num_classes, self.pixels_per_class)
         pixels = self.visual_project(seen.permute(0, 2, 3, 1).flatten(0, 2)[chosen])
         # A rank may have two images; the batch of eq. 8 is that of all ranks.
-        pixels, pixel_labels = gather_beside(pixels, label_map.flatten()[chosen])
+        pixels, pixel_labels = gather_variable(pixels, label_map.flatten()[chosen])
         named = prompted.labels[image, query][heard]
         loss = info_nce(anchors[heard], named, pixels, pixel_labels, self.tau)
         # DDP waits for a gradient of every parameter, the mask head's too where ACP is off.

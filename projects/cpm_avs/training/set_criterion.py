@@ -125,7 +125,10 @@ class SetCriterion(nn.Module):
             zeros = torch.stack([logits[:0].sum() for logits in output.mask_logits]).float()
             return zeros, zeros
 
-        points = self.points.for_loss(masks)
+        known = F.interpolate(
+            targets.valid.unsqueeze(1).float(), masks.shape[-2:], mode="nearest-exact"
+        )
+        points = self.points.for_loss(masks, known[matching.image] > 0)
         logits = sample_points(masks.float(), points).squeeze(1)
         with torch.no_grad():
             truth = torch.stack(

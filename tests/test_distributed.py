@@ -28,7 +28,7 @@ def share(rank: int, lengths: tuple[int, ...], width: int | None) -> Tensor:
 def gather_shares(rank: int, cases: list[tuple[tuple[int, ...], int | None]]) -> list[Tensor]:
     gathered = []
     for lengths, width in cases:
-        own = share(rank, lengths, width).requires_grad_()
+        own = share(rank, lengths, width)
         both = gather_variable(own, share(rank, lengths, width).long())
         gathered += [result.numpy() for result in both]
     return gathered

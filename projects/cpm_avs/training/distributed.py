@@ -16,7 +16,7 @@ class _Gather(torch.autograd.Function):
         return torch.stack(all_gather(own.contiguous()))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         total = gradient.clone(memory_format=torch.contiguous_format)
         all_reduce(total)
         return total[get_rank()]

@@ -1,5 +1,5 @@
 _base_ = [
-    "_base_/default_runtime.py",
+    "_base_/no_val_runtime.py",
     "_base_/schedules/schedule_100e.py",
     "_base_/models/cpm_r50_resnet18.py",
     "_base_/datasets/vpo-ms.py",

@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmengine.registry import init_default_scope
 from PIL import Image
 from toy_avs import AUGMENT, PIPELINE, ToySet, write_toy_files
@@ -37,6 +38,26 @@ def test_sample_index_is_an_int_that_pickles():
     assert index == 5 and index.draw == 123 and isinstance(index, SampleIndex)
     assert [10, 20, 30][SampleIndex(2, 7)] == 30
     assert repr(index) == "SampleIndex(5, draw=123)"
+
+
+@pytest.mark.parametrize(
+    "wrapper", [lambda s: ConcatDataset([s, s]), lambda s: RepeatDataset(s, 2)]
+)
+def test_wrappers_keep_the_draw(root, wrapper):
+    dataset = ToySet(root=root, pipeline=AUGMENT)
+    expected = dataset[SampleIndex(2, 40)]
+    found = wrapper(dataset)[SampleIndex(len(dataset) + 2, 40)]
+    assert torch.equal(image_of(found), image_of(expected))
+
+
+def test_chosen_classes_are_heard_by_their_new_numbers(root):
+    """Item i sounds class i % 3 + 1 of a, b and c; of these, c and a are chosen, in this order."""
+    metainfo = dict(classes=("background", "c", "a"), palette=[[0, 0, 0], [0, 0, 255], [255, 0, 0]])
+    dataset = ToySet(root=root, count=3, pipeline=PIPELINE, metainfo=metainfo)
+    samples = [dataset[i]["data_samples"] for i in range(3)]
+    assert [sample.sound_classes for sample in samples] == [[2], [], [1]]
+    labels = [set(sample.gt_sem_seg.data.unique().tolist()) for sample in samples]
+    assert labels == [{0, 2}, {0, 255}, {0, 1}]
 
 
 # ---- draws

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from benchmark_trees import write_csv
+from clips import make_clip, moving_square
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
@@ -68,6 +69,15 @@ def test_a_short_video_repeats_its_last_frame(tmp_path):
     np.testing.assert_allclose(levels, [35, 75, 95, 95, 95], atol=3)
 
 
+def test_frames_of_a_phone_are_turned_upright(tmp_path):
+    sound = np.zeros((1, 44100), np.float32)
+    clip = make_clip(tmp_path / "portrait.mp4", frames=25, rotation=90, sound=sound)
+    pictures, _ = read_video(clip)
+    expected = np.rot90(moving_square(23))  # 25 a second: the last of 16 samples
+    assert pictures[0].shape == (64, 48, 3)
+    assert np.abs(pictures[0].astype(int) - expected).mean() < 4
+
+
 def test_ms3_videos_become_a_loadable_set(tmp_path, capsys):
     write_csv(tmp_path / "ms3_meta_data.csv", ("video_id", "split"), ("v", "train"), ("w", "test"))
     write_video(tmp_path / "ms3_data/raw_videos/v.mp4")
@@ -104,6 +114,16 @@ def test_s4_files_lie_by_split_and_category(tmp_path):
     assert job.video == data / "raw_videos/val/race_car/v.mp4"
     assert job.images[4] == data / "visual_frames/val/race_car/v/v_5.png"
     assert job.sound == data / "audio_wav/val/race_car/v.wav"
+
+
+def test_frames_that_a_repaired_index_skips_are_not_cut(tmp_path):
+    header = ("video_id", "split", "skip_frames")
+    write_csv(tmp_path / "ms3_meta_data.csv", header, ("v", "train", "0 2"))
+    write_video(tmp_path / "ms3_data/raw_videos/v.mp4")
+    assert cut("ms3", tmp_path) == 0
+    written = sorted((tmp_path / "ms3_data/visual_frames/v").iterdir())
+    assert [path.name for path in written] == ["v.mp4_2.png", "v.mp4_4.png", "v.mp4_5.png"]
+    assert abs(cv2.imread(str(written[1])).mean() - 5 * 31) < 3  # the fourth, as without
 
 
 def test_what_is_there_is_left_alone_unless_told_otherwise(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Separation of mixed sounds on a data set: who is mixed, what is measured, logged and drawn."""
 
 import importlib.util
+import sys
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -151,6 +152,12 @@ class TestMeasureSeparation:
         path = model.criterion.prompted_path
         assert measure_separation(model, path, items(4)[::2], 2) == {}
 
+    def test_silence_has_no_si_sdr(self, model):
+        samples = items(4)
+        samples[0]["inputs"]["waveform"] *= 0  # the other one is its noise, and has none
+        measured = measure_separation(model, model.criterion.prompted_path, samples[:2], 2)
+        assert set(measured) == {"ratio_error"} and 0 <= measured["ratio_error"] <= 1
+
 
 class TestHook:
     @pytest.fixture
@@ -172,6 +179,14 @@ class TestHook:
         assert 0 <= scalars["ACP/ratio_error"] <= 1
         assert options == dict(step=7, file_path="now.json")
         assert "SI-SDR improvement" in runner.logger.info.call_args.args[0]
+
+    def test_logs_what_is_defined(self, hook, model, monkeypatch):
+        module = sys.modules[type(hook).__module__]
+        monkeypatch.setattr(module, "measure_separation", lambda *_: dict(ratio_error=0.25))
+        runner = self.runner(model)
+        hook.after_val_epoch(runner)
+        assert runner.visualizer.add_scalars.call_args.args == ({"ACP/ratio_error": 0.25},)
+        assert "0.2500, SI-SDR improvement undefined" in runner.logger.info.call_args.args[0]
 
     def test_says_so_where_nothing_can_be_mixed(self, hook, model):
         runner = self.runner(model, items(4)[::2])

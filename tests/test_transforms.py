@@ -54,6 +54,15 @@ def test_frame_defects_are_named(root):
     refused(frame, "missing", root)
 
 
+def test_exif_does_not_turn_the_frame_away_from_its_mask(root):
+    image = load(root)["img"]
+    orientation = Image.Exif()
+    orientation[0x0112] = 3  # upside down
+    picture = Image.fromarray(image[..., ::-1].copy())
+    picture.save(root / "0.jpg", format="PNG", exif=orientation)
+    assert np.array_equal(load(root)["img"], image)
+
+
 def test_frame_is_bgr(root):
     Image.new("RGB", (WIDTH, HEIGHT), (250, 120, 10)).save(root / "0.png.jpg", quality=100)
     image = load(root, img_path=str(root / "0.png.jpg"))["img"]

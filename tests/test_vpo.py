@@ -17,6 +17,7 @@ from benchmark_trees import (
 )
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, TRANSFORMS
+from PIL import Image
 
 import projects.cpm_avs  # noqa: F401
 from projects.cpm_avs.datasets.benchmark_transforms import (
@@ -246,3 +247,15 @@ def test_the_protocol_size_counts_as_the_original_one():
     assert results["img"].shape[:2] == results["gt_seg_map"].shape == (12, 16)
     assert results["ori_shape"] == results["img_shape"] == (12, 16)
     assert TRANSFORMS.get("ResizeForProtocol") is ResizeForProtocol
+
+
+def test_the_protocol_resizes_as_the_benchmarks_scripts_do():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (37, 61, 3), np.uint8)
+    mask = rng.integers(0, 4, (37, 61), np.uint8)
+    results = dict(img=image, img_shape=(37, 61), gt_seg_map=mask, seg_fields=["gt_seg_map"])
+    resized = ResizeForProtocol(scale=(16, 12))(results)
+    expected = Image.fromarray(image).resize((16, 12), Image.Resampling.BILINEAR)
+    assert np.array_equal(resized["img"], expected)
+    expected = Image.fromarray(mask).resize((16, 12), Image.Resampling.NEAREST)
+    assert np.array_equal(resized["gt_seg_map"], expected)

@@ -1,4 +1,4 @@
-"""VPO-SS, 22 classes, stereo, at the images' own size. VPO has no set of its own for validation."""
+"""VPO-SS, 22 classes, stereo, at the images' own size. VPO has no set for validation."""
 
 _base_ = "avs_common.py"
 

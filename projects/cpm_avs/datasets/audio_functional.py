@@ -19,7 +19,10 @@ Waveform = NDArray[np.float32]
 SAMPLE_RATE = 16000
 
 #: Containers and codecs that libsndfile can't read and that go through PyAV.
-PYAV_SUFFIXES = (".mp4", ".m4a", ".m4v", ".aac", ".mkv", ".mov", ".webm", ".avi", ".wma", ".3gp")
+PYAV_SUFFIXES = (
+    ".mp4", ".m4a", ".m4v", ".aac", ".mkv", ".mka", ".mov", ".webm", ".avi", ".wma", ".3gp",
+    ".flv", ".mpg", ".mpeg", ".ts", ".mts",
+)  # fmt: skip
 # Sizes that streaming writers leave in a RIFF header that they can't go back to.
 _UNKNOWN_RIFF_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFF + 8, 0xFFFFFFFF - 8, 0xFFFFFFFF)
 _UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's, where the header of a FLAC file states none
@@ -43,6 +46,7 @@ def load_waveform(
 
     Raises:
         BadSampleError: The file is missing, empty, truncated, not a sound, or holds no samples.
+            Of mkv, webm and avi, whose sound tracks state no length, what is there is taken.
     """
     if channels not in (1, 2):
         raise ValueError(f"channels={channels}: the model hears 1 (mono) or 2 (stereo) channels.")
@@ -129,7 +133,8 @@ def _read_with_soundfile(path: Path) -> tuple[Waveform, int]:
             expected, rate = file.frames, file.samplerate
             counted = expected != _UNKNOWN_FRAMES
             waveform = file.read(dtype="float32", always_2d=True) if counted else None
-    except (soundfile.SoundFileError, ValueError, RuntimeError) as error:
+    # A damaged header may state a length for which there is no memory.
+    except (soundfile.SoundFileError, ValueError, RuntimeError, MemoryError) as error:
         raise BadSampleError(path, f"not a readable sound file ({error})", _REMEDY) from error
     if waveform is None:
         return _read_with_pyav(path)

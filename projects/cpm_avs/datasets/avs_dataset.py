@@ -94,7 +94,9 @@ class AVSDataset(BaseSegDataset):
             **extra,
         )
         if sound_classes is not None:
-            entry["sound_classes"] = list(sound_classes)
+            renamed = self.label_map or {}
+            chosen = (renamed.get(label, label) for label in sound_classes)
+            entry["sound_classes"] = [label for label in chosen if label != self.ignore_index]
         return entry
 
     def get_data_info(self, idx: int) -> dict[str, Any]:

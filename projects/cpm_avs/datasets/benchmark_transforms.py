@@ -65,7 +65,7 @@ class AVSRandomScale(Resize):
     def __init__(self, *, scale_range: tuple[float, float] = (0.5, 2.0)) -> None:
         if not 0 < scale_range[0] <= scale_range[1]:
             raise ValueError(f"scale_range={scale_range}: give two positive factors, rising.")
-        super().__init__(scale_factor=1.0)
+        super().__init__(scale_factor=1.0, backend="pillow")  # see ResizeForProtocol
         self.scale_range = scale_range
 
     @cache_randomness
@@ -86,14 +86,15 @@ class ResizeForProtocol(Resize):
     """mmseg's ``Resize`` after which the new size counts as the original one.
 
     So the 224 protocol scores at 224x224 as the benchmark's scripts do, and not at the size of the
-    stored frames. The aspect ratio is not kept.
+    stored frames. The aspect ratio is not kept. Pillow resizes, as in those scripts; OpenCV's
+    nearest neighbour is the upper left one, which shifts masks against their frames.
 
     Args:
         scale: Width and height in pixels.
     """
 
     def __init__(self, *, scale: tuple[int, int] = (224, 224)) -> None:
-        super().__init__(scale=scale, keep_ratio=False)
+        super().__init__(scale=scale, keep_ratio=False, backend="pillow")
 
     def transform(self, results: dict) -> dict:
         results = super().transform(results)

@@ -32,7 +32,7 @@ def read_mask(path: str | Path, *, color: bool = False) -> NDArray[np.uint8]:
         raise BadSampleError(
             path, "the mask is missing", "Check data_root and the index"
         ) from error
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise BadSampleError(
             path,
             f"the mask can't be decoded ({error})",

@@ -17,6 +17,14 @@ class SampleIndex(int):
         index.draw = draw
         return index
 
+    # ``ConcatDataset`` and ``RepeatDataset`` find the part's own index by these.
+
+    def __sub__(self, other: int) -> "SampleIndex":
+        return SampleIndex(int(self) - other, self.draw)
+
+    def __mod__(self, other: int) -> "SampleIndex":
+        return SampleIndex(int(self) % other, self.draw)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return SampleIndex, (int(self), self.draw)
 

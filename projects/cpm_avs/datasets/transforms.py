@@ -24,11 +24,16 @@ META_KEYS = (
 class LoadAVSFrame(LoadImageFromFile):
     """mmcv's ``LoadImageFromFile`` with errors that name the file and the remedy.
 
-    Pillow decodes, because OpenCV fills up a truncated file with grey and says nothing.
+    Pillow decodes, because OpenCV fills up a truncated file with grey and says nothing. A picture
+    is not turned by its EXIF orientation, since its mask isn't.
     """
 
     def __init__(self, *, backend_args: dict | None = None) -> None:
-        super().__init__(imdecode_backend="pillow", backend_args=backend_args)
+        super().__init__(
+            color_type="color_ignore_orientation",
+            imdecode_backend="pillow",
+            backend_args=backend_args,
+        )
 
     def transform(self, results: dict) -> dict:
         path = results["img_path"]

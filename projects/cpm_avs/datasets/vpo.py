@@ -34,8 +34,8 @@ COLUMNS = {
 MSMI_COLUMNS = COLUMNS | {"multi_instance": Column(("multi_instance",))}
 MIXED_COLUMNS = {
     "uid": Column(("uid",), 0),
-    "frame": Column(("frame",), 1),
-    "mask": Column(("mask",), 2),
+    "frame": Column(("frame", "frame_path"), 1),
+    "mask": Column(("mask", "mask_path"), 2),
     "split": Column(("split",)),
     "subset": Column(("type",)),
 }

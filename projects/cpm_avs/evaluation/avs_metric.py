@@ -11,7 +11,8 @@ all C classes, one that never occurs counts 0; F (beta^2 = 0.3) leaves such a cl
   highest point of the F curve over 255 thresholds, averaged over ALL frames with an object. The
   older scripts pick a threshold per batch and average the maxima, so that their F grows as the
   batch shrinks. Ours has one threshold for the set, hence no batch; ``legacy_batch=1`` adds the
-  per-video F of CAVP and CPM (the one to set beside their tables), 4 that of TPAVI's test.sh.
+  per-video F of CAVP and, as it seems, CPM (the one to set beside their tables), 4 that of
+  TPAVI's test.sh.
 """
 
 from collections.abc import Mapping, Sequence

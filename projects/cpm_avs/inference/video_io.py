@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from ..datasets.orientation import upright
 from ..structures import BadSampleError
 from .sound_io import open_media, sound_stream
 
@@ -94,7 +95,7 @@ def probe(path: str | Path) -> VideoInfo:
                 path, "is a video without a frame (zero length)", "Record it again"
             )
         origin, picture = first
-        height, width = _upright(picture).shape[:2]
+        height, width = upright(picture).shape[:2]
         tick = stream.time_base
         mean = stream.average_rate or stream.guessed_rate or Fraction(25)
         if count > 1:
@@ -140,7 +141,7 @@ def read_frames(
             if end is not None and time >= end - 1e-6:
                 return
             if time >= start - 1e-6:
-                yield Frame(time, _upright(picture))
+                yield Frame(time, upright(picture))
 
 
 def _pictures(
@@ -176,10 +177,3 @@ def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> 
         if packet is None:
             return
         yield packet
-
-
-def _upright(picture: av.VideoFrame) -> np.ndarray:
-    """(H, W, 3) BGR, turned as the phone that took it was held."""
-    image = picture.to_ndarray(format="bgr24")
-    turns = round(picture.rotation / 90) % 4  # counter-clockwise, as np.rot90 counts
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image

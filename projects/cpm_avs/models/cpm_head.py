@@ -64,8 +64,8 @@ class CPMHead(BaseModule):
         embed_dims: D.
         num_queries: N, class-agnostic queries.
         num_encoder_layers: Layers of the pixel decoder's encoder.
-        feedforward_channels: Hidden width of the feed-forward layers of both transformers'
-            deformable encoder (half of it, as in Mask2Former) and decoder.
+        feedforward_channels: Hidden width of the feed-forward layers of TD-A and TD-V; those of the
+            pixel decoder's encoder have half of it, as in Mask2Former.
         num_audio_layers: Layers of TD-A.
         num_visual_layers: Layers of TD-V.
         num_heads: Attention heads of the decoder.

@@ -61,8 +61,8 @@ def measure_separation(
     Returns:
         dict: ``ratio_error``, the mean absolute error of the ratio mask, in [0, 1]; and
         ``si_sdr_improvement``, by how many dB the sound that is rebuilt from the mask and the
-        mixture's phase is nearer to the clean one than the mixture is. Empty if no sample could
-        be mixed with another.
+        mixture's phase is nearer to the clean one than the mixture is, left out if it is defined
+        for no sample. Empty if no sample could be mixed with another.
     """
     errors, improvements = [], []
     with torch.random.fork_rng():
@@ -79,9 +79,10 @@ def measure_separation(
             improvements.append(si_sdr_improvement(rebuilt, mixture, clean)[separable])
     if not errors:
         return {}
-    # A sample that is silent itself, but for the noise, has no SI-SDR.
+    measured = dict(ratio_error=float(torch.cat(errors).mean()))
+    # A sample that is silent itself, or whose noise is, has no SI-SDR.
     gains = torch.cat(improvements)
-    return dict(
-        ratio_error=float(torch.cat(errors).mean()),
-        si_sdr_improvement=float(gains[gains.isfinite()].mean()),
-    )
+    gains = gains[gains.isfinite()]
+    if len(gains):
+        measured["si_sdr_improvement"] = float(gains.mean())
+    return measured

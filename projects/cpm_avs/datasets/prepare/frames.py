@@ -22,6 +22,7 @@ from rich.progress import track
 
 from ..audio_functional import SAMPLE_RATE
 from ..avsbench import NUM_FRAMES, read_ms3, read_s4
+from ..orientation import upright
 from .benchmarks import benchmark
 
 SIZE = (224, 224)  # px
@@ -34,7 +35,7 @@ class Job:
     """One video and the files that come out of it."""
 
     video: Path
-    images: tuple[Path, ...]
+    images: dict[int, Path]  # by second
     sound: Path
 
 
@@ -55,7 +56,9 @@ def run(args: argparse.Namespace) -> int:
         return 2
     jobs = list(plan(args.name, args.root))
     if not args.overwrite:
-        jobs = [job for job in jobs if not all(p.is_file() for p in (*job.images, job.sound))]
+        jobs = [
+            job for job in jobs if not all(p.is_file() for p in (*job.images.values(), job.sound))
+        ]
     failures = []
     with ThreadPoolExecutor(args.workers) as pool:
         results = pool.map(_attempt, jobs)
@@ -78,7 +81,7 @@ def plan(name: str, root: Path) -> Iterator[Job]:
         folder = Path(clip.split, *clip.classes) if name == "s4" else Path()
         yield Job(
             video=data / "raw_videos" / folder / f"{clip.clip_id}.mp4",
-            images=tuple(Path(frame.img_path) for frame in clip.frames),
+            images={frame.index: Path(frame.img_path) for frame in clip.frames},
             sound=Path(clip.sounds[0].path),
         )
 
@@ -95,9 +98,9 @@ def _attempt(job: Job) -> str | None:
 def cut(job: Job) -> None:
     """Write the frames and the sound of one video."""
     pictures, sound = read_video(job.video)
-    for path, picture in zip(job.images, pictures, strict=True):
+    for second, path in job.images.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(str(path), cv2.resize(picture, SIZE)):
+        if not cv2.imwrite(str(path), cv2.resize(pictures[second], SIZE)):
             raise OSError(f"{path} can't be written")
     job.sound.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(job.sound, sound, SAMPLE_RATE, subtype="PCM_16")
@@ -118,12 +121,12 @@ def read_video(path: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int16]]:
         for number, frame in enumerate(container.decode(stream)):
             last = frame
             if number in wanted:
-                pictures[number] = frame.to_ndarray(format="bgr24")
+                pictures[number] = upright(frame)
             if number >= max(wanted):
                 break
         if last is None:
             raise ValueError("the video has no frames")
-        end = last.to_ndarray(format="bgr24")  # stands in where the video is too short
+        end = upright(last)  # stands in where the video is too short
         container.seek(0)
         resampler = av.AudioResampler(format="s16", layout="stereo", rate=SAMPLE_RATE)
         decoded = container.decode(container.streams.audio[0])

@@ -33,9 +33,10 @@ class ACPQualityHook(Hook):
         if not measured:
             runner.logger.info("ACP: no two samples of the validation set could be mixed")
             return
+        improvement = measured.get("si_sdr_improvement")
         runner.logger.info(
-            f"ACP: mean absolute ratio error {measured['ratio_error']:.4f}, "
-            f"SI-SDR improvement {measured['si_sdr_improvement']:.2f} dB"
+            f"ACP: mean absolute ratio error {measured['ratio_error']:.4f}, SI-SDR improvement "
+            + ("undefined" if improvement is None else f"{improvement:.2f} dB")
         )
         runner.visualizer.add_scalars(
             {f"ACP/{name}": value for name, value in measured.items()},

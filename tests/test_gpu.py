@@ -1,0 +1,101 @@
+"""The model on a CUDA device: the same numbers as on the CPU, and training in all precisions."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from mmcv.ops.multi_scale_deform_attn import (
+    MultiScaleDeformableAttnFunction,
+    multi_scale_deformable_attn_pytorch,
+)
+from tiny import build_tiny, losses_of, predictions_of, tiny_batch, tiny_model_cfg
+from torch import nn
+
+pytestmark = pytest.mark.gpu
+DEVICE = "cuda"
+
+
+@pytest.fixture(autouse=True)
+def _full_precision():
+    """cuDNN takes TF32 for convolutions by default, which has 10 bits."""
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        yield
+
+
+def deterministic_cfg() -> dict:
+    """Without anything that is drawn on the device: prompts and random points."""
+    points = dict(type="grid", size=12)
+    return tiny_model_cfg(criterion=dict(set_loss=dict(points=points), prompting=None))
+
+
+def on_both(cfg: dict) -> tuple[nn.Module, nn.Module]:
+    model = build_tiny(cfg)
+    return model, deepcopy(model).to(DEVICE)
+
+
+def test_predictions_are_those_of_the_cpu():
+    model, copy = on_both(deterministic_cfg())
+    batch = tiny_batch()
+    for expected, found in zip(
+        predictions_of(model, batch), predictions_of(copy, batch), strict=True
+    ):
+        scores = found.seg_logits.data
+        assert scores.device.type == DEVICE
+        torch.testing.assert_close(scores.cpu(), expected.seg_logits.data, rtol=1e-3, atol=1e-4)
+
+
+def test_losses_gradients_bank_and_mixtures_are_those_of_the_cpu():
+    models = on_both(deterministic_cfg())
+    for model in models:
+        model.train()
+        for step in range(3):
+            model.zero_grad()
+            losses = losses_of(model, tiny_batch(seed=step))
+            sum(losses.values()).backward()
+            model.criterion.update_classifier(model.decode_head.classifier)
+    expected, found = ({**model.state_dict()} for model in models)
+    assert "criterion.mixture.bank.samples" in expected
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name].cpu(), value, rtol=1e-3, atol=1e-4, msg=name)
+    for (name, one), other in zip(
+        models[0].named_parameters(), models[1].parameters(), strict=True
+    ):
+        if one.grad is not None:
+            scale = one.grad.abs().max().clamp(min=1e-3)
+            torch.testing.assert_close(
+                other.grad.cpu() / scale, one.grad / scale, rtol=0, atol=5e-3, msg=name
+            )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_training_stays_finite(dtype):
+    model = build_tiny().to(DEVICE).train()
+    before = model.decode_head.query_feat.weight.clone()
+    means = model.decode_head.classifier.means.clone()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    scaler = torch.amp.GradScaler(DEVICE, init_scale=256.0, enabled=dtype == torch.float16)
+    for step in range(6):
+        with torch.autocast(DEVICE, dtype=dtype, enabled=dtype != torch.float32):
+            batch = tiny_batch(seed=step, silent=step % 3 == 2)
+            losses = losses_of(model, batch, seed=step)  # raises if one is not finite
+        assert {loss.dtype for loss in losses.values()} == {torch.float32}
+        optimizer.zero_grad()
+        scaler.scale(sum(losses.values())).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        model.criterion.update_classifier(model.decode_head.classifier)
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+    assert not torch.equal(before, model.decode_head.query_feat.weight)
+    assert not torch.equal(means, model.decode_head.classifier.means)
+
+
+def test_the_kernel_of_deformable_attention_agrees_with_pytorch():
+    generator = torch.Generator().manual_seed(0)
+    shapes = torch.tensor([[6, 4], [3, 2]], device=DEVICE)
+    starts = torch.tensor([0, 24], device=DEVICE)
+    value = torch.randn(2, 30, 4, 8, generator=generator).to(DEVICE)
+    locations = torch.rand(2, 5, 4, 2, 3, 2, generator=generator).to(DEVICE)
+    weights = torch.rand(2, 5, 4, 2, 3, generator=generator).to(DEVICE)
+    fast = MultiScaleDeformableAttnFunction.apply(value, shapes, starts, locations, weights, 64)
+    slow = multi_scale_deformable_attn_pytorch(value, shapes, locations, weights)
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)

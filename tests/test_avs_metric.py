@@ -203,12 +203,13 @@ class TestAnyBatchesAndRanks:
             scores = evaluator.evaluate(1)
         assert scores["dataset/aAcc"] == 100
 
-    def test_too_many_items_are_refused(self):
+    @pytest.mark.parametrize("size", [2, 5])
+    def test_another_number_of_items_is_refused(self, size):
         evaluator = Evaluator(METRICS.build(dict(type="AVSMetric")))
         evaluator.dataset_meta = dict(classes=tuple("abc"))
         evaluator.process([FRAME1] * 4)
-        with pytest.raises(ValueError, match="scored 4 of 2"):
-            evaluator.evaluate(2)
+        with pytest.raises(ValueError, match=f"scored 4 of {size} items"):
+            evaluator.evaluate(size)
 
     def test_fixed_point_sums_are_exact_in_any_order(self):
         values = torch.rand(1000, dtype=torch.float64).numpy()

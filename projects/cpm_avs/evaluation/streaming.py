@@ -89,12 +89,13 @@ class StreamingMetric(BaseMetric):
         """Scores of the whole data set of ``size`` items, on every rank."""
         rank, world = get_dist_info()
         share = math.ceil((size - rank) / world)
-        if self._seen > share + 1:
+        # The sampler fills up the last round, so that a rank may see one item more.
+        if not share <= self._seen <= share + 1:
             raise ValueError(
                 f"Rank {rank} of {world} scored {self._seen} of {size} items, but its share is "
-                f"{share}; use the DefaultSampler for evaluation."
+                f"{share}; use the DefaultSampler for evaluation, and no drop_last."
             )
-        if self._seen <= share:
+        if self._seen == share:
             add_sums(self._sums, self._latest)
         # One result a rank, which the parent gathers, scores and broadcasts.
         self.results = [self._sums]

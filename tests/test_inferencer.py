@@ -13,14 +13,18 @@ import pytest
 import torch
 from clips import make_clip, moving_square
 from fake_segmentor import CLASSES, write_model
+from mmengine.config import Config
 from mmseg.registry import DATASETS
 from PIL import Image
 
+from projects.cpm_avs.datasets.benchmark_transforms import ResizeForProtocol
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.model_loading import load_config
+from projects.cpm_avs.inference.preparation import Preparation
 from projects.cpm_avs.inference.results import FrameResult, Timeline
+from projects.cpm_avs.inference.sound_io import read_sound
 from projects.cpm_avs.inference.sources import open_sources
-from projects.cpm_avs.inference.video_io import probe, read_frames
+from projects.cpm_avs.inference.video_io import Frame, probe, read_frames
 from projects.cpm_avs.structures import BadSampleError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -193,6 +197,42 @@ def test_arrays(inferencer):
         inferencer((frames.astype(np.float32), sound))
     with pytest.raises(ValueError, match="sound of shape"):
         inferencer((frames, np.zeros((3, 4, 5))))
+    for wrong in (np.zeros(100, np.uint8), (sound, 0)):
+        with pytest.raises(ValueError, match="signed integers, and a rate above 0"):
+            inferencer((frames, wrong))
+
+
+def test_integer_sound_is_of_full_scale():
+    sound = np.array([[0, 16384, -32768]], np.int16)
+    (clip,) = open_sources((moving_square(0), sound))
+    (heard,) = clip.sound(16000, 1, 0.0, 3 / 16000)
+    assert heard.tolist() == [[0, 0.5, -1]]
+
+
+def test_an_overlay_of_pictures_has_the_whole_sound(tmp_path, inferencer):
+    frames = np.stack([moving_square(k) for k in range(2)])
+    inferencer((frames, (tone(2, 0, 0.5)[0], 44100)), overlay=tmp_path / "o.mp4")
+    made = probe(tmp_path / "o.mp4")
+    assert made.duration == pytest.approx(2, abs=0.05)
+    assert [frame.time for frame in read_frames(tmp_path / "o.mp4")] == pytest.approx([0, 1])
+    loud = np.concatenate(list(read_sound(tmp_path / "o.mp4", sample_rate=16000, channels=1)), 1)
+    assert np.abs(loud[0, 1600:6400]).max() > 0.4 > 0.05 > np.abs(loud[0, 9600:]).max()
+
+
+@pytest.mark.parametrize("name", ["o", "o.png", "o.part"])
+def test_an_overlay_needs_the_name_of_a_video(tmp_path, inferencer, name):
+    clip = make_clip(tmp_path / "clip.mp4", frames=3, sound=tone(0.2, 0, 0.2))
+    with pytest.raises(ValueError, match=f"{name}: the overlay is a video; give .*mp4"):
+        inferencer(clip, overlay=tmp_path / name)
+
+
+def test_the_protocols_size_is_made_as_in_the_test():
+    step = dict(type="ResizeForProtocol", scale=(24, 24))
+    config = Config(dict(test_pipeline=[step]))
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    batch = Preparation.from_config(config)([Frame(0, image)], [np.zeros((1, 9))], (48, 64))
+    resized = ResizeForProtocol(scale=(24, 24))(dict(img=image, img_shape=(48, 64)))["img"]
+    assert np.array_equal(batch["inputs"]["img"][0].numpy().transpose(1, 2, 0), resized)
 
 
 def test_folder_and_list(tmp_path, inferencer):

@@ -244,4 +244,7 @@ class TestPlots:
         assert [text.get_text() for text in timeline.get_yticklabels()] == ["dog", "drum"]
         bars = [(bar.get_x(), bar.get_width(), bar.get_y() + 0.35) for bar in timeline.patches]
         np.testing.assert_allclose(bars, [(0, 1, 0), (0.5, 1.5, 1), (3, 1, 0)], atol=1e-9)
+        assert not timeline.lines
+        (mark,) = sound_figure(values, [("dog", 1, 2.5, 2.5)], 5.0).axes[1].lines  # an image
+        assert mark.get_xydata().tolist() == [[2.5, 0]]
         sound_figure(values, [], 5.0).canvas.draw()

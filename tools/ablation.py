@@ -288,6 +288,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="without suffix")
     parser.add_argument("--cfg-options", nargs="+", default=[], help="for every row alike")
     args = parser.parse_args(arguments)
+    if args.jobs < 1:
+        parser.error(f"--jobs {args.jobs}: at least one run at a time")
     args.work_dir = args.work_dir.resolve()  # the tools run in another folder
     # All rows of a seed first, so that a partial table compares like with like.
     pairs = [(row, seed) for seed in args.seeds for row in args.rows]

@@ -1,7 +1,6 @@
 """Serve the web page on which a clip is uploaded or recorded and segmented."""
 
 import argparse
-import contextlib
 import os
 import signal
 import sys
@@ -54,8 +53,18 @@ def main(args: list[str] | None = None) -> int:
             write_example(Path(folder) / f"scene {seed}.mp4", seed=seed) for seed in (1, 2, 3)
         ]
         page = Page(inferencer, limits=limits, examples=examples)
-        with contextlib.suppress(KeyboardInterrupt):
+        try:
             page.launch(host=options.host, port=options.port, block=True)
+        except KeyboardInterrupt:
+            pass
+        except (OSError, OverflowError) as error:
+            where = f"{options.host}:{options.port}"
+            print(
+                f"error: the page can't be opened at {where}; give another --port or --host "
+                f"({error})",
+                file=sys.stderr,
+            )
+            return 1
     return 0
 
 

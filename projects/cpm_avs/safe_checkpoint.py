@@ -164,6 +164,10 @@ def make_checkpoints_safe() -> None:
         return load_safely(filename, map_location)
 
 
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, torch.Tensor)
+
+
 def check_fit(wanted: dict[str, Any], given: dict[str, Any], path: str | Path) -> None:
     """Refuse weights that mmengine would load in part, with no more than a warning.
 
@@ -179,10 +183,11 @@ def check_fit(wanted: dict[str, Any], given: dict[str, Any], path: str | Path) -
         if key not in given and not key.endswith("num_batches_tracked")
     ]
     problems += [f"{key} is not in the model" for key in given if key not in wanted]
+    problems += [f"{key} is no tensor" for key, value in given.items() if not _is_tensor(value)]
     problems += [
         f"{key} is {tuple(given[key].shape)}, the model has {tuple(wanted[key].shape)}"
         for key in wanted
-        if key in given and given[key].shape != wanted[key].shape
+        if _is_tensor(given.get(key)) and given[key].shape != wanted[key].shape
     ]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""

@@ -266,9 +266,9 @@ def _next_due(time: float, due: float, step: float) -> float:
 
 
 def _check_times(clip: Clip, fps: float | None, start: float, end: float | None) -> None:
-    if fps is not None and not fps > 0:
+    if fps is not None and not 0 < fps < math.inf:
         raise ValueError(f"fps={fps}: give more than 0, or leave it out to segment every frame")
-    if start < 0 or start >= clip.duration or (end is not None and end <= start):
+    if not 0 <= start < clip.duration or not (end is None or end > start):
         raise ValueError(
             f"start={start} and end={end} leave nothing of {clip.name!r}, which lasts "
             f"{clip.duration:.2f} s"

@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from mmseg.registry import DATASETS, MODELS
 
-from ..safe_checkpoint import check_fit, load_safely
+from ..safe_checkpoint import CheckpointError, check_fit, load_safely
 
 ROOT = Path(__file__).resolve().parents[3]
 BUILT_IN = "cpm_mbv2-yamnet_stamps"
@@ -101,8 +101,13 @@ def build_model(
     model = build_bare(config)
     content = load_safely(checkpoint)
     state = content.get("state_dict", content)
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{checkpoint}: its state_dict is a {type(state).__name__}, no dict")
+    # The prefix is that of a model that was wrapped for several GPUs.
+    state = {key.removeprefix("module."): value for key, value in state.items()}
     state = {key: value for key, value in state.items() if not key.startswith(_CRITERION)}
-    names = content.get("meta", {}).get("dataset_meta", {}).get("classes")
+    meta = content.get("meta") or {}
+    names = (meta.get("dataset_meta") or {}).get("classes")
     expected = config.model.get("decode_head", {}).get("num_classes")
     if names and expected and len(names) != expected:
         raise ValueError(

@@ -21,6 +21,9 @@ from .sources import Clip
 from .video_io import Frame
 from .video_writer import VideoWriter
 
+_VIDEOS = (".mp4", ".m4v", ".mov", ".mkv")
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
 
 class OverlayWriter:
     """The clip with its masks: an mp4 with the original sound, or a PNG for a single image.
@@ -33,6 +36,9 @@ class OverlayWriter:
         classes: Names by label.
         end: Where the result ends, seconds of the clip.
         strip: The spectrogram strip to hang under the frames, or None to keep their size.
+
+    Raises:
+        ValueError: The file's suffix is not one of a video, or of a picture for an image.
     """
 
     def __init__(
@@ -44,6 +50,12 @@ class OverlayWriter:
         end: float,
         strip: "ClipSound | None" = None,
     ) -> None:
+        suffixes = _VIDEOS if clip.is_video else _PICTURES
+        if path.suffix.lower() not in suffixes:
+            kind = "a video" if clip.is_video else "a picture"
+            raise ValueError(
+                f"{path}: the overlay is {kind}; give a name that ends in {', '.join(suffixes)}"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self._clip, self._end = path, clip, end
         self._part = path.with_name(f".{path.stem}.part{path.suffix}")
@@ -68,10 +80,11 @@ class OverlayWriter:
         if not self._clip.is_video:
             Image.fromarray(drawn).save(self._part)
             return
+        shown = frame.time if frame.shown_from is None else frame.shown_from
         if self._video is None:
-            self._first = frame.time
+            self._first = shown
             self._video = self._open(drawn)
-        self._video.write(drawn, frame.time)
+        self._video.write(drawn, shown)
 
     def _open(self, drawn: NDArray[np.uint8]) -> VideoWriter:
         clip, sound = self._clip, None
@@ -179,7 +192,9 @@ class ReportWriter:
 
     def __init__(self, path: Path, clip: Clip, classes: Sequence[str]) -> None:
         self.path = path
-        self._file = path.open("w", encoding="utf-8")
+        path.unlink(missing_ok=True)  # its masks are gone
+        self._part = path.with_name(f".{path.name}.part")  # in its place when it is finished
+        self._file = self._part.open("w", encoding="utf-8")
         head = dict(clip=clip.name, duration=round(clip.duration, 3), classes=list(classes))
         self._file.write(json.dumps(head)[:-1] + ',\n"frames": [')
         self._separator = "\n"
@@ -203,16 +218,17 @@ class ReportWriter:
         ]  # fmt: skip
         self._file.write('\n],\n"sounding": ' + json.dumps(sounding) + "}\n")
         self._file.close()
+        os.replace(self._part, self.path)
 
     def abort(self) -> None:
         """Take the unfinished file away; a full disk must not hide what went wrong."""
         with suppress(OSError):
             self._file.close()
-        self.path.unlink(missing_ok=True)
+        self._part.unlink(missing_ok=True)
 
 
 class ClipOutputs:
-    """All that is written of one clip; masks of an earlier run are removed.
+    """All that is written of one clip; masks and report of an earlier run are removed.
 
     Args:
         clip: The source.

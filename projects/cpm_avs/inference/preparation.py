@@ -40,7 +40,12 @@ class Preparation:
         pipeline = dataset.get("pipeline") or config.get("test_pipeline", [])
         # A resize of a protocol also changes the labels; of it only the size is of interest here.
         resizes = [
-            dict(type="Resize", scale=step["scale"], keep_ratio=step.get("keep_ratio", False))
+            dict(
+                type="Resize",
+                scale=step["scale"],
+                keep_ratio=step.get("keep_ratio", False),
+                backend="pillow" if step["type"] == "ResizeForProtocol" else "cv2",
+            )
             for step in pipeline
             if "Resize" in step["type"]
         ]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +23,8 @@ VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpe
 _AVSBENCH_CENTRE = 0.48
 
 Picture = str | Path | NDArray[np.uint8]
-SoundSource = str | Path | NDArray[np.floating] | tuple[NDArray[np.floating], int]
+Samples = NDArray[np.floating] | NDArray[np.signedinteger]
+SoundSource = str | Path | Samples | tuple[Samples, int]
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,10 @@ def open_sources(
 
     Args:
         source: A video file; an image and a sound (files or arrays: BGR uint8 (H, W, 3) or
-            (N, H, W, 3), and (L,) or (A, L) at 16 kHz or with its rate); an image file with
-            ``audio``; a folder of videos, of images each with a sound of its name, or of images
-            with one sound, frame k at second k as in AVSBench; a clip opened before; or a list of
-            these.
+            (N, H, W, 3), and (L,) or (A, L) at 16 kHz or with its rate, floats in [-1, 1] or
+            signed integers of full range); an image file with ``audio``; a folder of videos, of
+            images each with a sound of its name, or of images with one sound, frame k at second k
+            as in AVSBench; a clip opened before; or a list of these.
         audio: Sound file that takes the place of a video's own, or goes with an image or with a
             folder of images.
         silent_ok: Whether a video without sound is taken as silent rather than refused.
@@ -148,15 +150,16 @@ def _pair_clip(picture: Picture, sound: SoundSource) -> Clip:
             "BGR of (H, W, 3) or (N, H, W, 3)"
         )
     chunks, duration, sample_rate = _open_sound(sound)
-    times = [(index + 0.5) * duration / len(images) for index in range(len(images))]
+    share = duration / len(images)  # of the sound
 
     def frames(start: float, end: float | None) -> Iterator[Frame]:
-        shown = times
         if len(images) == 1:  # `start` says which moment of the sound is meant, else the middle
-            shown = [start or min(duration, end or duration) / 2]
-        for time, image in zip(shown, images, strict=True):
+            yield Frame(start or min(duration, end or duration) / 2, images[0])
+            return
+        for index, image in enumerate(images):
+            time = (index + 0.5) * share
             if time >= start and (end is None or time < end):
-                yield Frame(time, image)
+                yield Frame(time, image, shown_from=index * share)
 
     rate = Fraction(len(images) / duration).limit_denominator(1000)
     return Clip(
@@ -206,7 +209,7 @@ def _avsbench_clip(folder: Path, images: list[Path], sound: Path) -> Clip:
     def frames(start: float, end: float | None) -> Iterator[Frame]:
         for second, path in enumerate(paths):
             if second >= start and (end is None or second < end):
-                yield Frame(second + _AVSBENCH_CENTRE, _read_image(path))
+                yield Frame(second + _AVSBENCH_CENTRE, _read_image(path), shown_from=float(second))
 
     return replace(
         base,
@@ -229,10 +232,17 @@ def _open_sound(sound: SoundSource) -> tuple[Callable[..., Iterator[Sound]], flo
     """Chunks by call, duration in seconds, sample rate."""
     if isinstance(sound, (str, Path)):
         rate = 16000
-        samples = sum(c.shape[1] for c in read_sound(sound, sample_rate=rate, channels=1))
-        return _file_sound(sound), samples / rate, 48000
-    array, rate = sound if isinstance(sound, tuple) else (sound, 16000)
-    waveform = np.atleast_2d(np.asarray(array, np.float32))
+        length = sum(c.shape[1] for c in read_sound(sound, sample_rate=rate, channels=1))
+        return _file_sound(sound), length / rate, 48000
+    samples, rate = sound if isinstance(sound, tuple) else (sound, 16000)
+    array: NDArray[Any] = np.asarray(samples)
+    if array.dtype.kind not in "fi" or rate <= 0:
+        raise ValueError(
+            f"a sound of type {array.dtype} at {rate} Hz can't be read; give floats in [-1, 1] or "
+            "signed integers, and a rate above 0"
+        )
+    full_scale = -np.iinfo(array.dtype).min if array.dtype.kind == "i" else 1
+    waveform = np.atleast_2d(array.astype(np.float32) / np.float32(full_scale))
     if waveform.ndim != 2 or waveform.shape[0] not in (1, 2) or not waveform.shape[1]:
         raise ValueError(
             f"a sound of shape {np.shape(array)} can't be read; give (L,), (1, L) or (2, L)"

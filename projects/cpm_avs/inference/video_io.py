@@ -45,12 +45,15 @@ class Frame:
     """One picture of a clip.
 
     Attributes:
-        time: Seconds from the clip's first frame.
+        time: Seconds from the clip's first frame; the sound around it goes with the picture.
         image: (H, W, 3) uint8, BGR.
+        shown_from: When it appears, if not at ``time``: a picture that stands for a stretch of
+            sound appears at its beginning and is heard in its middle.
     """
 
     time: float
     image: np.ndarray
+    shown_from: float | None = None
 
 
 def _open_video(path: str | Path) -> tuple[av.container.InputContainer, av.VideoStream]:

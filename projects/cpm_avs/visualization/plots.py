@@ -135,6 +135,9 @@ def plot_timeline(
             color=np.asarray(class_color(label)) / 255,
             hatch=_HATCHES[(label - 1) // len(OKABE_ITO) % len(_HATCHES)],
         )  # fmt: skip
+        if end <= start:  # an image: a moment
+            color = np.asarray(class_color(label)) / 255
+            axis.plot(start, names.index(name), "D", color=color, markersize=9)
     axis.set_yticks(range(len(names)), names)
     axis.set(xlim=(0, duration), ylim=(len(names) - 0.4, -0.6), xlabel="s")
     if not names:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
@@ -139,6 +140,7 @@ class TestSpectrogram:
 class TestVisualizer:
     @pytest.fixture
     def visualizer(self):
+        init_default_scope("mmseg")
         made = VISUALIZERS.build(dict(type="AVSLocalVisualizer", name="test", save_dir=None))
         made.dataset_meta = dict(classes=CLASSES, palette=[[0, 0, 0]] * 3)
         return made

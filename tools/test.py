@@ -17,6 +17,7 @@ from projects.cpm_avs.launch import (
     CheckpointFitHook,
     add_common_options,
     keep_freed_memory,
+    leave_processes,
     load_config,
     meet_without_gpu,
     plain_errors,
@@ -82,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     runner = Runner.from_cfg(cfg)
     runner.register_hook(CheckpointFitHook(source=args.checkpoint, ignored_prefix="criterion."))
     runner.test()
+    leave_processes()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from projects.cpm_avs.launch import (
     CheckpointFitHook,
     add_common_options,
     keep_freed_memory,
+    leave_processes,
     load_config,
     meet_without_gpu,
     plain_errors,
@@ -68,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.resume:
         runner.register_hook(CheckpointFitHook(source=f"checkpoint in {cfg.work_dir}"))
     runner.train()
+    leave_processes()
 
 
 if __name__ == "__main__":

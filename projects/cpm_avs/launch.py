@@ -104,6 +104,13 @@ def meet_without_gpu(cfg: Config) -> None:
     torch.distributed.init_process_group("gloo")
 
 
+def leave_processes() -> None:
+    """End the meeting of a job's processes: one that just ends can be aborted by gloo's threads."""
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 class CheckpointFitHook(Hook):
     """Refuses a checkpoint of another model before mmengine loads the part that fits.
 

@@ -38,17 +38,7 @@ class Preparation:
         while "datasets" in dataset:  # several subsets behind each other share a pipeline
             dataset = dataset["datasets"][0]
         pipeline = dataset.get("pipeline") or config.get("test_pipeline", [])
-        # A resize of a protocol also changes the labels; of it only the size is of interest here.
-        resizes = [
-            dict(
-                type="Resize",
-                scale=step["scale"],
-                keep_ratio=step.get("keep_ratio", False),
-                backend="pillow" if step["type"] == "ResizeForProtocol" else "cv2",
-            )
-            for step in pipeline
-            if "Resize" in step["type"]
-        ]
+        resizes = [step for step in pipeline if "Resize" in step["type"]]
         loading: dict[str, Any] = next((step for step in pipeline if "num_samples" in step), {})
         side = _setting(dataset, "image_size", 0)
         if not resizes and side:

@@ -130,13 +130,12 @@ def plot_timeline(
     """
     names = list(dict.fromkeys(name for name, *_ in segments))
     for name, label, start, end in segments:
+        color = np.asarray(class_color(label)) / 255
         axis.barh(
-            names.index(name), end - start, left=start, height=0.7, edgecolor="white",
-            color=np.asarray(class_color(label)) / 255,
+            names.index(name), end - start, left=start, height=0.7, edgecolor="white", color=color,
             hatch=_HATCHES[(label - 1) // len(OKABE_ITO) % len(_HATCHES)],
         )  # fmt: skip
         if end <= start:  # an image: a moment
-            color = np.asarray(class_color(label)) / 255
             axis.plot(start, names.index(name), "D", color=color, markersize=9)
     axis.set_yticks(range(len(names)), names)
     axis.set(xlim=(0, duration), ylim=(len(names) - 0.4, -0.6), xlabel="s")

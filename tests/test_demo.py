@@ -128,6 +128,16 @@ def test_one_file_for_several_clips(demo, model, tmp_path, capsys):
     assert "2 clips; give --out-dir" in capsys.readouterr().err
 
 
+def test_one_bad_clip_does_not_stop_the_others(demo, model, tmp_path, capsys):
+    make_clip(tmp_path / "a.mp4", frames=3)
+    make_clip(tmp_path / "b.mp4", frames=3, sound=loud(0.12))
+    out = tmp_path / "out"
+    assert demo.main([str(tmp_path), "--out-dir", str(out), *model]) == 1
+    printed = capsys.readouterr()
+    assert "a.mp4: has no sound track" in printed.err and "b: green square" in printed.out
+    assert (out / "b" / "overlay.mp4").exists() and not (out / "a").exists()
+
+
 def test_silent_ok(demo, model, tmp_path, capsys):
     clip = make_clip(tmp_path / "clip.mp4", frames=3)
     out = ["--out", str(tmp_path / "o.mp4"), "--silent-ok"]

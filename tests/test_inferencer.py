@@ -256,6 +256,44 @@ def test_folder_and_list(tmp_path, inferencer):
         inferencer(tmp_path / "empty")
 
 
+def test_the_other_clips_go_on(tmp_path, inferencer):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "broken.mp4").write_bytes(b"a letter" * 99)
+    make_clip(folder / "good.mp4", frames=5, sound=tone(0.2, 0, 0.2))
+    make_clip(folder / "short.mp4", frames=2, sound=tone(0.08, 0, 0.08))
+    make_clip(folder / "silent.mp4", frames=3)
+    missing = tmp_path / "missing.mp4"
+    errors, seen = [], []
+    (result,) = inferencer(
+        [folder, missing],
+        out_dir=tmp_path / "out",
+        start=0.1,
+        on_error=errors.append,
+        progress=lambda clip, done, total: seen.append((clip.name, done, total)),
+    )
+    assert result.name == "good" and seen == [("good", 1, 2), ("good", 2, 2)]
+    messages = [str(error) for error in errors]
+    named = ["broken.mp4", "silent.mp4: has no", f"{missing}: does not", "'short'"]
+    assert [name in message for name, message in zip(named, messages, strict=True)] == [True] * 4
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good"]
+    with pytest.raises(BadSampleError, match=r"broken\.mp4"):
+        inferencer(folder)
+    # Of one source there are no others, so the error is raised.
+    with pytest.raises(BadSampleError, match=r"broken\.mp4"):
+        inferencer(folder / "broken.mp4", on_error=errors.append)
+
+
+def test_an_image_is_read_when_its_turn_comes(tmp_path):
+    """All of a folder's images at once would not fit into the memory."""
+    picture = tmp_path / "a.png"
+    cv2.imwrite(str(picture), moving_square(0))
+    (clip,) = open_sources((picture, np.zeros(16000, np.float32)))
+    cv2.imwrite(str(picture), moving_square(20))
+    (frame,) = clip.frames(0.0, None)
+    np.testing.assert_array_equal(frame.image, moving_square(20))
+
+
 def test_avsbench_folder(tmp_path, inferencer):
     """Frame k goes with second k; labels beside the frames are left alone."""
     folder = tmp_path / "clip"

@@ -10,9 +10,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from projects.cpm_avs.inference import AVSInferencer
+from projects.cpm_avs.inference.clip import Clip
 from projects.cpm_avs.inference.model_loading import BUILT_IN
 from projects.cpm_avs.inference.results import ClipResult
-from projects.cpm_avs.inference.sources import open_sources
+from projects.cpm_avs.inference.sources import OnError, open_sources
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
@@ -47,9 +48,9 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     return parsed
 
 
-def segment(args: argparse.Namespace, console: Console) -> list[ClipResult]:
+def segment(args: argparse.Namespace, console: Console, on_error: OnError) -> list[ClipResult]:
     """Run the inferencer behind a progress bar."""
-    clips = open_sources(args.source, audio=args.audio, silent_ok=args.silent_ok)
+    clips = open_sources(args.source, audio=args.audio, silent_ok=args.silent_ok, on_error=on_error)
     if args.out is not None and len(clips) > 1:
         raise ValueError(f"{args.source} holds {len(clips)} clips; give --out-dir instead of --out")
     with console.status("loading the model"):
@@ -65,14 +66,13 @@ def segment(args: argparse.Namespace, console: Console) -> list[ClipResult]:
     ]
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(escape(args.source.name), total=None, speed=0.0)
-        waiting = iter(clips)
         began = ended = time.perf_counter()
 
-        def show(done: int, total: int) -> None:
+        def show(clip: Clip, done: int, total: int) -> None:
             nonlocal began, ended
-            if done == 1:  # of the next clip
+            if done == 1:
                 began = ended
-                bar.reset(task, total=total, description=escape(next(waiting).name))
+                bar.reset(task, total=total, description=escape(clip.name))
             ended = time.perf_counter()
             bar.update(task, completed=done, total=total, speed=done / (ended - began))
 
@@ -86,23 +86,31 @@ def segment(args: argparse.Namespace, console: Console) -> list[ClipResult]:
             end=args.end,
             keep_frames=False,
             progress=show,
+            on_error=on_error,
         )
     return results if isinstance(results, list) else [results]
 
 
 def main(args: list[str] | None = None) -> int:
-    """Segment, then say what sounds when and where the files are."""
+    """Segment, then say what sounds when and where the files are; 1 if a clip couldn't be used."""
     console = Console(stderr=True, highlight=False)
-    try:
-        results = segment(parse_args(args), console)
-    except (ValueError, OSError) as error:  # what a user can put right
+    failed = False
+
+    def report(error: Exception) -> None:
+        nonlocal failed
+        failed = True
         console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+
+    try:
+        results = segment(parse_args(args), console, report)
+    except (ValueError, OSError) as error:  # what a user can put right
+        report(error)
         return 1
     for result in results:
         print(f"{result.name}: {result.summary()}")
         for kind, path in result.files.items():
             print(f"  {kind}: {path}")
-    return 0
+    return int(failed)
 
 
 if __name__ == "__main__":

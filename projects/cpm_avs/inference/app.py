@@ -85,7 +85,7 @@ class Page:
                     fps=fps,
                     silent_ok=silent_ok,
                     keep_frames=False,
-                    progress=lambda done, total: progress((done, total), unit="frames"),
+                    progress=lambda _, done, total: progress((done, total), unit="frames"),
                 )
             except BadSampleError as error:
                 raise PageError(explain(error)) from error

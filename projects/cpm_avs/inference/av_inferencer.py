@@ -5,25 +5,27 @@ Shorthand: B batch, C classes, H W size of a frame, A audio channels, L window l
 
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmseg.structures import SegDataSample
 
+from .clip import Clip
 from .model_loading import build_model, find_checkpoint, find_device, load_config
 from .outputs import ClipOutputs
 from .preparation import Preparation
 from .results import ClipResult, FrameResult, Timeline, fit_class_map
 from .sound_io import Sound, SoundWindows
-from .sources import Clip, Source, open_sources
+from .sources import OnError, Source, attempt, open_sources
 from .video_io import Frame
 
 # Scores of all classes at full size, (C, H, W) float32, are the largest thing held: here 256 MB.
 _MOST_SCORES = 64_000_000
 _MOST_HELD = 4  # frames in memory, in batches: with fps= most of them only wait for their masks
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[Clip, int, int], None]
 
 
 class AVSInferencer:
@@ -73,6 +75,7 @@ class AVSInferencer:
         silent_ok: bool = False,
         keep_frames: bool = True,
         progress: Progress | None = None,
+        on_error: OnError | None = None,
     ) -> ClipResult | list[ClipResult]:
         """Segment a source.
 
@@ -90,21 +93,28 @@ class AVSInferencer:
             silent_ok: Go on with a video that has no sound track.
             keep_frames: Whether the result holds the class maps; without them the memory needed
                 does not grow with the clip.
-            progress: Called after each frame with the frames done and their expected number.
+            progress: Called after each frame with the clip, its frames done and their expected
+                number.
+            on_error: Called with what is wrong with a clip of a folder or a list, and the others go
+                on; None raises it.
 
         Returns:
             One result, or a list of them for a folder or a list.
+
+        Raises:
+            ValueError: A source can't be used; the message says why and what to do. Nothing is left
+                half written.
         """
-        clips = open_sources(source, audio=audio, silent_ok=silent_ok)
         several = isinstance(source, list) or (
             isinstance(source, (str, Path)) and Path(source).is_dir()
         )
+        clips = open_sources(source, audio=audio, silent_ok=silent_ok, on_error=on_error)
         if overlay is not None and len(clips) > 1:
             raise ValueError(f"overlay={str(overlay)!r} is one file for {len(clips)} clips; "
                              "give out_dir")  # fmt: skip
-        results: list[ClipResult] = []
         folders: set[str] = set()
-        for clip in clips:
+
+        def segment(clip: Clip) -> ClipResult:
             _check_times(clip, fps, start, end)
             stop = clip.duration if end is None else min(end, clip.duration)
             outputs = ClipOutputs(
@@ -117,15 +127,18 @@ class AVSInferencer:
                 sample_rate=self.preparation.sample_rate,
             )
             pairs = self.stream(clip, fps=fps, start=start, end=stop)
-            expected = max(1, round(clip.num_frames * (stop - start) / clip.duration))
             if progress is not None:
-                pairs = _reporting(pairs, expected, progress)
+                expected = max(1, round(clip.num_frames * (stop - start) / clip.duration))
+                pairs = _reporting(pairs, partial(progress, clip), expected)
             try:
-                results.append(_gather(clip, pairs, outputs, start, stop, keep_frames))
+                return _gather(clip, pairs, outputs, start, stop, keep_frames)
             except BaseException:
                 outputs.abort()
                 raise
-        return results if several else results[0]
+
+        if not several:
+            return segment(clips[0])
+        return [result for clip in clips for result in attempt(on_error, segment, clip)]
 
     def stream(
         self,
@@ -251,7 +264,7 @@ def _gather(
 
 
 def _reporting(
-    pairs: Iterator[tuple[Frame, FrameResult]], expected: int, progress: Progress
+    pairs: Iterator[tuple[Frame, FrameResult]], progress: Callable[[int, int], None], expected: int
 ) -> Iterator[tuple[Frame, FrameResult]]:
     for count, pair in enumerate(pairs, start=1):
         yield pair

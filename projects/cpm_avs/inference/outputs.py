@@ -14,9 +14,9 @@ from ..visualization.colors import class_color
 from ..visualization.drawing import MaskPainter
 from ..visualization.plots import sound_figure
 from ..visualization.spectrogram_strip import SpectrogramStrip, clip_spectrogram
+from .clip import Clip
 from .report_writer import ReportWriter
 from .results import FrameResult, Segment, fit_class_map
-from .sources import Clip
 from .video_io import Frame
 from .video_writer import VideoWriter
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from .clip import Clip
 from .results import FrameResult, Segment
-from .sources import Clip
 
 
 class ReportWriter:

@@ -1,0 +1,197 @@
+"""A clip of frames and a sound on one clock, opened from files or arrays.
+
+Shorthand: A audio channels, L samples, N frames of H W.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.audio_functional import resample
+from ..structures import BadSampleError
+from .sound_io import Sound, read_sound
+from .video_io import Frame, probe, read_frames
+
+Picture = str | Path | NDArray[np.uint8]
+Samples = NDArray[np.floating] | NDArray[np.signedinteger]
+SoundSource = str | Path | Samples | tuple[Samples, int]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames and sound on one clock, read anew at each call and never held as a whole.
+
+    Attributes:
+        name: For files and messages.
+        duration: Seconds.
+        num_frames: As far as is known beforehand.
+        rate: Mean frames per second.
+        time_base: Seconds per tick of the video's clock.
+        frames: (start, end) -> frames in that stretch.
+        sound: (sample_rate, channels, start, end) -> chunks of exactly that stretch.
+        sample_rate: Of the original sound, Hz; 0 for none.
+        channels: Of the original sound; 0 for none.
+        is_video: Whether the result is a video rather than a picture.
+        files: What frames and sound are read from, which nothing may be written to.
+    """
+
+    name: str
+    duration: float
+    num_frames: int
+    rate: Fraction
+    time_base: Fraction
+    frames: Callable[[float, float | None], Iterator[Frame]]
+    sound: Callable[[int, int, float, float], Iterator[Sound]]
+    sample_rate: int
+    channels: int
+    is_video: bool = True
+    files: tuple[Path, ...] = ()
+
+
+def video_clip(path: Path, audio: str | Path | None, silent_ok: bool) -> Clip:
+    """A video file, with its own sound, another file's, or none; see ``open_sources``."""
+    info = probe(path)
+    sound = _file_sound(path, origin=info.origin)
+    sample_rate, channels = info.sample_rate, min(info.channels, 2)
+    if audio is not None:
+        sound, (sample_rate, channels) = _file_sound(audio), (48000, 2)
+        next(read_sound(audio, sample_rate=sample_rate, channels=channels))  # refuses it now
+    elif not info.channels:
+        if not silent_ok:
+            raise BadSampleError(
+                path,
+                "has no sound track, and the model segments what sounds",
+                "Add a sound (--audio FILE), or go on as if all were silent (--silent-ok)",
+            )
+        sound = _silence
+
+    def frames(start: float, end: float | None) -> Iterator[Frame]:
+        return read_frames(path, origin=info.origin, start=start, end=end)
+
+    return Clip(
+        name=path.stem,
+        duration=info.duration,
+        num_frames=info.frames,
+        rate=info.rate,
+        time_base=info.time_base,
+        frames=frames,
+        sound=sound,
+        sample_rate=sample_rate,
+        channels=channels,
+        files=_paths(path, audio),
+    )
+
+
+def pair_clip(picture: Picture, sound: SoundSource) -> Clip:
+    """An image, or several spread evenly over the sound."""
+    count, image_at = _open_picture(picture)
+    chunks, duration, sample_rate = _open_sound(sound)
+    share = duration / count  # of the sound
+
+    def frames(start: float, end: float | None) -> Iterator[Frame]:
+        if count == 1:  # `start` says which moment of the sound is meant, else the middle
+            yield Frame(start or min(duration, end or duration) / 2, image_at(0))
+            return
+        for index in range(count):
+            time = (index + 0.5) * share
+            if time >= start and (end is None or time < end):
+                yield Frame(time, image_at(index), shown_from=index * share)
+
+    return Clip(
+        name=Path(picture).stem if isinstance(picture, (str, Path)) else "arrays",
+        duration=duration,
+        num_frames=count,
+        rate=Fraction(count / duration).limit_denominator(1000),
+        time_base=Fraction(1, 90_000),
+        frames=frames,
+        sound=chunks,
+        sample_rate=sample_rate,
+        channels=2,
+        is_video=count > 1,
+        files=_paths(picture, sound),
+    )
+
+
+def _open_picture(picture: Picture) -> tuple[int, Callable[[int], NDArray[np.uint8]]]:
+    """Number of images, and one of them by call."""
+    if isinstance(picture, (str, Path)):
+        path = picture
+        read_image(path)  # refuses it now; held until its turn, a folder of them would fill memory
+        return 1, lambda _: read_image(path)
+    images = picture[None] if picture.ndim == 3 else picture
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or not len(images):
+        raise ValueError(
+            f"frames of shape {images.shape} and type {images.dtype} can't be read; give uint8 "
+            "BGR of (H, W, 3) or (N, H, W, 3)"
+        )
+    return len(images), lambda index: images[index]
+
+
+def _paths(*sources: object) -> tuple[Path, ...]:
+    """Those that are files, not arrays."""
+    return tuple(Path(source) for source in sources if isinstance(source, (str, Path)))
+
+
+def _open_sound(sound: SoundSource) -> tuple[Callable[..., Iterator[Sound]], float, int]:
+    """Chunks by call, duration in seconds, sample rate."""
+    if isinstance(sound, (str, Path)):
+        rate = 16000
+        length = sum(c.shape[1] for c in read_sound(sound, sample_rate=rate, channels=1))
+        return _file_sound(sound), length / rate, 48000
+    samples, rate = sound if isinstance(sound, tuple) else (sound, 16000)
+    array: NDArray[Any] = np.asarray(samples)
+    if array.dtype.kind not in "fi" or rate <= 0:
+        raise ValueError(
+            f"a sound of type {array.dtype} at {rate} Hz can't be read; give floats in [-1, 1] or "
+            "signed integers, and a rate above 0"
+        )
+    full_scale = -np.iinfo(array.dtype).min if array.dtype.kind == "i" else 1
+    waveform = np.atleast_2d(array.astype(np.float32) / np.float32(full_scale))
+    if waveform.ndim != 2 or waveform.shape[0] not in (1, 2) or not waveform.shape[1]:
+        raise ValueError(
+            f"a sound of shape {np.shape(array)} can't be read; give (L,), (1, L) or (2, L)"
+        )
+
+    def chunks(sample_rate: int, channels: int, start: float, end: float) -> Iterator[Sound]:
+        mixed = waveform.mean(0, keepdims=True) if channels == 1 else waveform
+        mixed = np.broadcast_to(mixed, (channels, mixed.shape[1]))
+        whole = resample(np.ascontiguousarray(mixed), rate, sample_rate)
+        first, last = round(start * sample_rate), round(end * sample_rate)
+        yield np.pad(whole, ((0, 0), (0, max(0, last - whole.shape[1]))))[:, first:last]
+
+    return chunks, waveform.shape[1] / rate, rate
+
+
+def _file_sound(
+    path: str | Path, origin: float | None = None
+) -> Callable[[int, int, float, float], Iterator[Sound]]:
+    def chunks(sample_rate: int, channels: int, start: float, end: float) -> Iterator[Sound]:
+        return read_sound(
+            path, sample_rate=sample_rate, channels=channels, origin=origin, start=start, end=end
+        )
+
+    return chunks
+
+
+def _silence(sample_rate: int, channels: int, start: float, end: float) -> Iterator[Sound]:
+    left = round((end - start) * sample_rate)
+    while left > 0:
+        yield np.zeros((channels, min(left, sample_rate)), np.float32)
+        left -= sample_rate
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """(H, W, 3) BGR, turned by its EXIF orientation."""
+    if not Path(path).is_file():
+        raise BadSampleError(path, "does not exist", "Check the path")
+    data = np.fromfile(path, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if image is None:
+        raise BadSampleError(path, "is no image that can be read", "Give a jpg or png")
+    return np.asarray(image, np.uint8)

@@ -1,6 +1,7 @@
 """The documents keep their word: code blocks run, commands, options and links exist."""
 
 import importlib.util
+import json
 import re
 import shlex
 import sys
@@ -196,6 +197,28 @@ def test_the_zoo_names_every_config():
         assert f"`_{path.stem.rsplit('_', 1)[1]}`" in text, path.name
     named = set(re.findall(r"`(cpm_[\w.\-]+)`", text))
     assert named <= {path.stem for path in (ROOT / "configs").rglob("cpm_*.py")}
+
+
+@pytest.mark.parametrize(
+    "heading, rows",
+    [
+        ("an oracle that", ["baseline", "ccdm", "ccdm_vcp", "ccdm_acp", "ccdm_acp_vcp", "cpm"]),
+        ("M = 1", ["m1"]),
+        ("M = 5", ["m5", "m7"]),
+    ],
+)
+def test_the_readme_repeats_the_ablation(heading, rows):
+    table = json.loads((ROOT / "docs/ablation.json").read_text())
+    lines = (ROOT / "README.md").read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith(f"| {heading}"))
+    first += heading.startswith("an oracle")
+    for row, line in zip(rows, lines[first:], strict=False):
+        expected = []
+        for measure, digits in (("mIoU", 1), ("coverage", 3), ("STS", 3)):
+            score = table[row][measure]
+            spread = f" ± {score['std']:.{digits}f}" if score["n"] > 1 else ""
+            expected.append(f"{score['mean']:.{digits}f}{spread}")
+        assert [cell.strip(" *") for cell in line.split("|")[2:5]] == expected, row
 
 
 def test_every_question_names_its_thread():

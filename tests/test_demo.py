@@ -163,3 +163,4 @@ def test_help_as_a_script():
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0 and "--silent-ok" in done.stdout, done.stderr
+    assert done.stdout.startswith("usage")  # no library has its say before

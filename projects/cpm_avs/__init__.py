@@ -4,10 +4,16 @@ Importing this package registers everything that inference needs in MMSegmentati
 ``projects.cpm_avs.training`` registers the rest.
 """
 
+import contextlib
+import io
+
 from .mmcv_ops import ensure_mmcv_ops
 from .safe_checkpoint import make_checkpoints_safe
 
 ensure_mmcv_ops()  # before anything that imports mmcv.ops
 make_checkpoints_safe()  # before anything that reads a file
+# It prints that it has no OneDL, a dataset format that nothing here needs.
+with contextlib.redirect_stdout(io.StringIO()):
+    import mmseg.datasets  # noqa: F401
 
 from . import datasets, evaluation, models, visualization  # noqa: E402, F401

@@ -131,11 +131,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def markdown(table: dict[str, dict[str, dict[str, float]]]) -> str:
-    """The page's tables: mean, deviation where there are several seeds, best mIoU in bold.
-
-    The best one is among those with the most seeds: a single run is easily lucky.
-    """
-    best = max(table, key=lambda row: (table[row]["mIoU"]["n"], table[row]["mIoU"]["mean"]))
+    """The page's tables: mean, and deviation where there are several seeds."""
     lines = []
     for section, columns in SECTIONS.items():
         measures = [measure for _, measure, _ in columns]
@@ -149,8 +145,6 @@ def markdown(table: dict[str, dict[str, dict[str, float]]]) -> str:
         ]
         for row in rows:
             cells = [cell(table[row].get(measure), form) for _, measure, form in columns]
-            if row == best and measures[0] == "mIoU":
-                cells[0] = f"**{cells[0]}**"
             lines.append(f"| `{row}` | {table[row]['mIoU']['n']} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)

@@ -102,8 +102,8 @@ class AVSInferencer:
             One result, or a list of them for a folder or a list.
 
         Raises:
-            ValueError: A source can't be used; the message says why and what to do. Nothing is left
-                half written.
+            ValueError: A source can't be used; the message says why and what to do. No half of
+                an overlay or report is left.
         """
         several = isinstance(source, list) or (
             isinstance(source, (str, Path)) and Path(source).is_dir()

@@ -290,6 +290,33 @@ def test_dist_train_runs_two_ranks_over_gloo(tmp_path: Path) -> None:
     assert "GPU number: 2" in log
 
 
+_THREADS_AFTER_TRAINING = """
+import runpy, sys
+from pathlib import Path
+
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+for thread in Path("/proc/self/task").iterdir():
+    print("thread", (thread / "comm").read_text().strip())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="lists threads as Linux does")
+def test_no_thread_of_gloo_outlives_the_training(tmp_path: Path) -> None:
+    """It could abort the process when the interpreter ends."""
+    environment = dict(os.environ, PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}", OMP_NUM_THREADS="1")
+    environment.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1")
+    environment.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=_free_port())
+    command = [sys.executable, "-c", _THREADS_AFTER_TRAINING, "tools/train.py"]
+    command += ["tests/configs/toy_iter.py", "--launcher", "pytorch", "--work-dir", tmp_path]
+    command += ["--cfg-options", "train_cfg.max_iters=1", "train_cfg.val_interval=100"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    threads = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("thread ")}
+    assert threads and not [name for name in threads if "gloo" in name]
+
+
 _COUNT_PAGE_FAULTS = """
 import resource, torch
 from projects.cpm_avs.launch import keep_freed_memory

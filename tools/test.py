@@ -83,9 +83,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     runner = Runner.from_cfg(cfg)
     runner.register_hook(CheckpointFitHook(source=args.checkpoint, ignored_prefix="criterion."))
     runner.test()
-    leave_processes()
 
 
 if __name__ == "__main__":
     with plain_errors():
         main()
+        leave_processes()

@@ -69,9 +69,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.resume:
         runner.register_hook(CheckpointFitHook(source=f"checkpoint in {cfg.work_dir}"))
     runner.train()
-    leave_processes()
 
 
 if __name__ == "__main__":
     with plain_errors():
         main()
+        leave_processes()

@@ -2,6 +2,7 @@
 
 import argparse
 import ctypes
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -105,10 +106,15 @@ def meet_without_gpu(cfg: Config) -> None:
 
 
 def leave_processes() -> None:
-    """End the meeting of a job's processes: one that just ends can be aborted by gloo's threads."""
+    """End the meeting of a job's processes, after the runner has gone out of scope.
+
+    gloo's threads live as long as the distributed model does, whose references are circular; one
+    that is still busy when the interpreter ends aborts a process that had finished its work.
+    """
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
+        gc.collect()
 
 
 class CheckpointFitHook(Hook):

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from projects.cpm_avs.visualization.ablation_report import (
+    Addition,
     RunRecord,
+    additions_markdown,
     against,
     curves_figure,
     iterations_to,
@@ -82,7 +84,8 @@ def test_rows_are_trained_tested_and_summed_up(tools, tmp_path, monkeypatch):
     page = (tmp_path / "docs" / "ablation.md").read_text()
     assert "| `ccdm` | 2 | 41.0 ± 1.4 |" in page and "(ablation.png)" in page
     assert "The trainings have\n200 iterations." in page
-    _, single, sounds, separation = page.split("\n## ")[1:]
+    added, _, single, sounds, separation = page.split("\n## ")[1:]
+    assert "| CCDM (`baseline` to `ccdm`) | +0.0 | 0.0 | +0.0, +0.0 | +1.08 |" in added
     assert "| `baseline` | 2 | 48.0 ± 1.4 | - |" in single and "ccdm" not in single
     assert "| `baseline` | 2 | 3.0 ± 0.0 |" in sounds and "ccdm" not in sounds
     assert "| `ccdm` | 2 | 0.200 ± 0.000 | - |" in separation
@@ -188,6 +191,18 @@ def test_the_lead_is_counted_against_the_baseline_of_the_same_seed():
     assert lines[5].startswith("| `cpm` | 2 | 56.0 ± 0.0 | 15.0 ± 14.1 | -")
     assert lines[6].startswith("| `point` | 1 | 46.0 | -5.0 | -")
     assert [line for line in lines if line.startswith("#")] == ["## Scores"]  # nothing else known
+
+
+def test_what_a_part_adds_is_counted_by_seed():
+    last = {("baseline", 0): 30, ("baseline", 1): 50, ("ccdm", 0): 34, ("ccdm", 1): 48}
+    last |= {("cpm", 1): 51}
+    records = [_record(row, seed, (10, value)) for (row, seed), value in last.items()]
+    added = [Addition("GMM", "baseline", "ccdm", 1.08), Addition("PCL", "ccdm", "cpm", 0.84)]
+    *_, two_seeds, one_seed = additions_markdown(records, added).strip().split("\n")
+    # +4 and -2: the mean is 1, the deviation the root of 18, the standard error 3.
+    assert two_seeds == "| GMM (`baseline` to `ccdm`) | +1.0 | 3.0 | +4.0, -2.0 | +1.08 |"
+    assert one_seed == "| PCL (`ccdm` to `cpm`) | +3.0 | - | +3.0 | +0.84 |"
+    assert additions_markdown(records[:2], added) == ""
 
 
 def test_the_lead_with_one_sounding_object_is_that_of_runs_tested_with_it():

@@ -35,7 +35,9 @@ from rich.progress import (
 )
 
 from projects.cpm_avs.visualization.ablation_report import (
+    Addition,
     RunRecord,
+    additions_markdown,
     curves_figure,
     markdown,
     summarise,
@@ -60,6 +62,15 @@ TABLE_5 = {
     "m7": f"ablation/{BASE}_m7",
 }
 ROWS = TABLE_4 | TABLE_5
+#: With the differences of the mIoU in Table 4.
+ADDITIONS = (
+    Addition("all", "baseline", "cpm", 4.21),
+    Addition("CCDM", "baseline", "ccdm", 1.08),
+    Addition("VCP", "ccdm", "ccdm_vcp", 1.67),
+    Addition("ACP", "ccdm", "ccdm_acp", 0.95),
+    Addition("ACP and VCP", "ccdm", "ccdm_acp_vcp", 2.29),
+    Addition("PCL", "ccdm_acp_vcp", "cpm", 0.84),
+)
 #: Name in the table, and key in the log of the test.
 MEASURES = {
     "mIoU": "dataset/mIoU",
@@ -85,7 +96,7 @@ iterations; the comparison leaves out the first. `m3` is the same runs as `cpm`.
 
 ![curves]({curves})
 
-{tables}"""
+{added}{tables}"""
 SECONDS_BETWEEN_LOOKS = 15  # a look reads the whole logs
 
 
@@ -223,7 +234,12 @@ def write_report(records: Sequence[RunRecord], out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     named(out, ".json").write_text(json.dumps(table, indent=2) + "\n")
     iterations = max(record.curves["mIoU"][-1][0] for record in records)
-    page = PAGE.format(iterations=iterations, curves=f"{out.name}.png", tables=markdown(table))
+    page = PAGE.format(
+        iterations=iterations,
+        curves=f"{out.name}.png",
+        added=additions_markdown(records, ADDITIONS),
+        tables=markdown(table),
+    )
     named(out, ".md").write_text(page)
     runs = [json.dumps(asdict(record)) for record in records]
     named(out, "_runs.json").write_text("[\n" + ",\n".join(runs) + "\n]\n")

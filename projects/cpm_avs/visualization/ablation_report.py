@@ -66,6 +66,23 @@ class RunRecord:
     curves: dict[str, Curve] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Addition:
+    """What a row has that another lacks.
+
+    Attributes:
+        part: Its name.
+        before: Row without it.
+        after: Row with it.
+        paper: mIoU that it brings in the paper.
+    """
+
+    part: str
+    before: str
+    after: str
+    paper: float
+
+
 def last_quarter_gain(curve: Curve) -> float:
     """How much a curve still rises from three quarters of its iterations to its end."""
     end, value = curve[-1]
@@ -148,6 +165,34 @@ def markdown(table: dict[str, dict[str, dict[str, float]]]) -> str:
             lines.append(f"| `{row}` | {table[row]['mIoU']['n']} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def additions_markdown(records: Sequence[RunRecord], additions: Sequence[Addition]) -> str:
+    """A table of what each part adds to the mIoU, over the seeds that both of its rows have.
+
+    The standard error is that of the mean of the differences by seed. A part whose rows have no
+    seed in common is left out; without any there is no text.
+    """
+    scores = {(record.row, record.seed): record.scores["mIoU"] for record in records}
+    lines = []
+    for added in additions:
+        seeds = sorted(s for row, s in scores if row == added.after and (added.before, s) in scores)
+        if not seeds:
+            continue
+        gains = [scores[added.after, seed] - scores[added.before, seed] for seed in seeds]
+        error = statistics.stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else None
+        cells = [
+            f"{added.part} (`{added.before}` to `{added.after}`)",
+            f"{statistics.fmean(gains):+.1f}",
+            "-" if error is None else f"{error:.1f}",
+            ", ".join(f"{gain:+.1f}" for gain in gains),
+            f"{added.paper:+.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    if not lines:
+        return ""
+    titles = "| part | mIoU | standard error | by seed | paper, on AVSS |"
+    return "\n".join(["## What each part adds\n", titles, f"|{'---|' * 5}", *lines, "", ""])
 
 
 def cell(score: dict[str, float] | None, form: str) -> str:

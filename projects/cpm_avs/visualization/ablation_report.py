@@ -180,12 +180,12 @@ def additions_markdown(records: Sequence[RunRecord], additions: Sequence[Additio
         if not seeds:
             continue
         gains = [scores[added.after, seed] - scores[added.before, seed] for seed in seeds]
-        error = statistics.stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else None
+        gain = spread(gains)
         cells = [
             f"{added.part} (`{added.before}` to `{added.after}`)",
-            f"{statistics.fmean(gains):+.1f}",
-            "-" if error is None else f"{error:.1f}",
-            ", ".join(f"{gain:+.1f}" for gain in gains),
+            f"{gain['mean']:+.1f}",
+            f"{gain['std'] / gain['n'] ** 0.5:.1f}" if gain["n"] > 1 else "-",
+            ", ".join(f"{value:+.1f}" for value in gains),
             f"{added.paper:+.2f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")

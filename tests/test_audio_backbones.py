@@ -15,6 +15,7 @@ from projects.cpm_avs.models.audio_backbones.yamnet import (
     SameConv2d,
     YAMNet,
     build_layers,
+    log_mel,
     mel_to_linear,
 )
 from projects.cpm_avs.models.spectrogram import (
@@ -140,8 +141,22 @@ def test_yamnet_freezes_its_first_layers_and_keeps_statistics() -> None:
     assert len(norms) == 27 and not any(m.training for m in norms)
 
 
+def test_yamnet_ends_with_the_last_layer_that_is_named() -> None:
+    whole, cut = YAMNet(out_indices=(3, 5, 7, 13)).eval(), YAMNet(out_indices=(3, 5, 7)).eval()
+    assert whole.out_strides == (4, 8, 16, 16) and whole.out_channels == (128, 256, 512, 1024)
+    assert (len(whole.layers), len(cut.layers)) == (14, 8)
+    cut.load_state_dict(whole.state_dict(), strict=False)
+    specgram = magnitudes(1, 1, 32, 256)
+    with torch.no_grad():
+        x = log_mel(specgram, whole.filters)
+        for layer in whole.layers[:8]:
+            x = layer(x)
+        torch.testing.assert_close(cut(specgram)[-1], x @ mel_to_linear(16))
+        torch.testing.assert_close(cut(specgram)[-1], whole(specgram)[2])
+
+
 def test_unknown_stages_are_refused() -> None:
-    for name, stage in (("VGGish", 4), ("YAMNet", 5)):
+    for name, stage in (("VGGish", 4), ("YAMNet", 14)):
         with pytest.raises(ValueError, match=f"out_indices is \\({stage},\\)"):
             MODELS.build(dict(type=name, out_indices=(stage,)))
 
@@ -197,7 +212,7 @@ def test_mel_to_linear_reads_the_mel_axis_at_the_cells_frequency(
 @pytest.mark.parametrize("frequency", [300.0, 700.0, 1500.0, 3000.0, 5500.0])
 def test_a_tone_lights_the_cell_of_its_frequency(frequency: float) -> None:
     """With averaging kernels the answer is greatest where the receptive fields see the tone."""
-    network = YAMNet(out_indices=(1, 2)).eval()
+    network = YAMNet(out_indices=(3, 5)).eval()
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.constant_(module.weight, 1 / module.weight[0].numel())

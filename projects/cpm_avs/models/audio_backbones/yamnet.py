@@ -6,6 +6,8 @@ with the bins of the linear spectrogram.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
+from operator import mul
 from typing import Any
 
 import torch
@@ -34,10 +36,9 @@ LAYERS = (
     (2, 32), (1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512),
     (1, 512), (1, 512), (1, 512), (1, 512), (1, 512), (2, 1024), (1, 1024),
 )  # fmt: skip
-# Layer that ends a stage, and the stage's stride; the last two strides are one by dilation.
-STAGE_ENDS = (1, 3, 5, 11, 13)
-STAGE_STRIDES = (2, 4, 8, 16, 16)
-LAST_STAGE = 12  # first layer of the last stage, where YAMNet itself goes on to stride 32
+# Strides of the layers' maps: no more than 16, by dilation where YAMNet goes on to stride 32.
+MAP_STRIDES = tuple(min(s, 16) for s in accumulate((stride for stride, _ in LAYERS), mul))
+LAST_STAGE = 12  # first layer of the dilated stage
 
 
 class SameConv2d(nn.Conv2d):
@@ -129,8 +130,9 @@ class YAMNet(BaseModule):
 
     Args:
         in_channels: Audio channels A; pretrained mono weights are spread over them.
-        out_indices: Stages that are returned: strides (2, 4, 8, 16, 16), the last one by dilation
-            where YAMNet goes on to stride 32.
+        out_indices: Layers whose maps are returned, of strides 2, 2, 4, 4, 8, 8, and 16 for the
+            other eight, the last two of them by dilation where YAMNet goes on to stride 32. The
+            network ends with the last that is named.
         frozen_stages: The first so many of the 14 layers get no gradient and keep their batch
             statistics; -1 freezes none.
         norm_cfg: YAMNet's batch normalisation has eps 1e-4.
@@ -145,7 +147,7 @@ class YAMNet(BaseModule):
         self,
         *,
         in_channels: int = 1,
-        out_indices: Sequence[int] = (1, 2, 4),
+        out_indices: Sequence[int] = (3, 5, 13),
         frozen_stages: int = -1,
         norm_cfg: dict[str, Any] | None = None,
         norm_eval: bool = False,
@@ -153,15 +155,15 @@ class YAMNet(BaseModule):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg or dict(type="Kaiming", layer="Conv2d", mode="fan_in"))
-        if not set(out_indices) <= set(range(len(STAGE_ENDS))):
-            raise ValueError(f"out_indices is {tuple(out_indices)}; YAMNet has stages 0 to 4")
+        if not set(out_indices) <= set(range(len(LAYERS))):
+            raise ValueError(f"out_indices is {tuple(out_indices)}; YAMNet has layers 0 to 13")
         layers = build_layers(in_channels, norm_cfg or dict(type="BN", eps=1e-4), last_stride=1)
         # Layers behind the last map would get no gradient, which distributed training refuses.
-        self.layers = layers[: STAGE_ENDS[max(out_indices)] + 1]
+        self.layers = layers[: max(out_indices) + 1]
         self.in_channels = in_channels
         self.out_indices = tuple(out_indices)
-        self.out_channels = tuple(LAYERS[STAGE_ENDS[i]][1] for i in out_indices)
-        self.out_strides = tuple(STAGE_STRIDES[i] for i in out_indices)
+        self.out_channels = tuple(LAYERS[i][1] for i in out_indices)
+        self.out_strides = tuple(MAP_STRIDES[i] for i in out_indices)
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         self.register_buffer("filters", mel_filters(drop_bin=drop_bin), persistent=False)
@@ -178,7 +180,7 @@ class YAMNet(BaseModule):
             x = layer(x)
             outputs.append(x)
         return tuple(
-            outputs[STAGE_ENDS[i]] @ self.get_buffer(f"to_linear_{stride}")
+            outputs[i] @ self.get_buffer(f"to_linear_{stride}")
             for i, stride in zip(self.out_indices, self.out_strides, strict=True)
         )
 

@@ -76,6 +76,7 @@ def write_frames(folder: Path) -> None:
 
 def test_own_data(written, tmp_path):
     files = written("own-data.md")
+    stereo = files.pop("configs/cpm_r50_mine-stereo.py")
     assert set(files) == {"projects/my_dataset.py", "configs/cpm_r50_mine.py"}
     body = files["projects/my_dataset.py"].read_text().split("METAINFO")[1]
     assert len(body.splitlines()) <= 22  # "in 20 lines"
@@ -88,6 +89,16 @@ def test_own_data(written, tmp_path):
     batch = pseudo_collate([val[0], val[1]])
     assert batch["inputs"]["waveform"][0].shape == (1, 15360)
     check_step_and_prediction(shrink(cfg, narrow=True), batch)
+
+    (tmp_path / "data/noise").mkdir()
+    soundfile.write(tmp_path / "data/noise/rain.wav", np.full(64000, 0.1), 16000)
+    cfg = Config.fromfile(stereo)
+    sample = DATASETS.build(cfg.train_dataloader.dataset)[0]
+    assert sample["inputs"]["noise_waveform"].shape == (2, 48000)
+    val = DATASETS.build(cfg.test_dataloader.dataset)
+    assert val[0]["inputs"]["waveform"].shape == (2, 48000)
+    assert "noise_waveform" not in val[0]["inputs"]
+    check_step_and_prediction(shrink(cfg, narrow=True), pseudo_collate([val[0], val[1]]))
 
 
 def test_own_image_backbone(written, tmp_path):

@@ -31,7 +31,8 @@ def shrink(cfg: Config, *, narrow: bool) -> Config:
     if narrow and model.backbone.type == "ResNet":
         model.backbone.base_channels = 8
         model.decode_head.in_channels = [32, 64, 128, 256]
-        model.audio_backbone = dict(type="TinyAudioBackbone")
+        channels = model.audio_backbone.get("in_channels", 1)
+        model.audio_backbone = dict(type="TinyAudioBackbone", in_channels=channels)
     model.decode_head.update(
         embed_dims=32, num_queries=6, num_encoder_layers=1, feedforward_channels=64,
         num_audio_layers=1, num_visual_layers=2,

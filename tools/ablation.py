@@ -297,10 +297,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        choices=ROWS,
+        default=list(ROWS),
+        metavar="ROW",
+        help=f"of {', '.join(ROWS)} (default: all)",
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="default: 0 1 2")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
-    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/ablation"))
+    parser.add_argument(
+        "--work-dir", type=Path, default=Path("work_dirs/ablation"), help="default: %(default)s"
+    )
     parser.add_argument("--out", type=Path, required=True, help="without suffix")
     parser.add_argument("--cfg-options", nargs="+", default=[], help="for every row alike")
     args = parser.parse_args(arguments)

@@ -12,7 +12,9 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", help="name in configs/ or file (default: the built-in model)")
-    parser.add_argument("--checkpoint", type=Path, help="weights (default: the config's own)")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="weights (default: those that come with it)"
+    )
     parser.add_argument("--device", help="such as cuda:0 or cpu (default: the GPU, if any)")
     parser.add_argument(
         "--host", default="127.0.0.1", help="0.0.0.0 lets other machines in; default: this one only"

@@ -24,7 +24,9 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("source", type=Path, help="video, image (with --audio), or folder")
     parser.add_argument("--config", help=f"name in configs/ or file (default: {BUILT_IN})")
-    parser.add_argument("--checkpoint", type=Path, help="weights (default: the config's own)")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="weights (default: those that come with it)"
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--out", type=Path, help="file for the overlay: .mp4, or .png of an image")
     where.add_argument(

@@ -34,7 +34,9 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", help="name in configs/ or file (default: the built-in model)")
-    parser.add_argument("--checkpoint", type=Path, help="weights (default: the config's own)")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="weights (default: those that come with it)"
+    )
     parser.add_argument("--out-dir", type=Path, default=Path("work_dirs/exported"))
     parser.add_argument(
         "--size", type=int, nargs=2, default=(96, 160), metavar=("H", "W"),

@@ -30,7 +30,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("config", help="file in configs/ with audio prompting")
     parser.add_argument("checkpoint", help="file that training wrote; a published one lacks ACP")
-    parser.add_argument("--num", type=int, default=4, help="samples; each eight span the set")
+    parser.add_argument(
+        "--num", type=int, default=4, help="samples; each eight span the set and are mixed together"
+    )
     parser.add_argument("--out", type=Path, default=Path("work_dirs/acp.png"), help=".png or .pdf")
     parser.add_argument("--seed", type=int, default=0, help="of the prompts and of what is mixed")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

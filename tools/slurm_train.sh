@@ -3,6 +3,9 @@
 #
 #   GPUS=16 GPUS_PER_NODE=8 CPUS_PER_TASK=5 SRUN_ARGS="--time=24:00:00" \
 #     bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [options of tools/train.py]
+#
+# 16 GPUs with 2 samples each are twice the batch that the learning rate of the configs is for: add
+# --cfg-options auto_scale_lr.enable=True.
 set -euo pipefail
 
 if [ $# -lt 3 ]; then

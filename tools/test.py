@@ -39,7 +39,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--audio",
         choices=["normal", "silence", "noise", "offscreen"],
         default="normal",
-        help="what is heard; with another sound than the normal one every object is false",
+        help="what is heard; with any but normal, all that is segmented counts as false",
     )
     add_common_options(parser)
     return parser.parse_args(argv)

@@ -91,6 +91,13 @@ def test_curves_of_another_protocol_and_of_runs_with_one_name_are_told_apart(tmp
     assert labels == ["x/run", "y/run (avsbench/J)"]
 
 
+def test_several_runs_are_not_read_as_one(tmp_path):
+    for seed in ("seed0", "seed1"):
+        write_log(tmp_path / seed, "a", train(10, 3.0))
+    with pytest.raises(FileNotFoundError, match="Name a work_dir"):
+        plot_log.read_run(tmp_path, "run")
+
+
 def test_a_folder_without_a_log_is_named(tmp_path, capsys):
     with pytest.raises(SystemExit):
         plot_log.main([str(tmp_path / "nothing"), "--out", str(tmp_path / "curves.png")])

@@ -2,12 +2,16 @@
 
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
+import soundfile
 from clips import click_track, make_clip, moving_square
 
+from projects.cpm_avs.datasets.audio_functional import load_waveform
+from projects.cpm_avs.inference import sound_io, video_io
 from projects.cpm_avs.inference.sound_io import SoundWindows, read_sound
 from projects.cpm_avs.inference.video_io import probe, read_frames
 from projects.cpm_avs.inference.video_writer import VideoWriter
@@ -82,6 +86,67 @@ def test_variable_frame_rate_round_trip(tmp_path):
         times, abs=1e-3
     )
     assert probe(tmp_path / "out.mp4").duration == pytest.approx(info.duration, abs=1e-3)
+
+
+@pytest.mark.parametrize("rate", [(1, 90_000), (1, 1_000_000)])
+def test_writer_without_h264_takes_mpeg4(tmp_path, monkeypatch, rate):
+    """MPEG-4 refuses clocks of more than 65535 ticks a second, which most sources have."""
+    monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libx264"})
+    out = tmp_path / "o.mp4"
+    writer = VideoWriter(out, width=64, height=48, rate=Fraction(25), time_base=Fraction(*rate))
+    for index in range(5):
+        writer.write(moving_square(index)[..., ::-1], index / 25)
+    writer.close(0.2)
+    with av.open(str(out)) as container:
+        assert container.streams.video[0].codec_context.name == "mpeg4"
+    assert [frame.time for frame in read_frames(out)] == pytest.approx([k / 25 for k in range(5)])
+    assert probe(out).duration == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("stored", [1, 2, 6])
+def test_sound_is_as_loud_as_in_training(tmp_path, stored, channels):
+    """FFmpeg's own mixing makes a stereo sound louder in mono, and a mono one softer in stereo."""
+    path = tmp_path / "a.wav"
+    sound = np.random.default_rng(0).uniform(-0.5, 0.5, (8000, stored))
+    soundfile.write(path, sound, 16000, subtype="FLOAT")
+    read = whole(path, sample_rate=16000, channels=channels)
+    if (stored, channels) == (6, 2):  # mixed for listening: the centre is not lost
+        assert read.shape == (2, 8000)
+    else:
+        np.testing.assert_allclose(read, load_waveform(path, channels=channels), atol=1e-6)
+
+
+def test_tracks_of_unknown_codecs(tmp_path):
+    sound = click_track(0.4, (0.1,))
+    good = make_clip(tmp_path / "a.mp4", frames=10, sound=sound).read_bytes()
+    deaf, blind = tmp_path / "deaf.mp4", tmp_path / "blind.mp4"
+    deaf.write_bytes(good.replace(b"mp4a", b"zzzz").replace(b"esds", b"zzzz"))
+    blind.write_bytes(good.replace(b"avc1", b"zzzz").replace(b"avcC", b"zzzz"))
+    assert (probe(deaf).frames, probe(deaf).channels) == (10, 0)  # as without a sound track
+    with pytest.raises(BadSampleError, match="no sound track that can be decoded"):
+        next(read_sound(deaf, sample_rate=16000, channels=1))
+    with pytest.raises(BadSampleError, match="blind.mp4.*picture is of an unknown codec.*H.264"):
+        probe(blind)
+
+
+@pytest.mark.parametrize(
+    ("track", "decode"), [("sound", sound_io._decode), ("picture", video_io._pictures)]
+)
+def test_a_decoder_that_gives_up_names_the_file(track, decode):
+    """FFmpeg has errors besides that of invalid data, such as of features that it lacks."""
+
+    def refuse() -> None:
+        raise av.error.PatchWelcomeError(1, "Not yet implemented")
+
+    container = SimpleNamespace(
+        name="a.mp4",
+        format=SimpleNamespace(name="mp4"),
+        demux=lambda _: iter([SimpleNamespace(decode=refuse)]),
+    )
+    stream = SimpleNamespace(codec_context=SimpleNamespace(has_b_frames=False), time_base=None)
+    with pytest.raises(BadSampleError, match=f"a.mp4.*{track} can't be decoded.*H.264"):
+        next(decode(container, stream))
 
 
 def test_late_sound_is_padded_with_silence(tmp_path):

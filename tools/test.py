@@ -33,7 +33,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("checkpoint", help="file that training or tools/publish_model.py wrote")
     parser.add_argument("--out", help="folder for the predicted masks, PNG with class indices")
     parser.add_argument("--show", action="store_true", help="show the predictions in a window")
-    parser.add_argument("--show-dir", help="folder for drawn predictions")
+    parser.add_argument("--show-dir", help="folder for drawn predictions; of the first process")
     parser.add_argument("--wait-time", type=float, default=2, help="seconds between shown windows")
     parser.add_argument(
         "--audio",

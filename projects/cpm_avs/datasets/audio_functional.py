@@ -59,7 +59,7 @@ def load_waveform(
     waveform, rate = reader(path)
     if not np.isfinite(waveform).all():
         raise BadSampleError(path, "the sound holds samples that are not finite", _REMEDY)
-    waveform = resample(_to_channels(waveform, channels), rate, sample_rate)
+    waveform = resample(to_channels(waveform, channels), rate, sample_rate)
     if waveform.shape[1] == 0:
         raise BadSampleError(path, f"the sound has no samples at {sample_rate} Hz", _REMEDY)
     return waveform
@@ -121,7 +121,8 @@ def root_mean_square(waveform: Waveform) -> float:
     return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
 
 
-def _to_channels(waveform: Waveform, channels: int) -> Waveform:
+def to_channels(waveform: Waveform, channels: int) -> Waveform:
+    """(A', L) to (channels, L): the mean for 1; for 2 the first two, or a mono sound twice."""
     if channels == 1:
         return waveform.mean(axis=0, keepdims=True)
     return np.repeat(waveform, 2, axis=0) if waveform.shape[0] == 1 else waveform[:2]

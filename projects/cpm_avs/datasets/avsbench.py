@@ -179,6 +179,13 @@ class AVSBenchMS3Dataset(AVSBenchObjectDataset):
     def read_clips(self, root: Path) -> list[Clip]:
         return read_ms3(root, self.ann_file)
 
+    def offscreen_donor(self, idx: int) -> int:
+        raise ValueError(
+            "audio_condition='offscreen': MS3 does not say what sounds in a clip, so no sound is "
+            "known to be foreign to it. Test with silence or noise, or on AVSBench-semantic, where "
+            "the same videos have classes (subsets=('v1m',))."
+        )
+
 
 @DATASETS.register_module()
 class AVSBenchSemanticDataset(BenchmarkDataset):

@@ -10,6 +10,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from ..datasets.audio_functional import to_channels
 from ..structures import BadSampleError
 
 Sound = NDArray[np.float32]  # (A, n) in [-1, 1]
@@ -44,8 +45,9 @@ def open_media(path: str | Path) -> av.container.InputContainer:
 
 
 def sound_stream(container: av.container.InputContainer) -> av.AudioStream | None:
-    """The first sound track, or None."""
-    return container.streams.audio[0] if container.streams.audio else None
+    """The first sound track that can be decoded, or None."""
+    decodable = (stream for stream in container.streams.audio if stream.codec_context is not None)
+    return next(decodable, None)
 
 
 def read_sound(
@@ -60,12 +62,14 @@ def read_sound(
     """Decode, resample and mix down the first sound track of a file.
 
     A track that starts late, stops early or has holes is filled with silence, so that sample i of
-    what comes out lies at ``start + i / sample_rate`` seconds.
+    what comes out lies at ``start + i / sample_rate`` seconds. Channels are mixed as the data sets
+    mix them, or the model would hear another loudness than in training.
 
     Args:
         path: Any file FFmpeg can read.
         sample_rate: Of the result, Hz.
-        channels: Of the result: 1 or 2.
+        channels: Of the result: 1 is the mean of the track's, 2 repeats that of a mono track. Of
+            more than two, two are mixed as FFmpeg does for listening.
         origin: The container's time, in seconds, that counts as 0: that of the video's first
             frame, or None for the sound's own beginning.
         start: First second wanted, from ``origin``.
@@ -106,7 +110,9 @@ def _positioned(
     with open_media(path) as container:
         stream = sound_stream(container)
         if stream is None:
-            raise BadSampleError(path, "has no sound track", "Give a file with sound")
+            raise BadSampleError(
+                path, "has no sound track that can be decoded", "Give a file with sound"
+            )
         if origin is None:
             origin = float((stream.start_time or 0) * (stream.time_base or 0))
         if start + origin > 1:  # a second early: the decoder needs a run-up
@@ -114,22 +120,31 @@ def _positioned(
                 container.seek(int((start + origin - 1) * 1_000_000))
             except av.FFmpegError:
                 container.seek(0)
-        resampler = av.AudioResampler("fltp", "mono" if channels == 1 else "stereo", rate)
+        # Interleaved: PyAV reads past the pointers of eight or more planes and crashes.
+        layout = "stereo" if channels == 2 and stream.channels > 2 else None
+        resampler = av.AudioResampler("flt", layout, rate)
         for frame in _decode(container, stream):
             if frame.time is not None:
                 wanted = (frame.time - origin - start) * rate
                 if position is None or abs(wanted - position) > _CLOCK_TOLERANCE * rate:
                     position = round(wanted)
-            for out in resampler.resample(frame):
-                block = np.asarray(out.to_ndarray(), np.float32)
+            for block in _blocks(resampler, frame, channels):
                 yield (position or 0), block
                 position = (position or 0) + block.shape[1]
-        for out in resampler.resample(None):
-            block = np.asarray(out.to_ndarray(), np.float32)
+        for block in _blocks(resampler, None, channels):
             yield (position or 0), block
             position = (position or 0) + block.shape[1]
     if position is None:
         raise BadSampleError(path, "holds a sound track without sound", "Give another file")
+
+
+def _blocks(
+    resampler: av.AudioResampler, frame: av.AudioFrame | None, channels: int
+) -> Iterator[Sound]:
+    """(A, n) of a frame; None flushes."""
+    for out in resampler.resample(frame):
+        samples = np.asarray(out.to_ndarray(), np.float32).reshape(-1, out.layout.nb_channels)
+        yield to_channels(samples.T, channels)
 
 
 def _decode(
@@ -145,6 +160,17 @@ def _decode(
             yield from packet.decode()
         except av.error.InvalidDataError:
             continue
+        except av.FFmpegError as error:
+            raise undecodable(container, "sound", error) from error
+
+
+def undecodable(
+    container: av.container.InputContainer, track: str, error: Exception
+) -> BadSampleError:
+    """What to raise where the decoder gives up."""
+    return BadSampleError(
+        container.name, f"its {track} can't be decoded ({error})", "Convert it to H.264 with AAC"
+    )
 
 
 class SoundWindows:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..datasets.orientation import upright
 from ..structures import BadSampleError
-from .sound_io import open_media, sound_stream
+from .sound_io import open_media, sound_stream, undecodable
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ def _open_video(path: str | Path) -> tuple[av.container.InputContainer, av.Video
         container.close()
         raise BadSampleError(
             path, "has no picture track", "For a sound, give an image with it (--audio)"
+        )
+    if streams[0].codec_context is None:
+        container.close()
+        raise BadSampleError(
+            path, "its picture is of an unknown codec", "Convert it to H.264 with AAC"
         )
     streams[0].thread_type = "AUTO"
     return container, streams[0]
@@ -160,6 +165,8 @@ def _pictures(
             decoded = packet.decode()
         except av.error.InvalidDataError:  # one broken picture; the next key frame heals it
             continue
+        except av.FFmpegError as error:
+            raise undecodable(container, "picture", error) from error
         for picture in decoded:
             time = picture.time
             if unordered:  # pictures that the decoder holds to the end have no time of decoding

@@ -12,13 +12,15 @@ import numpy as np
 from .sound_io import Sound
 
 _TIMES = Fraction(1, 90_000)  # the usual clock of video, for sources without one of their own
+_MPEG4_TIMES = Fraction(1, 60_000)  # of most rates a multiple; MPEG-4 has 65535 ticks at most
 
 
 class VideoWriter:
     """An mp4 of pictures with rising times, and of a sound that is pulled in beside them.
 
-    H.264 where PyAV's FFmpeg has libx264, else MPEG-4. H.264 needs even sides: an odd one grows by
-    one repeated row or column. The sound is encoded as AAC and cut to the pictures' duration.
+    H.264 where PyAV's FFmpeg has libx264, else MPEG-4, with times rounded to its clock. H.264 needs
+    even sides: an odd one grows by one repeated row or column. The sound is encoded as AAC and cut
+    to the pictures' duration.
 
     Args:
         path: Where to write.
@@ -44,13 +46,15 @@ class VideoWriter:
         channels: int = 0,
     ) -> None:
         self._pad = ((0, height % 2), (0, width % 2), (0, 0))
-        self._tick, self._rate = time_base, rate
         self._first: float | None = None
         self._last_tick = -1
         # The index in front lets a browser play while it loads.
         self._container = av.open(str(path), "w", options={"movflags": "+faststart"})
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-        options = {"crf": "20", "preset": "veryfast"} if codec == "libx264" else {"qscale": "3"}
+        options = {"crf": "20", "preset": "veryfast"}
+        if codec == "mpeg4":
+            options, time_base = {"qscale": "3"}, _MPEG4_TIMES
+        self._tick, self._rate = time_base, rate
         stream = self._container.add_stream(codec, rate=rate, options=options)
         self._video = cast(av.VideoStream, stream)
         self._video.width, self._video.height = width + width % 2, height + height % 2

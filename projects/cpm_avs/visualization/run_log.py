@@ -39,7 +39,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 def read_run(run_dir: Path, name: str) -> Run:
     """All curves of a run, whose folder holds one log for each time it was started or resumed."""
-    logs = sorted(run_dir.glob("**/vis_data/scalars.json"))
+    logs = sorted(run_dir.glob("*/vis_data/scalars.json"))
     if not logs:
         raise FileNotFoundError(
             f"{run_dir}: no log (*/vis_data/scalars.json) in it. Name a work_dir of tools/train.py "

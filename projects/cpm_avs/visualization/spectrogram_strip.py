@@ -1,6 +1,7 @@
 """A spectrogram of a whole clip as a strip of pixels, made in one pass and constant memory."""
 
 from collections.abc import Iterable
+from itertools import chain
 
 import cv2
 import numpy as np
@@ -29,9 +30,10 @@ def clip_spectrogram(
     columns = max(1, min(columns, int(duration * sample_rate / _HOP)))
     peaks = np.zeros((columns, _N_FFT // 2), np.float32)
     window = np.hanning(_N_FFT + 1)[:-1].astype(np.float32)
-    rest: NDArray[np.float32] = np.zeros(_N_FFT // 2, np.float32)
-    position = 0
-    for chunk in chunks:
+    # A frame lies around its time, so that half a frame of silence comes before and after.
+    edge: NDArray[np.float32] = np.zeros((1, _N_FFT // 2), np.float32)
+    rest, position = edge[0], 0
+    for chunk in chain(chunks, [edge]):
         rest = np.concatenate([rest, chunk.mean(axis=0)])
         count = (len(rest) - _N_FFT) // _HOP + 1
         if count < 1:

@@ -30,7 +30,7 @@ class AVSVisualizationHook(SegVisualizationHook):
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[SegDataSample]
     ) -> None:
-        """Draw every frame."""
+        """Draw every frame; of several processes, the first one's."""
         if not self.draw:
             return
         for index in range(len(outputs)):
@@ -61,7 +61,10 @@ class AVSVisualizationHook(SegVisualizationHook):
         """At the size of the labels, to which a protocol may have resized the frame."""
         path = sample.get("img_path")
         if path and Path(path).is_file():
-            picture = mmcv.imfrombytes(get(path, self.backend_args), channel_order="rgb")
+            # Not turned by its EXIF orientation, as LoadAVSFrame has it: the mask isn't, either.
+            picture = mmcv.imfrombytes(
+                get(path, self.backend_args), flag="color_ignore_orientation", channel_order="rgb"
+            )
         else:
             picture = np.ascontiguousarray(packed.cpu().numpy()[::-1].transpose(1, 2, 0))
         height, width = sample.ori_shape[:2]

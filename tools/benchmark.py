@@ -82,9 +82,9 @@ def _run_model(args: argparse.Namespace) -> int:
         ]
         rows[name] = [[] for _ in models]
         for turn in range(args.runs + 1):  # in turn: a slow moment hits all of them
-            for times, parts, batch in zip(rows[name], models, batches, strict=True):
+            for times, trained, batch in zip(rows[name], models, batches, strict=True):
                 fresh = copy.deepcopy(batch)  # a step writes into the samples
-                seconds = _elapsed(partial(step, *parts, fresh), args.device)
+                seconds = _elapsed(partial(step, *trained, fresh), args.device)
                 if turn:  # the first one warms up
                     times.append(seconds)
     for index, config in enumerate(args.configs):

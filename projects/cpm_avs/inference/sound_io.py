@@ -161,16 +161,12 @@ def _decode(
         except av.error.InvalidDataError:
             continue
         except av.FFmpegError as error:
-            raise undecodable(container, "sound", error) from error
+            raise undecodable(container) from error
 
 
-def undecodable(
-    container: av.container.InputContainer, track: str, error: Exception
-) -> BadSampleError:
+def undecodable(container: av.container.InputContainer) -> BadSampleError:
     """What to raise where the decoder gives up."""
-    return BadSampleError(
-        container.name, f"its {track} can't be decoded ({error})", "Convert it to H.264 with AAC"
-    )
+    return BadSampleError(container.name, "can't be decoded", "Convert it to H.264 with AAC")
 
 
 class SoundWindows:

@@ -166,7 +166,7 @@ def _pictures(
         except av.error.InvalidDataError:  # one broken picture; the next key frame heals it
             continue
         except av.FFmpegError as error:
-            raise undecodable(container, "picture", error) from error
+            raise undecodable(container) from error
         for picture in decoded:
             time = picture.time
             if unordered:  # pictures that the decoder holds to the end have no time of decoding

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.audio_functional import resample
+from ..datasets.audio_functional import resample, to_channels
 from ..structures import BadSampleError
 from .sound_io import Sound, read_sound
 from .video_io import Frame, probe, read_frames
@@ -159,9 +159,7 @@ def _open_sound(sound: SoundSource) -> tuple[Callable[..., Iterator[Sound]], flo
         )
 
     def chunks(sample_rate: int, channels: int, start: float, end: float) -> Iterator[Sound]:
-        mixed = waveform.mean(0, keepdims=True) if channels == 1 else waveform
-        mixed = np.broadcast_to(mixed, (channels, mixed.shape[1]))
-        whole = resample(np.ascontiguousarray(mixed), rate, sample_rate)
+        whole = resample(to_channels(waveform, channels), rate, sample_rate)
         first, last = round(start * sample_rate), round(end * sample_rate)
         yield np.pad(whole, ((0, 0), (0, max(0, last - whole.shape[1]))))[:, first:last]
 

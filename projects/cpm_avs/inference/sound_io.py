@@ -4,6 +4,7 @@ Shorthand: A channels, n samples, L window length in samples.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -123,17 +124,14 @@ def _positioned(
         # Interleaved: PyAV reads past the pointers of eight or more planes and crashes.
         layout = "stereo" if channels == 2 and stream.channels > 2 else None
         resampler = av.AudioResampler("flt", layout, rate)
-        for frame in _decode(container, stream):
-            if frame.time is not None:
+        for frame in chain(_decode(container, stream), [None]):  # None flushes
+            if frame is not None and frame.time is not None:
                 wanted = (frame.time - origin - start) * rate
                 if position is None or abs(wanted - position) > _CLOCK_TOLERANCE * rate:
                     position = round(wanted)
             for block in _blocks(resampler, frame, channels):
                 yield (position or 0), block
                 position = (position or 0) + block.shape[1]
-        for block in _blocks(resampler, None, channels):
-            yield (position or 0), block
-            position = (position or 0) + block.shape[1]
     if position is None:
         raise BadSampleError(path, "holds a sound track without sound", "Give another file")
 
@@ -141,7 +139,7 @@ def _positioned(
 def _blocks(
     resampler: av.AudioResampler, frame: av.AudioFrame | None, channels: int
 ) -> Iterator[Sound]:
-    """(A, n) of a frame; None flushes."""
+    """(A, n) each of a frame, or, for None, of what the resampler still holds."""
     for out in resampler.resample(frame):
         samples = np.asarray(out.to_ndarray(), np.float32).reshape(-1, out.layout.nb_channels)
         yield to_channels(samples.T, channels)

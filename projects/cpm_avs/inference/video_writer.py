@@ -50,10 +50,10 @@ class VideoWriter:
         self._last_tick = -1
         # The index in front lets a browser play while it loads.
         self._container = av.open(str(path), "w", options={"movflags": "+faststart"})
-        codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-        options = {"crf": "20", "preset": "veryfast"}
-        if codec == "mpeg4":
-            options, time_base = {"qscale": "3"}, _MPEG4_TIMES
+        if "libx264" in av.codecs_available:
+            codec, options = "libx264", {"crf": "20", "preset": "veryfast"}
+        else:
+            codec, options, time_base = "mpeg4", {"qscale": "3"}, _MPEG4_TIMES
         self._tick, self._rate = time_base, rate
         stream = self._container.add_stream(codec, rate=rate, options=options)
         self._video = cast(av.VideoStream, stream)

@@ -101,7 +101,7 @@ def _run_model(args: argparse.Namespace) -> int:
 def _build(cfg: Config, device: str) -> tuple[AVSegmentor, OptimWrapper]:
     """The config's model with random weights, and its optimiser."""
     init_default_scope(cfg.default_scope)
-    MMLogger.get_current_instance().setLevel("WARNING")
+    MMLogger.get_current_instance().setLevel("ERROR")  # the optimiser lists all it treats apart
     for part in (cfg.model.backbone, cfg.model.audio_backbone):
         part.init_cfg = None
     torch.manual_seed(0)

@@ -60,7 +60,7 @@ def test_the_tempered_posterior_is_not_saturated_in_the_first_iteration(covarian
 
 def test_without_the_temperature_it_would_be():
     classifier = make(256)
-    torch.nn.init.zeros_(classifier.log_temperature)
+    torch.nn.init.zeros_(classifier.log_scale)
     assert first_step(classifier)[1] > 0.95
 
 
@@ -74,7 +74,7 @@ def test_queries_learn_their_class_from_the_first_iteration():
         loss = F.cross_entropy(classifier(F.layer_norm(queries, (256,))), labels)
         optimizer.zero_grad()
         loss.backward()
-        assert classifier.log_temperature.grad.isfinite()
+        assert classifier.log_scale.grad.isfinite()
         optimizer.step()
         losses.append(loss.item())
     assert losses[0] > 1 and losses[-1] < 0.2
@@ -158,9 +158,9 @@ def test_mixtures_are_in_the_checkpoint_and_only_the_temperature_is_learned():
         "log_weights",
         "means",
         "covariances",
-        "log_temperature",
+        "log_scale",
     }
-    assert [name for name, _ in classifier.named_parameters()] == ["log_temperature"]
+    assert [name for name, _ in classifier.named_parameters()] == ["log_scale"]
     other = make(16, seed=1)
     other.load_state_dict(classifier.state_dict(), strict=True)
     queries = torch.randn(3, 16)

@@ -261,8 +261,8 @@ def test_a_step_of_training_moves_every_part():
     }
     assert moved == {"backbone", "audio_backbone", "audio_decoder", "decode_head", "criterion"}
     assert (
-        model.decode_head.classifier.log_temperature
-        != before["decode_head.decoder.classifier.log_temperature"]
+        model.decode_head.classifier.log_scale
+        != before["decode_head.decoder.classifier.log_scale"]
     )
 
 

@@ -6,14 +6,14 @@ audio_channels = 1
 dataset = dict(type="StampsDataset", subset="ss", image_size=img_scale)
 test_pipeline = [dict(type="ComposeStampsScene"), dict(type="PackAVSInputs")]
 
-# 19 200 scenes: 1,200 iterations of 16 without seeing one twice. Scenes are mirrored, lit and
+# 9,600 scenes: 600 iterations of 16 without seeing one twice. Scenes are mirrored, lit and
 # scaled at random as they are composed; more augmentation adds nothing.
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type="InfiniteDrawSampler"),
-    dataset=dict(**dataset, split="train", num_scenes=19200, pipeline=test_pipeline),
+    dataset=dict(**dataset, split="train", num_scenes=9600, pipeline=test_pipeline),
 )
 val_dataloader = dict(
     batch_size=16,

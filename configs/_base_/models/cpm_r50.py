@@ -25,6 +25,11 @@ model = dict(
         in_channels=[256, 512, 1024, 2048],
         classifier=dict(type="GMMClassifier", num_components=3),
         embed_dims=256,
+        num_queries=100,
+        num_encoder_layers=6,
+        feedforward_channels=2048,
+        num_audio_layers=3,
+        num_visual_layers=9,
     ),
     criterion=dict(
         type="CPMCriterion",

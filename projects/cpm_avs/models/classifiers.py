@@ -36,7 +36,7 @@ class GMMClassifier(BaseModule):
     """Generative classifier: softmax of tempered class log-likelihoods, uniform prior (eq. 1).
 
     The mixtures live on the unit sphere: an embedding is layer-normed and divided by its length.
-    Nothing is learned by gradient but the temperature; means, covariances and weights are
+    Nothing is learned by gradient but the logits' scale; means, covariances and weights are
     buffers that ``load_state`` overwrites in place.
 
     Until a class has samples, its components stand where they started, at a random direction of
@@ -85,7 +85,7 @@ class GMMClassifier(BaseModule):
         # Log-densities grow with D: on the sphere, at variance 1/D, they fall by D for every unit
         # of cosine, and a posterior of raw densities at D = 256 is one-hot for any input, with no
         # gradient. Dividing by D and multiplying by a learned slope keeps it trainable at once.
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(init_logit_scale / embed_dims)))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(init_logit_scale / embed_dims)))
 
     @property
     def state(self) -> GaussianState:
@@ -110,7 +110,7 @@ class GMMClassifier(BaseModule):
         """Map q~ (..., D) to logits (..., C + 1) whose softmax is the posterior of eq. 1."""
         with torch.autocast(embeddings.device.type, enabled=False):
             log_likelihood = class_log_likelihood(self.normalize(embeddings), self.state)
-            return self.log_temperature.exp() * log_likelihood
+            return self.log_scale.exp() * log_likelihood
 
     @torch.no_grad()
     def load_state(self, state: GaussianState) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ..models.audio_backbones.yamnet import build_layers, log_mel
+from ..models.audio_backbones.yamnet import LAYERS, build_layers, log_mel
 from ..models.spectrogram import mel_filters, stft_magnitude
 
 PATCH_FRAMES = 96
@@ -13,13 +13,13 @@ DOG = 69  # index in yamnet_class_map.csv
 
 
 class YAMNetTagger(nn.Module):
-    """The whole of YAMNet, at its own strides. Its keys are those of the converted weights."""
+    """The whole of YAMNet. Its keys are those of the converted weights."""
 
     filters: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = build_layers(1, dict(type="BN", eps=1e-4), last_stride=2)
+        self.layers = build_layers(1, dict(type="BN", eps=1e-4), len(LAYERS))
         self.classifier = nn.Linear(1024, NUM_CLASSES)
         self.register_buffer("filters", mel_filters(), persistent=False)
 

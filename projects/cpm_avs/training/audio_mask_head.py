@@ -1,5 +1,6 @@
 """Spectrogram masks of the prompts: m_k^a = z~^k . u~_a (Sec. 3.2.2)."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -56,4 +57,7 @@ class AudioMaskHead(BaseModule):
             size = level.shape[-2:]
             upsampled = F.interpolate(dense, size, mode="bilinear", align_corners=False)
             dense = output(lateral(level) + upsampled)
-        return torch.einsum("bqd,bdtf->bqtf", self.mask_embed(embeddings), dense)
+        # Scaled as in attention: without it a third of the ratios that the sigmoid of eq. 5 makes of
+        # the summed logits would start at its flat ends.
+        masks = torch.einsum("bqd,bdtf->bqtf", self.mask_embed(embeddings), dense)
+        return masks / math.sqrt(dense.shape[1])

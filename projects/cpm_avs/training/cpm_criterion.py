@@ -113,7 +113,12 @@ class CPMCriterion(BaseModule):
             points = classifier.normalize(output.embeddings[-1])
             self.mixture.collect(points.flatten(0, 1), self.last_assignment.flatten())
 
-    def update_classifier(self, classifier: GenerativeClassifier) -> None:
-        """Move the classifier's mixtures, if it has any, one step of EM (``EMUpdateHook``)."""
+    def update_classifier(self, classifier: GenerativeClassifier, *, pace: float = 1.0) -> None:
+        """Move the classifier's mixtures, if it has any, one step of EM (``EMUpdateHook``).
+
+        Args:
+            classifier: Overwritten in place.
+            pace: See ``MixtureFitting.update``.
+        """
         if self.mixture is not None:
-            classifier.load_state(self.mixture.update(classifier.state))
+            classifier.load_state(self.mixture.update(classifier.state, pace=pace))

@@ -16,7 +16,7 @@ class MixtureFitting(nn.Module):
     Args:
         num_classes: C, classes with background; no-object has a mixture too.
         embed_dims: D.
-        momentum: Share of a mixture that stays at each update.
+        momentum: Share of a mixture that stays at each update at full pace.
         variance_floor: Smallest variance, in units of 1 / D, the variance that the mixtures
             start with.
         min_samples: Classes with fewer samples in the bank are left alone.
@@ -59,13 +59,19 @@ class MixtureFitting(nn.Module):
         self.bank.push(*gather_variable(points.float(), labels))
 
     @torch.no_grad()
-    def update(self, state: GaussianState) -> GaussianState:
-        """Mixtures after one step of EM on the bank; the same on every rank."""
+    def update(self, state: GaussianState, *, pace: float = 1.0) -> GaussianState:
+        """Mixtures after one step of EM on the bank; the same on every rank.
+
+        Args:
+            state: Mixtures before the step.
+            pace: Share of a step at full pace to go, in [0, 1]: the learning rate as a share of
+                its highest.
+        """
         return em_update(
             state,
             self.bank.samples,
             self.bank.valid,
-            momentum=self.momentum,
+            momentum=1 - pace * (1 - self.momentum),
             variance_floor=self.variance_floor,
             min_samples=self.min_samples,
         )

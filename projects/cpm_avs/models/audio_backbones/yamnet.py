@@ -36,9 +36,9 @@ LAYERS = (
     (2, 32), (1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512),
     (1, 512), (1, 512), (1, 512), (1, 512), (1, 512), (2, 1024), (1, 1024),
 )  # fmt: skip
-# Strides of the layers' maps: no more than 16, by dilation where YAMNet goes on to stride 32.
-MAP_STRIDES = tuple(min(s, 16) for s in accumulate((stride for stride, _ in LAYERS), mul))
-LAST_STAGE = 12  # first layer of the dilated stage
+MAP_STRIDES = tuple(accumulate((stride for stride, _ in LAYERS), mul))
+#: Layers to stride 16, the coarsest that has a cell for every four mel bands.
+NUM_MAPS = MAP_STRIDES.index(32)
 
 
 class SameConv2d(nn.Conv2d):
@@ -49,8 +49,7 @@ class SameConv2d(nn.Conv2d):
         padding: list[int] = []
         for axis in (1, 0):  # F.pad wants the last axis first
             size, stride = x.shape[2 + axis], self.stride[axis]
-            reach = (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
-            total = max((-(-size // stride) - 1) * stride + reach - size, 0)
+            total = max((-(-size // stride) - 1) * stride + self.kernel_size[axis] - size, 0)
             padding += [total // 2, total - total // 2]
         return super().forward(F.pad(x, padding))
 
@@ -68,28 +67,13 @@ class ConvNorm(nn.Module):
         return F.relu(self.norm(self.conv(x)))
 
 
-def build_layers(in_channels: int, norm_cfg: dict[str, Any], *, last_stride: int) -> nn.ModuleList:
-    """The 14 layers.
-
-    Args:
-        in_channels: Audio channels A.
-        norm_cfg: YAMNet has ``dict(type='BN', eps=1e-4)``.
-        last_stride: 2 is YAMNet; 1 keeps stride 16, and the layer after it is dilated instead.
-    """
-    width, rest = LAYERS[0][1], LAYERS[1:]
-    stem = SameConv2d(in_channels, width, 3, stride=LAYERS[0][0], bias=False)
+def build_layers(in_channels: int, norm_cfg: dict[str, Any], count: int) -> nn.ModuleList:
+    """The first ``count`` of the 14 layers, for A audio channels."""
+    (stride, width), *rest = LAYERS[:count]
+    stem = SameConv2d(in_channels, width, 3, stride=stride, bias=False)
     layers: list[nn.Module] = [ConvNorm(stem, norm_cfg)]
-    for index, (stride, out) in enumerate(rest, start=1):
-        dilation = 2 // last_stride if index > LAST_STAGE else 1
-        depthwise = SameConv2d(
-            width,
-            width,
-            3,
-            stride=last_stride if index == LAST_STAGE else stride,
-            dilation=dilation,
-            groups=width,
-            bias=False,
-        )
+    for stride, out in rest:
+        depthwise = SameConv2d(width, width, 3, stride=stride, groups=width, bias=False)
         pointwise = SameConv2d(width, out, 1, bias=False)
         layers.append(nn.Sequential(ConvNorm(depthwise, norm_cfg), ConvNorm(pointwise, norm_cfg)))
         width = out
@@ -131,11 +115,11 @@ class YAMNet(BaseModule):
     Args:
         in_channels: Audio channels A; pretrained mono weights are spread over them.
         out_indices: Layers whose maps are returned, of strides 2, 2, 4, 4, 8, 8, and 16 for the
-            other eight, the last two of them by dilation where YAMNet goes on to stride 32. The
-            network ends with the last that is named.
-        frozen_stages: The first so many of the 14 layers get no gradient and keep their batch
-            statistics; -1 freezes none.
-        norm_cfg: YAMNet's batch normalisation has eps 1e-4.
+            next six. The network ends with the last that is named. Its own last two, of stride 32,
+            are none of them.
+        frozen_stages: The first so many layers get no gradient and keep their batch statistics; -1
+            freezes none.
+        norm_cfg: Default: YAMNet's batch normalisation, with eps 1e-4.
         norm_eval: Whether batch statistics stay as they are in training.
         drop_bin: Which bin the data preprocessor drops.
         init_cfg: ``dict(type='Pretrained', checkpoint=FILE)``, FILE from tools/prepare_weights.py.
@@ -147,7 +131,7 @@ class YAMNet(BaseModule):
         self,
         *,
         in_channels: int = 1,
-        out_indices: Sequence[int] = (3, 5, 13),
+        out_indices: Sequence[int] = (3, 5, 7),
         frozen_stages: int = -1,
         norm_cfg: dict[str, Any] | None = None,
         norm_eval: bool = False,
@@ -155,11 +139,15 @@ class YAMNet(BaseModule):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg or dict(type="Kaiming", layer="Conv2d", mode="fan_in"))
-        if not set(out_indices) <= set(range(len(LAYERS))):
-            raise ValueError(f"out_indices is {tuple(out_indices)}; YAMNet has layers 0 to 13")
-        layers = build_layers(in_channels, norm_cfg or dict(type="BN", eps=1e-4), last_stride=1)
+        if not set(out_indices) <= set(range(NUM_MAPS)):
+            raise ValueError(
+                f"out_indices is {tuple(out_indices)}; YAMNet has maps after layers 0 to "
+                f"{NUM_MAPS - 1}"
+            )
         # Layers behind the last map would get no gradient, which distributed training refuses.
-        self.layers = layers[: max(out_indices) + 1]
+        self.layers = build_layers(
+            in_channels, norm_cfg or dict(type="BN", eps=1e-4), max(out_indices) + 1
+        )
         self.in_channels = in_channels
         self.out_indices = tuple(out_indices)
         self.out_channels = tuple(LAYERS[i][1] for i in out_indices)
@@ -202,7 +190,9 @@ class YAMNet(BaseModule):
         key = f"{prefix}layers.0.conv.weight"
         if key in state_dict:
             state_dict[key] = adapt_input_channels(state_dict[key], self.in_channels)
-        # The converted file keeps AudioSet's classifier, for the check that the network hears.
-        for key in [key for key in state_dict if key.startswith(f"{prefix}classifier.")]:
-            del state_dict[key]
+        # The converted file holds the whole of YAMNet, for the check that it hears.
+        own = tuple(f"{prefix}layers.{index}." for index in range(len(self.layers)))
+        for key in [key for key in state_dict if key.startswith(prefix)]:
+            if not key.startswith(own):
+                del state_dict[key]
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -11,6 +11,9 @@ from mmseg.registry import HOOKS
 class EMUpdateHook(Hook):
     """Calls ``criterion.update_classifier`` every ``interval`` iterations, outside autocast.
 
+    A step shrinks as the learning rate does. Mixtures that go on at their pace while the embeddings
+    can follow ever less lose their calibration: no-object's, the widest, falls behind the others.
+
     The bank holds gathered samples, so every rank computes the same mixtures and nothing is sent.
     MMEngine's SyncBuffersHook must not be configured beside it: it averages ALL buffers over the
     ranks, the bank's counts included.
@@ -38,4 +41,6 @@ class EMUpdateHook(Hook):
         """Run EM on the bank."""
         if runner.iter >= self.begin and self.every_n_train_iters(runner, self.interval):
             model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-            model.criterion.update_classifier(model.decode_head.classifier)
+            group = runner.optim_wrapper.param_groups[0]
+            pace = group["lr"] / group.get("initial_lr", group["lr"])  # none without a scheduler
+            model.criterion.update_classifier(model.decode_head.classifier, pace=min(pace, 1.0))

@@ -46,6 +46,18 @@ def set_random_state(state: RandomState) -> None:
         torch.cuda.set_rng_state(state["cuda"].cpu())
 
 
+def seeded_state(seed: int, rank: int) -> RandomState:
+    """State that a rank begins with, the same for the same arguments and unlike any other's."""
+    word = int(np.random.SeedSequence((seed, rank)).generate_state(1)[0])
+    outer = get_random_state()
+    random.seed(word)
+    np.random.seed(word)
+    torch.manual_seed(word)
+    state = get_random_state()
+    set_random_state(outer)
+    return state
+
+
 @HOOKS.register_module()
 class RandomStateHook(CollectedStateHook):
     """Keeps the random numbers of the training steps in a stream of their own, and saves it.
@@ -53,6 +65,8 @@ class RandomStateHook(CollectedStateHook):
     What lies between two steps is not the same in a resumed run: the loader's iterator is made
     anew, a validation may be missing, data may load in this process. All of it draws from the
     global generators, so the steps' state is set aside after each and put back before the next.
+    Every rank has a stream of its own: MMEngine seeds all ranks alike, and prompts, matched points
+    and noise of different samples would be drawn from the same numbers.
     Samples need no state but the sampler's seed: they depend on (seed, draw), see
     ``datasets/samplers.py``.
 
@@ -74,8 +88,12 @@ class RandomStateHook(CollectedStateHook):
         self._loaded_seed = checkpoint.get("meta", {}).get("seed")
 
     def before_train(self, runner: Runner) -> None:
-        """Take this rank's state over if the run goes on; ``load_from`` starts at iteration 0."""
+        """Seed this rank's stream, or take it over if the run goes on.
+
+        ``load_from`` starts at iteration 0, with a stream of its own.
+        """
         if runner.iter == 0:
+            self._step_state = seeded_state(runner.seed, get_rank())
             return
         sampler = runner.train_dataloader.sampler
         if hasattr(sampler, "seed") and self._loaded_seed is not None:

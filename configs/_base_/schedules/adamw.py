@@ -1,0 +1,22 @@
+# AdamW as in Mask2Former: norms and learnt embeddings are not decayed, and gradients are clipped;
+# the paper names neither. Rate and clipping come with the schedule.
+no_decay = dict(decay_mult=0.0)
+optim_wrapper = dict(
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", weight_decay=1e-4, betas=(0.9, 0.999), eps=1e-8),
+    clip_grad=dict(norm_type=2),
+    paramwise_cfg=dict(
+        custom_keys={
+            "query_embed": no_decay,
+            "query_feat": no_decay,
+            "level_embed": no_decay,
+            "level_encoding": no_decay,
+            "prompt_embed": no_decay,
+            "prompter.points": no_decay,
+            "log_scale": no_decay,
+        },
+        norm_decay_mult=0.0,
+    ),
+)
+val_cfg = dict(type="ValLoop")
+test_cfg = dict(type="TestLoop")

@@ -119,6 +119,31 @@ def test_rows_are_trained_tested_and_summed_up(tools, tmp_path, monkeypatch):
     assert (tmp_path / "docs" / "ablation_runs.json").read_text() == before
 
 
+def test_rows_are_added_without_the_earlier_work_folder(tools, tmp_path):
+    def run(*rows: str, seeds: str, folder: str) -> list[tuple[str, int]]:
+        out, work_dir = str(tmp_path / "table"), str(tmp_path / folder)
+        arguments = ["--rows", *rows, "--seeds", *seeds, "--work-dir", work_dir, "--out", out]
+        ablation.main(arguments)
+        runs = json.loads((tmp_path / "table_runs.json").read_text())
+        return [(run["row"], run["seed"]) for run in runs]
+
+    assert run("ccdm", seeds="01", folder="first") == [("ccdm", 0), ("ccdm", 1)]
+    tools.clear()
+    held = run("baseline", "ccdm", seeds="02", folder="second")
+    assert held == [("baseline", 0), ("baseline", 2), ("ccdm", 0), ("ccdm", 1), ("ccdm", 2)]
+    trained = [call[-1] for call in tools if call[0] == "tools/train.py" and "_ccdm" in call[1]]
+    assert trained == ["randomness.seed=2"]
+
+    path = tmp_path / "table_runs.json"
+    before = path.read_text()
+    path.write_text(before.replace("[200, ", "[400, "))
+    with pytest.raises(SystemExit, match=r"200 and 400 iterations .*table_runs\.json"):
+        run("ccdm", seeds="3", folder="third")
+    path.write_text("{")
+    with pytest.raises(SystemExit, match=r"table_runs\.json is no report of this tool"):
+        run("ccdm", seeds="0", folder="third")
+
+
 def test_m3_is_the_full_model_and_shares_its_run(tools, tmp_path):
     out = str(tmp_path / "ablation-1.2")
     ablation.main(

@@ -3,8 +3,21 @@
 import pytest
 import torch
 
+from projects.cpm_avs.structures import AudioFeatures
 from projects.cpm_avs.training.acp_loss import acp_loss, predict_ratio, ratio_mask
+from projects.cpm_avs.training.audio_mask_head import AudioMaskHead
 from projects.cpm_avs.training.offscreen_noise import draw_partners, offscreen_noise
+
+
+def test_masks_are_scaled_products_with_the_dense_map():
+    torch.manual_seed(0)
+    # One map is not decoded further, so that the dense embedding is the memory itself.
+    head = AudioMaskHead(in_channels=[7], embed_dims=16)
+    memory, prompts = torch.randn(1, 16, 2, 3), torch.randn(1, 2, 16)
+    masks = head(prompts, AudioFeatures(levels=(torch.zeros(1, 7, 2, 3),), memory=memory))
+    assert masks.shape == (1, 2, 2, 3)
+    expected = head.mask_embed(prompts)[0, 1] @ memory[0, :, 1, 2] / 4
+    torch.testing.assert_close(masks[0, 1, 1, 2], expected)
 
 
 def test_ratio_mask_hand_numbers():

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
-from mmseg.registry import DATASETS, HOOKS
+from mmseg.registry import DATASETS, HOOKS, MODELS
 from tiny import tiny_batch
 from tiny_config import check_step_and_prediction, shrink
 
@@ -153,6 +153,15 @@ class TestLeaves:
         assert {key.split(".")[0] for key in different} == {"model"}
         assert stamps.train_dataloader == small.train_dataloader
 
+    def test_every_rule_of_the_optimiser_finds_its_parameters(self):
+        for name in ("cpm_r50_avss", "cpm_mbv2-yamnet_stamps_point"):
+            cfg = shrink(load(name), narrow=True)
+            model = MODELS.build(cfg.model)
+            rules = cfg.optim_wrapper.paramwise_cfg.custom_keys
+            found = {key for key in rules for name, _ in model.named_parameters() if key in name}
+            other = {"log_scale"} if name.endswith("point") else {"prompter.points"}
+            assert set(rules) - found == other  # the other kind of classifier and prompt
+
     def test_the_papers_numbers(self):
         """Appendix A: batch 16 on 8 GPUs, AdamW, 1e-4, poly 0.9, 100 epochs; N 100, M 3."""
         cfg = load("cpm_r50_avss")
@@ -162,7 +171,9 @@ class TestLeaves:
         assert [s.type for s in cfg.param_scheduler] == ["PolyLR"]
         assert cfg.param_scheduler[0].power == 0.9 and "end" not in cfg.param_scheduler[0]
         assert cfg.train_cfg.max_epochs == 100
-        assert cfg.model.decode_head.classifier.num_components == 3
+        head = cfg.model.decode_head
+        assert (head.num_queries, head.embed_dims, head.classifier.num_components) == (100, 256, 3)
+        assert (head.num_audio_layers, head.num_visual_layers) == (3, 9)
         assert cfg.model.criterion.prompt_weight == 0.5
 
 

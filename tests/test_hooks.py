@@ -20,8 +20,13 @@ from projects.cpm_avs.training.hooks import (
     RandomStateHook,
     SkipReportHook,
     StabilityHook,
+    random_state_hook,
 )
-from projects.cpm_avs.training.hooks.random_state_hook import get_random_state, set_random_state
+from projects.cpm_avs.training.hooks.random_state_hook import (
+    get_random_state,
+    seeded_state,
+    set_random_state,
+)
 
 
 class FakeVisualizer:
@@ -38,6 +43,7 @@ def fake_runner(**attributes) -> SimpleNamespace:
     runner = SimpleNamespace(
         iter=0,
         timestamp="now",
+        seed=3,
         logger=logging.getLogger("test_hooks"),
         visualizer=FakeVisualizer(),
         train_loop=None,
@@ -101,6 +107,29 @@ def test_what_lies_between_the_steps_goes_on_too():
         hook.before_train_iter(runner, iteration)
         hook.after_train_iter(runner, iteration)
     assert len(set(outside)) == 3
+
+
+def test_every_rank_starts_with_a_stream_of_its_own(monkeypatch):
+    def first_draws(seed: int, rank: int) -> tuple[float, ...]:
+        monkeypatch.setattr(random_state_hook, "get_rank", lambda: rank)
+        hook, runner = RandomStateHook(), fake_runner(seed=seed)
+        hook.before_train(runner)
+        hook.before_train_iter(runner, 0)
+        return draws()
+
+    runs = [first_draws(*pair) for pair in ((0, 0), (0, 1), (1, 0), (1, 1))]
+    drawn = [number for run in runs for number in run]
+    assert len(set(drawn)) == len(drawn)
+    draws()
+    assert first_draws(0, 1) == runs[1]
+
+
+def test_seeding_a_stream_leaves_the_generators_alone():
+    before = get_random_state()
+    seeded_state(0, 0)
+    expected = draws()
+    set_random_state(before)
+    assert draws() == expected
 
 
 @pytest.mark.parametrize(("iteration", "restored"), [(0, False), (8, True)])
@@ -224,23 +253,48 @@ def test_sts_without_epochs_needs_an_interval():
 # --- EM, skipped samples, intervals ------------------------------------------------------------
 
 
-def test_em_runs_every_fifth_iteration():
-    calls = []
+def em_runner(calls: list[float], **group: float):
+    """A runner whose criterion notes the pace of every update."""
+
+    def update_classifier(given, *, pace):
+        assert given is classifier
+        calls.append(pace)
+
     classifier = object()
     model = SimpleNamespace(
-        criterion=SimpleNamespace(update_classifier=calls.append),
+        criterion=SimpleNamespace(update_classifier=update_classifier),
         decode_head=SimpleNamespace(classifier=classifier),
     )
-    runner = fake_runner(model=model)
+    groups = [dict(lr=0.0, initial_lr=0.0), group]  # a part that is frozen by its rate comes first
+    return fake_runner(model=model, optim_wrapper=SimpleNamespace(param_groups=groups))
+
+
+def test_em_runs_every_fifth_iteration():
+    calls = []
+    runner = em_runner(calls, lr=0.1)
     counts = []
     for runner.iter in range(11):
         EMUpdateHook(interval=5).after_train_iter(runner, runner.iter)
         counts.append(len(calls))
     assert counts == [0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2]
-    assert all(call is classifier for call in calls)
     for runner.iter in range(11):
         EMUpdateHook(interval=5, begin=7).after_train_iter(runner, runner.iter)
     assert len(calls) == 3  # once more, after iteration 9
+
+
+@pytest.mark.parametrize(
+    ("group", "pace"),
+    [
+        (dict(lr=0.1), 1.0),  # without a scheduler nothing is noted
+        (dict(lr=0.03, initial_lr=0.1), 0.3),
+        (dict(lr=0.2, initial_lr=0.1), 1.0),
+        (dict(lr=0.0, initial_lr=0.0), 1.0),
+    ],
+)
+def test_em_slows_down_with_the_learning_rate(group, pace):
+    calls = []
+    EMUpdateHook(interval=1).after_train_iter(em_runner(calls, **group), 0)
+    assert calls == [pytest.approx(pace)]
 
 
 def test_skipped_samples_are_counted_and_named(caplog):

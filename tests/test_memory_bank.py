@@ -157,6 +157,17 @@ def test_the_floor_is_in_units_of_the_starting_variance():
     assert classifier.covariances[0].tolist() == [[0.25 / 4] * 4]
 
 
+@pytest.mark.parametrize(("pace", "stays"), [(1.0, 0.5), (0.5, 0.75), (0.0, 1.0)])
+def test_the_pace_shortens_the_step(pace: float, stays: float) -> None:
+    fit = fitting(momentum=0.5, min_samples=4)
+    classifier = GMMClassifier(num_classes=2, embed_dims=4, num_components=1)
+    before = classifier.means[0, 0].clone()
+    point = torch.tensor([0.5, -0.5, 0.5, -0.5])
+    fit.collect(point.expand(8, 4), torch.zeros(8, dtype=torch.long))
+    classifier.load_state(fit.update(classifier.state, pace=pace))
+    torch.testing.assert_close(classifier.means[0, 0], stays * before + (1 - stays) * point)
+
+
 def test_fitting_refuses_what_can_not_work():
     for momentum in (-0.1, 1.0):
         with pytest.raises(ValueError, match="momentum"):

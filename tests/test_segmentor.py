@@ -261,8 +261,7 @@ def test_a_step_of_training_moves_every_part():
     }
     assert moved == {"backbone", "audio_backbone", "audio_decoder", "decode_head", "criterion"}
     assert (
-        model.decode_head.classifier.log_scale
-        != before["decode_head.decoder.classifier.log_scale"]
+        model.decode_head.classifier.log_scale != before["decode_head.decoder.classifier.log_scale"]
     )
 
 
@@ -271,6 +270,9 @@ def test_wrong_arguments_are_refused():
         build_tiny(tiny_model_cfg(merge="mean"))
     with pytest.raises(ValueError, match="TD-A has 0"):
         build_tiny(tiny_model_cfg(decode_head=dict(num_audio_layers=0)))
+    hears = dict(type="YAMNet", drop_bin="dc")
+    with pytest.raises(ValueError, match="drop_bin is 'nyquist' and audio_backbone.drop_bin 'dc'"):
+        build_tiny(tiny_model_cfg(audio_backbone=hears))
     for wrong in (
         dict(querys=3),
         dict(decode_head=dict(strides=[4])),

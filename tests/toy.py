@@ -70,9 +70,9 @@ class ToyCriterion(nn.Module):
             self.last_assignment = (output * 1e3).long().abs().remainder(4)
         return F.mse_loss(output, means.expand_as(output) + 1)
 
-    def update_classifier(self, classifier: ToyClassifier) -> None:
+    def update_classifier(self, classifier: ToyClassifier, *, pace: float) -> None:
         chosen = self.bank[torch.randperm(16)[:4]]
-        classifier.means.mul_(0.9).add_(0.1 * chosen.tanh())
+        classifier.means.lerp_(chosen.tanh(), 0.1 * pace)
 
 
 @MODELS.register_module()

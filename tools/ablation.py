@@ -7,7 +7,9 @@ stopped, so the command can be repeated, with more rows and seeds, until all is 
 the same iterations, batches, order of scenes and schedule: only what its config names differs.
 
 Written: OUT.json (row -> measure -> mean, std, n), OUT.md (the tables), OUT.png (the curves) and
-OUT_runs.json (each run's scores and curves). They hold all finished runs of the work folder.
+OUT_runs.json (each run's scores and curves). They hold all finished runs of the work folder and
+those that OUT_runs.json held before, which need no work folder any more: rows and seeds can be
+added on another machine.
 """
 
 import argparse
@@ -217,23 +219,43 @@ def trained(folder: Path, record: RunRecord) -> RunRecord:
     return record
 
 
-def finished(work_dir: Path) -> list[RunRecord]:
-    """All results in the work folder, in the order of the rows and seeds."""
-    records = []
+def recorded(out: Path) -> list[RunRecord]:
+    """The runs of an earlier report."""
+    path = named(out, "_runs.json")
+    if not path.is_file():
+        return []
+    try:
+        return [RunRecord(**fields) for fields in json.loads(path.read_text())]
+    except (json.JSONDecodeError, TypeError) as error:
+        raise SystemExit(
+            f"error: {path} is no report of this tool ({error}); give another --out"
+        ) from error
+
+
+def finished(work_dir: Path, out: Path) -> list[RunRecord]:
+    """All results of the work folder and of the earlier report, in the order of rows and seeds."""
+    records = {(record.row, record.seed): record for record in recorded(out)}
     for row in ROWS:
-        folder = work_dir / Path(ROWS[row]).name
-        for path in sorted(folder.glob("seed*/result.json"), key=lambda p: int(p.parent.name[4:])):
+        for path in (work_dir / Path(ROWS[row]).name).glob("seed*/result.json"):
             fields: dict[str, Any] = json.loads(path.read_text()) | dict(row=row)
-            records.append(RunRecord(**fields))
-    return records
+            record = RunRecord(**fields)
+            records[row, record.seed] = record
+    order = list(ROWS)
+    return sorted(records.values(), key=lambda record: (order.index(record.row), record.seed))
 
 
 def write_report(records: Sequence[RunRecord], out: Path) -> None:
     """Tables, curves and the runs themselves."""
+    lengths = {int(record.curves["mIoU"][-1][0]) for record in records}
+    if len(lengths) > 1:
+        raise SystemExit(
+            f"error: the runs have {' and '.join(map(str, sorted(lengths)))} iterations and belong "
+            f"in no one table; {named(out, '_runs.json')} or the work folder is of another schedule"
+        )
+    (iterations,) = lengths
     table = summarise(records)
     out.parent.mkdir(parents=True, exist_ok=True)
     named(out, ".json").write_text(json.dumps(table, indent=2) + "\n")
-    iterations = max(record.curves["mIoU"][-1][0] for record in records)
     page = PAGE.format(
         iterations=iterations,
         curves=f"{out.name}.png",
@@ -271,6 +293,8 @@ def run_all(pairs: Sequence[tuple[str, int]], args: argparse.Namespace, progress
     threads = max((os.cpu_count() or 1) // args.jobs, 1)
     # Rows that share a folder are one run.
     runs = {folder_of(row, seed, args.work_dir): (row, seed) for row, seed in pairs}
+    earlier = {(record.row, record.seed) for record in recorded(args.out)}
+    runs = {folder: run for folder, run in runs.items() if folder.exists() or run not in earlier}
     with ThreadPoolExecutor(args.jobs) as pool, Tools(threads) as tools:
         jobs = {}
         for folder, (row, seed) in runs.items():
@@ -287,7 +311,7 @@ def run_all(pairs: Sequence[tuple[str, int]], args: argparse.Namespace, progress
                     if job.running() or job in done:
                         show_progress(progress, task, folder)
                 if done:
-                    write_report(finished(args.work_dir), args.out)
+                    write_report(finished(args.work_dir, args.out), args.out)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -13,8 +13,6 @@ model = dict(
     ),
     audio_backbone=dict(
         type="YAMNet",
-        # Later layers tell less and less about a mixture (CHANGELOG).
-        out_indices=(3, 5, 7),
         # The first six layers, to stride 8, stay as AudioSet made them: trained along, they forget.
         frozen_stages=6,
         norm_eval=True,

@@ -47,10 +47,9 @@ class AVSegmentor(BaseSegmentor):
             raise ValueError(f"merge is {merge!r}; choose one of {sorted(MERGE_RULES)}")
         self.backbone = MODELS.build(backbone)
         self.audio_backbone = MODELS.build(audio_backbone)
-        kept, expected = (
-            getattr(part, "drop_bin", None) for part in (self.data_preprocessor, self.audio_backbone)
-        )
-        if expected not in (None, kept):
+        kept = self.data_preprocessor.drop_bin
+        expected = getattr(self.audio_backbone, "drop_bin", kept)  # for most it makes no difference
+        if expected != kept:
             raise ValueError(
                 f"data_preprocessor.drop_bin is {kept!r} and audio_backbone.drop_bin {expected!r}; "
                 "give both the same, or every bin is heard one too high or too low"

@@ -57,7 +57,7 @@ class AudioMaskHead(BaseModule):
             size = level.shape[-2:]
             upsampled = F.interpolate(dense, size, mode="bilinear", align_corners=False)
             dense = output(lateral(level) + upsampled)
-        # Scaled as in attention: without it a third of the ratios that the sigmoid of eq. 5 makes of
-        # the summed logits would start at its flat ends.
+        # Scaled as in attention: without it a third of the ratios that the sigmoid of eq. 5 makes
+        # of the summed logits would start at its flat ends.
         masks = torch.einsum("bqd,bdtf->bqtf", self.mask_embed(embeddings), dense)
         return masks / math.sqrt(dense.shape[1])

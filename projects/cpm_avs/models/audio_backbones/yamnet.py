@@ -115,8 +115,9 @@ class YAMNet(BaseModule):
     Args:
         in_channels: Audio channels A; pretrained mono weights are spread over them.
         out_indices: Layers whose maps are returned, of strides 2, 2, 4, 4, 8, 8, and 16 for the
-            next six. The network ends with the last that is named. Its own last two, of stride 32,
-            are none of them.
+            next six; YAMNet's own last two, of stride 32, are none of them. The network ends with
+            the last that is named: by default the first of stride 16, since later ones tell less
+            and less about a mixture.
         frozen_stages: The first so many layers get no gradient and keep their batch statistics; -1
             freezes none.
         norm_cfg: Default: YAMNet's batch normalisation, with eps 1e-4.
@@ -154,6 +155,7 @@ class YAMNet(BaseModule):
         self.out_strides = tuple(MAP_STRIDES[i] for i in out_indices)
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
+        self.drop_bin = drop_bin
         self.register_buffer("filters", mel_filters(drop_bin=drop_bin), persistent=False)
         for stride in set(self.out_strides):
             matrix = mel_to_linear(stride, drop_bin)

@@ -1,10 +1,23 @@
 """When the mixtures of the generative classifier are updated (Sec. 3.2)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+
+
+def learning_pace(param_groups: Sequence[dict[str, Any]]) -> float:
+    """The learning rate as a share of the one that the schedule started from, in [0, 1].
+
+    That of the groups that learn fastest; 1 without a schedule.
+    """
+    rate = max(group["lr"] for group in param_groups)
+    initial = max(group.get("initial_lr", group["lr"]) for group in param_groups)
+    return min(rate / initial, 1.0) if initial > 0 else 1.0
 
 
 @HOOKS.register_module()
@@ -41,6 +54,6 @@ class EMUpdateHook(Hook):
         """Run EM on the bank."""
         if runner.iter >= self.begin and self.every_n_train_iters(runner, self.interval):
             model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-            group = runner.optim_wrapper.param_groups[0]
-            pace = group["lr"] / group.get("initial_lr", group["lr"])  # none without a scheduler
-            model.criterion.update_classifier(model.decode_head.classifier, pace=min(pace, 1.0))
+            model.criterion.update_classifier(
+                model.decode_head.classifier, pace=learning_pace(runner.optim_wrapper.param_groups)
+            )

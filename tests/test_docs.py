@@ -202,8 +202,12 @@ def test_links_lead_somewhere(page):
 
 def test_the_zoo_names_every_config():
     text = (ROOT / "docs" / "model-zoo.md").read_text()
+    lines = text.splitlines()
     for path in (ROOT / "configs").glob("*.py"):
-        assert f"| `{path.stem}` |" in text, path.name
+        line = next(line for line in lines if line.startswith(f"| `{path.stem}` | "))
+        cfg = Config.fromfile(path).train_cfg
+        length = f"{cfg.max_iters} iterations" if "max_iters" in cfg else f"{cfg.max_epochs} epochs"
+        assert line.endswith(f", {length} |"), line
     for path in (ROOT / "configs/ablation").glob("*.py"):
         assert f"`_{path.stem.rsplit('_', 1)[1]}`" in text, path.name
     named = set(re.findall(r"`(cpm_[\w.\-]+)`", text))

@@ -55,6 +55,9 @@ def tools(monkeypatch):
             scores = {**SCORES, "dataset/mIoU": 40.0 + seed}
             if "test_dataloader.dataset.subset=ss" in arguments:
                 scores["dataset/mIoU"] += 7
+            if "test_dataloader.dataset.num_objects=8" in arguments:
+                assert "test_dataloader.dataset.num_sounding=[4]" in arguments
+                scores["dataset/mIoU"] -= 9
             if sound != "normal":
                 scores = {
                     "dataset/mIoU": 3.0,
@@ -80,13 +83,15 @@ def test_rows_are_trained_tested_and_summed_up(tools, tmp_path, monkeypatch):
     assert table["ccdm"]["ratio_error"]["mean"] == 0.2
     assert table["baseline"]["mIoU_silence"]["mean"] == 3
     assert table["baseline"]["mIoU_ss"]["mean"] == 48
+    assert table["baseline"]["mIoU_crowd"]["mean"] == 32
     assert not {"mIoU_silence", "mIoU_ss"} & set(table["ccdm"])
     page = (tmp_path / "docs" / "ablation.md").read_text()
     assert "| `ccdm` | 2 | 41.0 ± 1.4 |" in page and "(ablation.png)" in page
     assert "The trainings have\n200 iterations." in page
-    added, _, single, sounds, separation = page.split("\n## ")[1:]
+    added, _, scenes, sounds, separation = page.split("\n## ")[1:]
     assert "| CCDM (`baseline` to `ccdm`) | +0.0 | 0.0 | +0.0, +0.0 | +1.08 |" in added
-    assert "| `baseline` | 2 | 48.0 ± 1.4 | - |" in single and "ccdm" not in single
+    assert "| `baseline` | 2 | 48.0 ± 1.4 | - | 32.0 ± 1.4 | - |" in scenes
+    assert "ccdm" not in scenes
     assert "| `baseline` | 2 | 3.0 ± 0.0 |" in sounds and "ccdm" not in sounds
     assert "| `ccdm` | 2 | 0.200 ± 0.000 | - |" in separation
     assert (tmp_path / "docs" / "ablation.png").stat().st_size > 10_000
@@ -149,7 +154,7 @@ def test_m3_is_the_full_model_and_shares_its_run(tools, tmp_path):
     ablation.main(
         ["--rows", "cpm", "m3", "--seeds", "1", "--work-dir", str(tmp_path), "--out", out]
     )
-    assert [call[0] for call in tools] == ["tools/train.py"] + ["tools/test.py"] * 5
+    assert [call[0] for call in tools] == ["tools/train.py"] + ["tools/test.py"] * 6
     table = json.loads(Path(f"{out}.json").read_text())
     assert table["m3"] == table["cpm"]
     written = {path.name for path in tmp_path.glob("ablation*")}
@@ -230,7 +235,7 @@ def test_what_a_part_adds_is_counted_by_seed():
     assert additions_markdown(records[:2], added) == ""
 
 
-def test_the_lead_with_one_sounding_object_is_that_of_runs_tested_with_it():
+def test_the_lead_on_other_scenes_is_that_of_runs_tested_on_them():
     baseline, row = _record("baseline", 0, (10, 30)), _record("cpm", 0, (10, 33))
     assert "mIoU_ss_over_baseline" not in against(row, baseline)
     baseline.scores["mIoU_ss"] = 50

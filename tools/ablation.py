@@ -82,10 +82,14 @@ MEASURES = {
 }
 #: What rows with audio prompting measure when they are validated.
 SEPARATION = {"ratio_error": "ACP/ratio_error", "si_sdr_improvement": "ACP/si_sdr_improvement"}
-#: Configs that are also tested with another sound, and on the scenes of another subset.
+#: Configs that are also tested with another sound, and on other scenes.
 COMPARED = (TABLE_4["baseline"], TABLE_4["cpm"])
 SOUNDS = ("silence", "noise", "offscreen")
-SUBSETS = ("ss",)
+#: What they change in the test's data set.
+SCENES = {
+    "ss": dict(subset="ss"),
+    "crowd": dict(num_objects=8, num_sounding=[4]),
+}
 PAGE = """# The ablation on AVS-Stamps `ms`
 
 Written by `tools/ablation.py`: mean ± standard deviation over the seeds, on the test scenes; mIoU
@@ -156,7 +160,7 @@ def run(row: str, seed: int, work_dir: Path, options: Sequence[str], tools: Tool
     """Train and test one run; what is there already is not done again."""
     folder = folder_of(row, seed, work_dir)
     result = folder / "result.json"
-    tests = ("normal", *(SOUNDS + SUBSETS if ROWS[row] in COMPARED else ()))
+    tests = ("normal", *((*SOUNDS, *SCENES) if ROWS[row] in COMPARED else ()))
     missing = [test for test in tests if not test_logs(folder, test)]
     if result.is_file() and not missing:
         return
@@ -175,8 +179,8 @@ def run(row: str, seed: int, work_dir: Path, options: Sequence[str], tools: Tool
     checkpoint = (folder / "last_checkpoint").read_text().strip()
     for test in missing:
         sound = test if test in SOUNDS else "normal"
-        subset = [f"test_dataloader.dataset.subset={test}"] if test in SUBSETS else []
-        changes = ["--cfg-options", *options, *subset] if options or subset else []
+        scenes = [f"test_dataloader.dataset.{k}={v}" for k, v in SCENES.get(test, {}).items()]
+        changes = ["--cfg-options", *options, *scenes] if options or scenes else []
         arguments = [config, checkpoint, "--audio", sound, "--work-dir", folder / f"test-{test}"]
         call("tools/test.py", *arguments, *changes)
     for test in tests:
@@ -191,7 +195,7 @@ def test_logs(folder: Path, test: str) -> list[Path]:
 
 
 def tested(folder: Path, test: str) -> dict[str, float]:
-    """Scores of the newest test; those with another sound or subset are named after it."""
+    """Scores of the newest test; those with another sound or other scenes are named after them."""
     scores = json.loads(test_logs(folder, test)[-1].read_text())
     if test == "normal":
         return {name: scores[key] for name, key in MEASURES.items()}

@@ -25,9 +25,11 @@ SECTIONS = {
         ("gain in the last quarter", "last_quarter_gain", ".1f"),
         ("iterations to the baseline's end", "iterations_to_baseline", ".0f"),
     ),
-    "One sounding object (`ss`)": (
-        ("mIoU", "mIoU_ss", ".1f"),
-        ("mIoU over the baseline", "mIoU_ss_over_baseline", ".1f"),
+    "Fewer and more sounding objects": (
+        ("mIoU, 1 of 3 sounds (`ss`)", "mIoU_ss", ".1f"),
+        ("over the baseline", "mIoU_ss_over_baseline", ".1f"),
+        ("mIoU, 4 of 8 sound", "mIoU_crowd", ".1f"),
+        ("over the baseline", "mIoU_crowd_over_baseline", ".1f"),
     ),
     "Another sound": (
         ("mIoU, silence", "mIoU_silence", ".1f"),
@@ -101,8 +103,9 @@ def against(record: RunRecord, baseline: RunRecord) -> dict[str, float]:
     """How a run compares with the baseline of its own seed, which saw the same scenes.
 
     Returns:
-        dict: ``mIoU_over_baseline`` in points, and ``mIoU_ss_over_baseline`` where both were
-        tested on ``ss``; ``sts_below_baseline``, the percentage of epochs after the first in which
+        dict: ``mIoU_over_baseline`` in points, and ``mIoU_ss_over_baseline`` and
+        ``mIoU_crowd_over_baseline`` where both were tested on these scenes;
+        ``sts_below_baseline``, the percentage of epochs after the first in which
         the matching is steadier; and ``iterations_to_baseline``, the iterations to the baseline's
         last mIoU on val, left out where the run never gets there.
     """
@@ -110,7 +113,7 @@ def against(record: RunRecord, baseline: RunRecord) -> dict[str, float]:
     below = [value < others[step] for step, value in record.curves["STS"][1:] if step in others]
     measures = {
         f"{name}_over_baseline": record.scores[name] - baseline.scores[name]
-        for name in ("mIoU", "mIoU_ss")
+        for name in ("mIoU", "mIoU_ss", "mIoU_crowd")
         if name in record.scores and name in baseline.scores
     }
     measures["sts_below_baseline"] = 100 * statistics.fmean(below)

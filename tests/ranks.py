@@ -9,6 +9,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from projects.cpm_avs.launch import leave_processes
+
 
 def fork_server() -> Any:
     """Processes in a fresh state, forked from a server that has imported what takes long."""
@@ -39,7 +41,7 @@ def _work(environment: dict[str, str], function: Callable[..., Any], args: tuple
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     sender.send(function(int(environment["RANK"]), *args))
-    dist.destroy_process_group()
+    leave_processes()
 
 
 def run_on_ranks(world_size: int, function: Callable[..., Any], *args: Any) -> list[Any]:

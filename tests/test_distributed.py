@@ -1,5 +1,6 @@
 """Two ranks over gloo: collectives, hooks, and runs that must not depend on the sharding."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,9 +11,11 @@ from ranks import run_on_ranks
 from tiny import tiny_model_cfg
 from tiny_run import write_config
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from train_driver import finish, start, steps
 
 from projects.cpm_avs.datasets.samplers import InfiniteDrawSampler
+from projects.cpm_avs.launch import leave_processes
 from projects.cpm_avs.training.distributed import gather_variable, reduce_mean
 from projects.cpm_avs.training.hooks import RandomStateHook, SkipReportHook, StabilityHook
 
@@ -32,6 +35,23 @@ def gather_shares(rank: int, cases: list[tuple[tuple[int, ...], int | None]]) ->
         both = gather_variable(own, share(rank, lengths, width).long())
         gathered += [result.numpy() for result in both]
     return gathered
+
+
+def threads_at_the_end(rank: int) -> tuple[int, int]:
+    """Threads of a process before and after it leaves the others, its model already dropped."""
+    model = DistributedDataParallel(torch.nn.Linear(4, 4))
+    model.itself = model  # mmengine's runner and model refer to each other, too
+    model(torch.rand(2, 4)).sum().backward()
+    gather_variable(torch.ones(3), torch.ones(3).long())
+    del model
+    before = len(os.listdir("/proc/self/task"))
+    leave_processes()
+    return before, len(os.listdir("/proc/self/task"))
+
+
+def test_no_thread_of_a_group_outlives_it():
+    for before, after in run_on_ranks(WORLD, threads_at_the_end):
+        assert after <= before - 2  # gloo's two
 
 
 def test_gathering_unequal_numbers_keeps_rank_order_and_content():

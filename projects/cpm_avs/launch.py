@@ -109,12 +109,15 @@ def leave_processes() -> None:
     """End the meeting of a job's processes, after the runner has gone out of scope.
 
     gloo's threads live as long as the distributed model does, whose references are circular; one
-    that is still busy when the interpreter ends aborts a process that had finished its work.
+    that is still busy when the interpreter ends aborts a process that had finished its work. The
+    model is collected while the group still stands: were it the last to hold the group, the
+    collection would wait, with Python's lock, for a thread that needs the lock to let go of its
+    tensors. While the barrier waits, without the lock, such threads come to their end.
     """
     if torch.distributed.is_initialized():
+        gc.collect()
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
-        gc.collect()
 
 
 class CheckpointFitHook(Hook):

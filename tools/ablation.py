@@ -86,7 +86,7 @@ SEPARATION = {"ratio_error": "ACP/ratio_error", "si_sdr_improvement": "ACP/si_sd
 COMPARED = (TABLE_4["baseline"], TABLE_4["cpm"])
 SOUNDS = ("silence", "noise", "offscreen")
 #: What they change in the test's data set.
-SCENES = {
+SCENES: dict[str, dict[str, Any]] = {
     "ss": dict(subset="ss"),
     "crowd": dict(num_objects=8, num_sounding=[4]),
 }

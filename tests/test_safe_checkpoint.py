@@ -129,6 +129,24 @@ def test_a_file_that_runs_code_is_refused_by_every_door(
     assert not sprung.exists()
 
 
+def test_an_empty_last_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "last_checkpoint").touch()  # mmengine empties it before it writes
+    with pytest.raises(CheckpointError, match=r"last_checkpoint.*empty.*load_from"):
+        _runner(tmp_path, 4, resume=True).load_or_resume()
+
+
+def test_a_config_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
+    """MMEngine builds ``meta['config']``, Python's source, when a run is resumed."""
+    _runner(tmp_path, 2).train()
+    saved = load_safely(tmp_path / "iter_2.pth")
+    sprung = tmp_path / "sprung"
+    saved["meta"]["config"] = f"open({str(sprung)!r}, 'w').close()"
+    torch.save(saved, tmp_path / "foreign.pth")
+    runner = _runner(tmp_path, 4, resume=True, load_from=str(tmp_path / "foreign.pth"))
+    runner.load_or_resume()
+    assert runner.iter == 2 and not sprung.exists()
+
+
 @pytest.mark.parametrize("address", ["https://example.org/trap.pth", "open-mmlab://trap"])
 def test_downloads_that_run_code_are_refused(
     address: str, trap: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -84,6 +84,14 @@ def _first_sentence(error: Exception) -> str:
     return text.partition("\n")[0].partition(". ")[0] or type(error).__name__
 
 
+def _without_source(content: Any) -> Any:
+    """Take out the config, which is Python: ``Runner.resume`` would run it for nothing of use."""
+    meta = content.get("meta") if isinstance(content, dict) else None
+    if isinstance(meta, dict):
+        meta.pop("config", None)
+    return content
+
+
 def load_safely(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Read a checkpoint file as data only.
 
@@ -94,6 +102,11 @@ def load_safely(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     Returns:
         dict: The checkpoint, or a bare state_dict.
     """
+    if str(path) == "":  # what mmengine finds there
+        raise CheckpointError(
+            "last_checkpoint in the work folder is empty: a run ended while it was written. Name "
+            "the newest checkpoint there by --cfg-options load_from=FILE beside --resume."
+        )
     file = Path(path).expanduser()
     if file.is_dir():
         raise CheckpointError(f"{file}: this is a folder. Name a checkpoint file (*.pth) in it.")
@@ -116,7 +129,7 @@ def load_safely(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
             f"{file}: it holds a {type(content).__name__}, not a checkpoint. A checkpoint is a "
             "dict with 'state_dict', or a state_dict."
         )
-    return content
+    return _without_source(content)
 
 
 def _load_for_mmengine(file: Any, map_location: Any = None, weights_only: bool = True) -> Any:
@@ -126,7 +139,7 @@ def _load_for_mmengine(file: Any, map_location: Any = None, weights_only: bool =
     if isinstance(file, (str, Path)):
         return load_safely(file, map_location)
     with _errors_name("downloaded checkpoint"):
-        return torch.load(file, map_location=map_location, weights_only=True)
+        return _without_source(torch.load(file, map_location=map_location, weights_only=True))
 
 
 def _load_url_for_mmengine(
@@ -135,8 +148,10 @@ def _load_url_for_mmengine(
     """Take the place of torch.hub's loader, which unpickles whatever was downloaded."""
     try:
         with _errors_name(url):
-            return torch.hub.load_state_dict_from_url(
-                url, model_dir, map_location=map_location, progress=progress, weights_only=True
+            return _without_source(
+                torch.hub.load_state_dict_from_url(
+                    url, model_dir, map_location=map_location, progress=progress, weights_only=True
+                )
             )
     except OSError as error:
         raise CheckpointError(

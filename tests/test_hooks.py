@@ -126,7 +126,7 @@ def test_every_rank_starts_with_a_stream_of_its_own(monkeypatch):
 
 def test_seeding_a_stream_leaves_the_generators_alone():
     before = get_random_state()
-    seeded_state(0, 0)
+    seeded_state(0, 0, 0)
     expected = draws()
     set_random_state(before)
     assert draws() == expected
@@ -156,6 +156,23 @@ def test_states_that_do_not_fit_are_reported(caplog, checkpoint, message):
     with caplog.at_level(logging.WARNING):
         hook.before_train(runner)
     assert caplog.records and re.search(message, caplog.text)
+
+
+def test_ranks_draw_apart_where_no_states_fit(monkeypatch):
+    start = get_random_state()
+
+    def first_draws(rank: int, iteration: int) -> tuple[float, ...]:
+        set_random_state(start)  # MMEngine seeds all ranks alike
+        monkeypatch.setattr(random_state_hook, "get_rank", lambda: rank)
+        hook, runner = RandomStateHook(), fake_runner(iter=iteration)
+        hook.after_load_checkpoint(runner, {})
+        hook.before_train(runner)
+        hook.before_train_iter(runner, iteration)
+        return draws()
+
+    runs = [first_draws(*pair) for pair in ((0, 0), (0, 3), (1, 3), (0, 6))]
+    drawn = [number for run in runs for number in run]
+    assert len(set(drawn)) == len(drawn)
 
 
 # --- checkpoints -------------------------------------------------------------------------------

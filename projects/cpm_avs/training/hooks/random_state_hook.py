@@ -46,9 +46,9 @@ def set_random_state(state: RandomState) -> None:
         torch.cuda.set_rng_state(state["cuda"].cpu())
 
 
-def seeded_state(seed: int, rank: int) -> RandomState:
+def seeded_state(seed: int, rank: int, iteration: int) -> RandomState:
     """State that a rank begins with, the same for the same arguments and unlike any other's."""
-    word = int(np.random.SeedSequence((seed, rank)).generate_state(1)[0])
+    word = int(np.random.SeedSequence((seed, rank, iteration)).generate_state(1)[0])
     outer = get_random_state()
     random.seed(word)
     np.random.seed(word)
@@ -92,8 +92,8 @@ class RandomStateHook(CollectedStateHook):
 
         ``load_from`` starts at iteration 0, with a stream of its own.
         """
+        self._step_state = seeded_state(runner.seed, get_rank(), runner.iter)
         if runner.iter == 0:
-            self._step_state = seeded_state(runner.seed, get_rank())
             return
         sampler = runner.train_dataloader.sampler
         if hasattr(sampler, "seed") and self._loaded_seed is not None:

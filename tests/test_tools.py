@@ -29,6 +29,7 @@ from toy_avs import PIPELINE, ToySet, write_toy_files
 from projects.cpm_avs.evaluation.mask_writer import MaskWriterHook
 from projects.cpm_avs.launch import (
     CheckpointFitHook,
+    ResumedCheckpointHook,
     load_config,
     meet_without_gpu,
     plain_errors,
@@ -111,7 +112,7 @@ def test_train_applies_the_options(config: str, runners: list[_FakeRunner]) -> N
     assert cfg.optim_wrapper.type is None
     assert cfg.crop == [(1, 2)]
     assert cfg.work_dir == str(Path("work_dirs/small_model"))
-    assert [type(hook) for hook in runners[0].hooks] == [CheckpointFitHook]
+    assert [type(hook) for hook in runners[0].hooks] == [ResumedCheckpointHook]
 
 
 def test_work_dir_of_the_command_line_wins_over_the_config(config: str) -> None:
@@ -243,6 +244,18 @@ def test_a_checkpoint_must_fit_but_for_the_part_of_training() -> None:
         _check({"head.weight": torch.zeros(3, 2)})
     with pytest.raises(CheckpointError, match=r"neck is not in the model"):
         _check(state | {"neck": torch.zeros(1)})
+
+
+def test_a_run_goes_on_only_with_its_optimiser() -> None:
+    runner = _FakeRunner(Config())
+    runner.model = nn.Linear(2, 3)
+    hook = ResumedCheckpointHook(source="best_3.pth")
+    best = dict(state_dict=nn.Linear(2, 3).state_dict())
+    with pytest.raises(CheckpointError, match=r"best_3\.pth.*optimiser.*numbered"):
+        hook.after_load_checkpoint(runner, best)
+    hook.after_load_checkpoint(runner, best | dict(optimizer={}))
+    with pytest.raises(CheckpointError, match="does not fit"):
+        hook.after_load_checkpoint(runner, dict(state_dict={}, optimizer={}))
 
 
 def test_masks_are_written_by_clip_and_frame(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from projects.cpm_avs.launch import (
-    CheckpointFitHook,
+    ResumedCheckpointHook,
     add_common_options,
     keep_freed_memory,
     leave_processes,
@@ -67,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     meet_without_gpu(cfg)
     runner = Runner.from_cfg(cfg)
     if args.resume:
-        runner.register_hook(CheckpointFitHook(source=f"checkpoint in {cfg.work_dir}"))
+        source = cfg.get("load_from") or f"checkpoint in {cfg.work_dir}"
+        runner.register_hook(ResumedCheckpointHook(source=source))
     runner.train()
 
 

@@ -146,3 +146,20 @@ class CheckpointFitHook(Hook):
         return {
             key: value for key, value in state.items() if not key.startswith(self.ignored_prefix)
         }
+
+
+class ResumedCheckpointHook(CheckpointFitHook):
+    """Refuses a checkpoint that training can't go on from, too.
+
+    mmengine would begin with a new optimiser and the schedule's first learning rate, amid the run.
+    """
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Compare names and shapes, and look for the optimiser's state."""
+        super().after_load_checkpoint(runner, checkpoint)
+        if "optimizer" not in checkpoint:
+            raise CheckpointError(
+                f"{self.source}: it holds no state of the optimiser, as best_*.pth and published "
+                "files do. Resume from a numbered checkpoint, or leave out --resume: load_from "
+                "alone begins a new run with its weights."
+            )

@@ -162,10 +162,13 @@ class TestLeaves:
             other = {"log_scale"} if name.endswith("point") else {"prompter.points"}
             assert set(rules) - found == other  # the other kind of classifier and prompt
 
+    def test_every_rate_is_for_a_batch_of_16(self):
+        assert all(load(name).auto_scale_lr.base_batch_size == 16 for name in (*MAIN, *ABLATION))
+
     def test_the_papers_numbers(self):
         """Appendix A: batch 16 on 8 GPUs, AdamW, 1e-4, poly 0.9, 100 epochs; N 100, M 3."""
         cfg = load("cpm_r50_avss")
-        assert 8 * cfg.train_dataloader.batch_size == 16 == cfg.auto_scale_lr.base_batch_size
+        assert 8 * cfg.train_dataloader.batch_size == 16
         optimizer = cfg.optim_wrapper.optimizer
         assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ("AdamW", 1e-4, 1e-4)
         assert [s.type for s in cfg.param_scheduler] == ["PolyLR"]

@@ -1,5 +1,6 @@
 # AdamW as in Mask2Former: norms and learnt embeddings are not decayed, and gradients are clipped;
-# the paper names neither. Rate and clipping come with the schedule.
+# the paper names neither. Rate and clipping come with the schedule. Where a schedule has a rule for
+# a backbone, it holds for the backbone's norms too, which then decay.
 no_decay = dict(decay_mult=0.0)
 optim_wrapper = dict(
     type="OptimWrapper",
@@ -20,3 +21,6 @@ optim_wrapper = dict(
 )
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
+
+# 8 GPUs x 2 samples. `--cfg-options auto_scale_lr.enable=True` scales lr with another batch size.
+auto_scale_lr = dict(enable=False, base_batch_size=16)

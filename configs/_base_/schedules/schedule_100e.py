@@ -15,6 +15,3 @@ param_scheduler = [
 ]
 
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=100, val_interval=5)
-
-# 8 GPUs x 2 samples. `--cfg-options auto_scale_lr.enable=True` scales lr with another batch size.
-auto_scale_lr = dict(enable=False, base_batch_size=16)

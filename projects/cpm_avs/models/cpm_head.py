@@ -141,8 +141,8 @@ class CPMHead(BaseModule):
             visual: The features that the queries read.
             audio: Features of the mixed sound.
         """
-        # No prompt looks at padding. A padded one looks at itself only: with nothing to look at
-        # its softmax would be NaN.
+        # No prompt looks at padding, but a padded one at itself: in an image without prompts it
+        # would have nothing to look at, and its softmax would be NaN.
         hidden = padding[:, None, :] & ~torch.eye(
             padding.shape[1], dtype=torch.bool, device=padding.device
         )

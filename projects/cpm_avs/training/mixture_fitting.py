@@ -64,8 +64,7 @@ class MixtureFitting(nn.Module):
 
         Args:
             state: Mixtures before the step.
-            pace: Share of a step at full pace to go, in [0, 1]: the learning rate as a share of
-                its highest.
+            pace: Share of a step at full pace to go, in [0, 1]; see ``learning_pace``.
         """
         return em_update(
             state,

@@ -65,7 +65,8 @@ def measure_separation(
         for no sample. Empty if no sample could be mixed with another.
     """
     errors, improvements = [], []
-    with torch.random.fork_rng():
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices):
         torch.manual_seed(0)
         for batch, parts in separate_samples(model, path, dataset, count):
             if not parts.counted.any():

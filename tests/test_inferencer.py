@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import soundfile
 import torch
 from clips import make_clip, moving_square
 from fake_segmentor import CLASSES, write_model
@@ -303,8 +304,9 @@ def test_avsbench_folder(tmp_path, inferencer):
         cv2.imwrite(str(folder / f"{second}.png"), np.zeros((48, 64), np.uint8))
     make_clip(tmp_path / "s.mp4", sound=tone(4, 2, 4)).rename(folder / "audio.m4a")
     (result,) = inferencer(folder)
-    assert [frame.time for frame in result.frames] == pytest.approx([0.48, 1.48, 2.48, 3.48])
-    assert [len(frame.objects) for frame in result.frames] == [0, 0, 1, 1]
+    assert [frame.time for frame in result.frames] == pytest.approx([0.48, 1.48, 2.48, 10.48])
+    assert [len(frame.objects) for frame in result.frames] == [0, 0, 1, 0]
+    assert result.summary() == "green square 2.0-10.0 s"  # as in the overlay, which holds masks
     (folder / "below").mkdir()
     (named,) = open_sources(folder / "below" / "..")
     assert named.name == "clip"
@@ -315,6 +317,66 @@ def test_avsbench_folder(tmp_path, inferencer):
         (result,) = inferencer(folder, audio=other)
         assert [len(frame.objects) for frame in result.frames] == [1, 0, 0, 0]
         (folder / "audio.m4a").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("names", "seconds"),
+    [
+        (("3.jpg", "0.jpg", "5.jpg"), [0, 3, 5]),  # AVSBench-semantic, one is missing
+        (("1.jpg", "2.jpg"), [1, 2]),
+        (("v_1.png", "v_2.png", "v_10.png"), [0, 1, 9]),  # S4 and MS3 count from 1
+        (("dog.mp4_2.png", "dog.mp4_4.png"), [1, 3]),
+        (("frame_000000.png", "frame_000001.png"), [0, 1]),
+    ],
+)
+def test_a_numbered_frame_is_heard_at_its_own_second(tmp_path, names, seconds):
+    (tmp_path / "clip" / "frames").mkdir(parents=True)
+    for name in names:
+        cv2.imwrite(str(tmp_path / "clip" / "frames" / name), moving_square(0))
+    sound = make_clip(tmp_path / "s.mp4", sound=tone(2, 0, 2))
+    sound.rename(tmp_path / "clip" / "audio.m4a")
+    (clip,) = open_sources(tmp_path / "clip")
+    frames = list(clip.frames(0.0, None))
+    assert clip.name == "clip" and clip.duration >= seconds[-1] + 1
+    assert [frame.shown for frame in frames] == seconds
+    assert [frame.time for frame in frames] == pytest.approx([k + 0.48 for k in seconds])
+
+
+@pytest.mark.parametrize("names", [("a.jpg", "b.jpg"), ("a_1.jpg", "b_1.jpg"), ("1.jpg", "x.jpg")])
+def test_frames_without_a_number_of_their_own_are_refused(tmp_path, names):
+    for name in names:
+        cv2.imwrite(str(tmp_path / name), moving_square(0))
+    make_clip(tmp_path / "s.mp4", sound=tone(1, 0, 1)).rename(tmp_path / "sound.m4a")
+    with pytest.raises(BadSampleError, match="not numbered.*0.jpg, 1.jpg"):
+        open_sources(tmp_path)
+
+
+def test_the_timeline_of_pictures_is_that_of_their_overlay(inferencer):
+    """Each of four pictures stands for a second of the sound, and is heard in its middle."""
+    pictures = np.stack([moving_square(index) for index in range(4)])
+    result = inferencer((pictures, (tone(4, 1, 3), 44100)))
+    assert [frame.time for frame in result.frames] == [0.5, 1.5, 2.5, 3.5]
+    assert result.summary() == "green square 1.0-3.0 s"
+
+
+def test_pictures_and_sounds_of_impossible_sizes_are_named(tmp_path):
+    """A size that no picture has, and a sound shorter than a sample at 16 kHz."""
+    picture, sound = tmp_path / "a.jpg", tmp_path / "a.wav"
+    cv2.imwrite(str(picture), moving_square(0))
+    soundfile.write(sound, np.zeros(1), 48000)
+    with pytest.raises(BadSampleError, match=r"a\.wav.*shorter"):
+        open_sources(picture, audio=sound)
+    content = picture.read_bytes()
+    size = content.index(b"\xff\xc0") + 5
+    picture.write_bytes(content[:size] + b"\xea\x60\xea\x60" + content[size + 4 :])
+    with pytest.raises(BadSampleError, match=r"a\.jpg.*no image"):
+        open_sources(picture, audio=sound)
+
+
+def test_names_with_digits_that_are_no_decimals_are_sorted_too(tmp_path):
+    for name in ("1\N{SUPERSCRIPT TWO}3.mp4", "2.mp4", "10.mp4"):
+        make_clip(tmp_path / name, sound=tone(1, 0, 1))
+    assert [clip.name for clip in open_sources(tmp_path)][1:] == ["2", "10"]
 
 
 def test_audio_takes_the_place_of_the_sounds_of_images(tmp_path, inferencer):
@@ -504,7 +566,9 @@ class TestTimeline:
         for index, label in enumerate(labels):
             class_map = np.full((4, 4), label, np.uint8)
             scores = {label: 0.5} if label else {}
-            timeline.add(FrameResult(index * step, class_map, scores, ("", "a", "b")))
+            # Predicted for the middle of the time for which it is shown.
+            frame = FrameResult((index + 0.5) * step, class_map, scores, ("", "a", "b"))
+            timeline.add(frame, index * step)
         found = timeline.finish(len(labels) * step)
         return [(one.label, round(one.start, 3), round(one.end, 3)) for one in found]
 

@@ -244,14 +244,14 @@ def _gather(
     for frame, result in pairs:
         outputs.write(frame, result, held=result is last)
         if result is not last:
-            timeline.add(result)
+            timeline.add(result, frame.shown)
             if keep_frames:
                 kept.append(result)
         last, count = result, count + 1
     if count == 0:
         raise ValueError(f"{clip.name!r} has no frame from {start:g} to {stop:g} s; give another "
                          "start and end")  # fmt: skip
-    segments = timeline.finish(stop if clip.is_video or last is None else last.time)
+    segments = timeline.finish(stop if clip.is_video else frame.shown)
     outputs.close(segments)
     return ClipResult(
         name=clip.name,

@@ -143,6 +143,8 @@ def _open_sound(sound: SoundSource) -> tuple[Callable[..., Iterator[Sound]], flo
     if isinstance(sound, (str, Path)):
         rate = 16000
         length = sum(c.shape[1] for c in read_sound(sound, sample_rate=rate, channels=1))
+        if length == 0:
+            raise BadSampleError(sound, "is shorter than one sample", "Give a longer sound")
         return _file_sound(sound), length / rate, 48000
     samples, rate = sound if isinstance(sound, tuple) else (sound, 16000)
     array: NDArray[Any] = np.asarray(samples)
@@ -189,7 +191,10 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     if not Path(path).is_file():
         raise BadSampleError(path, "does not exist", "Check the path")
     data = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    except cv2.error:  # a size that no picture has
+        image = None
     if image is None:
         raise BadSampleError(path, "is no image that can be read", "Give a jpg or png")
     return np.asarray(image, np.uint8)

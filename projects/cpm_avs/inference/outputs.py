@@ -79,11 +79,10 @@ class OverlayWriter:
         if not self._clip.is_video:
             Image.fromarray(drawn).save(self._part)
             return
-        shown = frame.time if frame.shown_from is None else frame.shown_from
         if self._video is None:
-            self._first = shown
+            self._first = frame.shown
             self._video = self._open(drawn)
-        self._video.write(drawn, shown)
+        self._video.write(drawn, frame.shown)
 
     def _open(self, drawn: NDArray[np.uint8]) -> VideoWriter:
         clip, sound = self._clip, None

@@ -147,11 +147,12 @@ class Timeline:
         self._open: dict[int, _Stretch] = {}
         self._closed: dict[int, list[_Stretch]] = {}
         self._last: FrameResult | None = None
+        self._shown = 0.0
 
-    def add(self, frame: FrameResult) -> None:
-        """Take the next predicted frame; it holds until the one after it."""
-        self._extend(frame.time)
-        self._last = frame
+    def add(self, frame: FrameResult, shown: float) -> None:
+        """Take the next predicted frame, shown from a second on until the next one is."""
+        self._extend(shown)
+        self._last, self._shown = frame, shown
 
     def finish(self, end: float) -> list[Segment]:
         """The stretches in the order in which they begin.
@@ -172,11 +173,11 @@ class Timeline:
             if found.area < _SMALLEST:
                 continue
             stretch = self._open.get(found.label)
-            if stretch is not None and self._last.time - stretch.end > _FLICKER:
+            if stretch is not None and self._shown - stretch.end > _FLICKER:
                 self._close(stretch)
                 stretch = None
             if stretch is None:
-                stretch = _Stretch(found.name, found.label, self._last.time)
+                stretch = _Stretch(found.name, found.label, self._shown)
                 self._open[found.label] = stretch
             stretch.end = until
             stretch.total += found.score

@@ -1,7 +1,7 @@
 """What a user may hand in, brought to clips: files, arrays, folders and lists of these."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -36,8 +36,8 @@ def open_sources(
         source: A video file; an image and a sound (files or arrays: BGR uint8 (H, W, 3) or
             (N, H, W, 3), and (L,) or (A, L) at 16 kHz or with its rate, floats in [-1, 1] or
             signed integers of full range); an image file with ``audio``; a folder of videos, of
-            images each with a sound of its name, or of images with one sound, frame k at second k
-            as in AVSBench; a clip opened before; or a list of these.
+            images each with a sound of its name, or of numbered images, also in a folder ``frames``
+            of its own, with one sound, as in AVSBench; a clip opened before; or a list of these.
         audio: Sound file that takes the place of a video's own, or goes with an image or with a
             folder of images.
         silent_ok: Whether a video without sound is taken as silent rather than refused.
@@ -94,6 +94,8 @@ def _folder_clips(
     videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     sounds = [path for path in files if path.suffix.lower() in SOUND_SUFFIXES]
+    if not videos and not images and (folder / "frames").is_dir():  # AVSBench-semantic
+        images = [p for p in (folder / "frames").iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
     by_stem = {path.stem: path for path in sounds}
     if audio is not None:  # in place of every sound in the folder
         by_stem = dict.fromkeys(by_stem, Path(audio))
@@ -115,29 +117,48 @@ def _folder_clips(
 
 
 def _avsbench_clip(folder: Path, images: list[Path], sound: Path) -> Clip:
-    """Frame k with second k; a label (``0.png`` beside ``0.jpg``) is not taken for a frame."""
+    """Each frame with its own second; ``0.png`` beside ``0.jpg`` is a label, not a frame."""
     frames_of = {path.stem: path for path in sorted(images, key=lambda p: p.suffix != ".png")}
-    paths = [frames_of[stem] for stem in dict.fromkeys(path.stem for path in images)]
-    base = pair_clip(read_image(paths[0]), sound)
+    by_second = _seconds(folder, frames_of)
+    base = pair_clip(read_image(next(iter(by_second.values()))), sound)
 
     def frames(start: float, end: float | None) -> Iterator[Frame]:
-        for second, path in enumerate(paths):
+        for second, path in by_second.items():
             if second >= start and (end is None or second < end):
                 yield Frame(second + _AVSBENCH_CENTRE, read_image(path), shown_from=float(second))
 
     return replace(
         base,
         name=folder.resolve().name,  # of `..` it is the folder's own
-        num_frames=len(paths),
+        num_frames=len(by_second),
         rate=Fraction(1),
         frames=frames,
-        duration=max(base.duration, float(len(paths))),
-        is_video=len(paths) > 1,
-        files=(*paths, sound),
+        duration=max(base.duration, float(max(by_second) + 1)),
+        is_video=len(by_second) > 1,
+        files=(*by_second.values(), sound),
     )
+
+
+def _seconds(folder: Path, frames_of: Mapping[str, Path]) -> dict[int, Path]:
+    """Frames by the second that they show, rising.
+
+    ``0.jpg`` shows second 0 (AVSBench-semantic), and so does ``NAME_1.png`` (S4 and MS3), unless
+    the folder has a frame 0.
+    """
+    numbers = {stem: re.search(r"\d+$", stem) for stem in frames_of}
+    numbered = [(int(found[0]), frames_of[stem]) for stem, found in numbers.items() if found]
+    by_number = dict(sorted(numbered))
+    if len(by_number) < len(frames_of):
+        raise BadSampleError(
+            folder,
+            "holds one sound and images that are not numbered, each by a number of its own",
+            "Name them by the second that each shows: 0.jpg, 1.jpg, ...",
+        )
+    first = 0 if 0 in by_number or any(stem.isdecimal() for stem in frames_of) else 1
+    return {number - first: path for number, path in by_number.items()}
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
     """Sorts 2.jpg before 10.jpg."""
     parts = re.findall(r"\d+|\D+", path.name)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

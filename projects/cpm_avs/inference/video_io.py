@@ -55,6 +55,11 @@ class Frame:
     image: np.ndarray
     shown_from: float | None = None
 
+    @property
+    def shown(self) -> float:
+        """Second at which it appears."""
+        return self.time if self.shown_from is None else self.shown_from
+
 
 def _open_video(path: str | Path) -> tuple[av.container.InputContainer, av.VideoStream]:
     container = open_media(path)

@@ -156,6 +156,28 @@ def test_late_sound_is_padded_with_silence(tmp_path):
     assert np.abs(heard[0, :6000]).max() == 0
 
 
+def test_a_track_that_changes_on_the_way_is_read_on(tmp_path):
+    """ADTS files can be joined: mono, then stereo at another rate, each a second with a click."""
+    joined = b""
+    for layout, rate in (("mono", 44100), ("stereo", 48000), ("mono", 48000)):
+        path = tmp_path / "part.aac"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("aac", rate=rate, layout=layout)
+            sound = np.repeat(click_track(1.0, (0.5,), rate), 1 if layout == "mono" else 2, axis=0)
+            frame = av.AudioFrame.from_ndarray(sound, format="fltp", layout=layout)
+            frame.sample_rate = rate
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        joined += path.read_bytes()
+    (tmp_path / "joined.aac").write_bytes(joined)
+    chunks = read_sound(tmp_path / "joined.aac", sample_rate=16000, channels=1)
+    sound = np.concatenate(list(chunks), axis=1)[0]
+    loud = np.flatnonzero(np.abs(sound) > 0.3) / 16000
+    starts = loud[np.flatnonzero(np.diff(loud, prepend=-1) > 0.3)]
+    assert len(starts) == 3 and sound.shape[0] / 16000 == pytest.approx(3, abs=0.3)
+    assert np.diff(starts) == pytest.approx([1, 1], abs=0.2)  # ADTS has no times of its own
+
+
 def test_sound_from_the_middle(tmp_path):
     clip = make_clip(tmp_path / "a.mp4", frames=100, sound=click_track(4, (3.2,)))
     heard = whole(clip, sample_rate=16000, channels=2, start=3.0, end=3.5)

@@ -23,6 +23,13 @@ PYAV_SUFFIXES = (
     ".mp4", ".m4a", ".m4v", ".aac", ".mkv", ".mka", ".mov", ".webm", ".avi", ".wma", ".3gp",
     ".flv", ".mpg", ".mpeg", ".ts", ".mts",
 )  # fmt: skip
+# FFmpeg also reads playlists, which name other files and addresses to open: not from a stranger.
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,wav,w64,mp3,flac,"
+    "aac,ac3,aiff,caf,amr,au,gif,mxf"
+)
+#: Options with which PyAV opens a file of the user.
+ONLY_MEDIA = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 # Sizes that streaming writers leave in a RIFF header that they can't go back to.
 _UNKNOWN_RIFF_SIZES = (0, 0x7FFFFFFF, 0x7FFFFFFF + 8, 0xFFFFFFFF - 8, 0xFFFFFFFF)
 _UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's, where the header of a FLAC file states none
@@ -178,7 +185,7 @@ def _read_with_pyav(path: Path) -> tuple[Waveform, int]:
 
     blocks: list[Waveform] = []
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with av.open(str(path), options=ONLY_MEDIA, metadata_errors="ignore") as container:
             if not container.streams.audio:
                 raise BadSampleError(path, "the file has no sound track", _REMEDY)
             stream = container.streams.audio[0]

@@ -11,19 +11,13 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.audio_functional import to_channels
+from ..datasets.audio_functional import ONLY_MEDIA, to_channels
 from ..structures import BadSampleError
 
 Sound = NDArray[np.float32]  # (A, n) in [-1, 1]
 
 # A jump of the stream's own clock below this is rounding (Matroska counts milliseconds).
 _CLOCK_TOLERANCE = 0.05  # seconds
-# FFmpeg also reads playlists, which name other files and addresses to open: not from a stranger.
-_FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,wav,w64,mp3,flac,"
-    "aac,ac3,aiff,caf,amr,au,gif,mxf"
-)
-_ONLY_MEDIA = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 _SILENCE_BLOCK = 16384  # samples, so that an hour of silence is no hour of memory
 
 
@@ -38,7 +32,7 @@ def open_media(path: str | Path) -> av.container.InputContainer:
     if Path(path).stat().st_size == 0:
         raise BadSampleError(path, "is empty (0 bytes)", "Copy or download it again")
     try:
-        return av.open(str(path), options=_ONLY_MEDIA)
+        return av.open(str(path), options=ONLY_MEDIA)
     except (av.FFmpegError, OSError) as error:
         raise BadSampleError(
             path, "is no video or sound that can be read", "Convert it to mp4 or wav"
@@ -121,28 +115,51 @@ def _positioned(
                 container.seek(int((start + origin - 1) * 1_000_000))
             except av.FFmpegError:
                 container.seek(0)
-        # Interleaved: PyAV reads past the pointers of eight or more planes and crashes.
-        layout = "stereo" if channels == 2 and stream.channels > 2 else None
-        resampler = av.AudioResampler("flt", layout, rate)
+        resampler = _Resampler(rate, channels)
         for frame in chain(_decode(container, stream), [None]):  # None flushes
             if frame is not None and frame.time is not None:
                 wanted = (frame.time - origin - start) * rate
                 if position is None or abs(wanted - position) > _CLOCK_TOLERANCE * rate:
                     position = round(wanted)
-            for block in _blocks(resampler, frame, channels):
+            for block in resampler(frame):
                 yield (position or 0), block
                 position = (position or 0) + block.shape[1]
     if position is None:
         raise BadSampleError(path, "holds a sound track without sound", "Give another file")
 
 
-def _blocks(
-    resampler: av.AudioResampler, frame: av.AudioFrame | None, channels: int
-) -> Iterator[Sound]:
-    """(A, n) each of a frame, or, for None, of what the resampler still holds."""
-    for out in resampler.resample(frame):
-        samples = np.asarray(out.to_ndarray(), np.float32).reshape(-1, out.layout.nb_channels)
-        yield to_channels(samples.T, channels)
+class _Resampler:
+    """FFmpeg's resampler, begun anew where a track changes its rate or layout on the way.
+
+    Args:
+        rate: Of the result, Hz.
+        channels: A of the result.
+    """
+
+    def __init__(self, rate: int, channels: int) -> None:
+        self._rate, self._channels = rate, channels
+        self._inner: av.AudioResampler | None = None
+        self._kind: tuple[str, str, int] | None = None
+
+    def __call__(self, frame: av.AudioFrame | None) -> Iterator[Sound]:
+        """(A, n) each of a frame, or, for None, of what is still held."""
+        kind = None if frame is None else (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._inner is not None and kind != self._kind:
+            yield from self._blocks(self._inner.resample(None))
+            self._inner = None
+        if frame is None:
+            return
+        if self._inner is None:
+            many = self._channels == 2 and frame.layout.nb_channels > 2
+            # Interleaved: PyAV reads past the pointers of eight or more planes and crashes.
+            self._inner = av.AudioResampler("flt", "stereo" if many else None, self._rate)
+            self._kind = kind
+        yield from self._blocks(self._inner.resample(frame))
+
+    def _blocks(self, frames: list[av.AudioFrame]) -> Iterator[Sound]:
+        for out in frames:
+            samples = np.asarray(out.to_ndarray(), np.float32).reshape(-1, out.layout.nb_channels)
+            yield to_channels(samples.T, self._channels)
 
 
 def _decode(

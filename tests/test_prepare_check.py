@@ -24,6 +24,7 @@ from benchmark_trees import (
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
+from PIL import Image
 
 import projects.cpm_avs  # noqa: F401
 from projects.cpm_avs.datasets.prepare import check as check_command
@@ -252,6 +253,27 @@ def test_the_folders_of_the_output_are_made_first(tmp_path, capsys):
     assert prepare_data.main(blocked) == 1
     caught = capsys.readouterr()
     assert caught.err.startswith("error: ") and "file" in caught.err and caught.out == ""
+    assert prepare_data.main(["check", "s4", "--root", str(root), "--fix-index", str(root)]) == 2
+    caught = capsys.readouterr()
+    assert caught.err == f"error: {root} is a folder; name a file in it\n" and caught.out == ""
+
+
+def test_a_frame_of_a_size_that_no_picture_has_is_a_defect(tmp_path, monkeypatch):
+    root = make_s4(tmp_path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)  # from twice as many on Pillow raises
+    status, report = check("s4", root)
+    assert status == 1 and set(report["by_kind"]) == {"unreadable_frame", "unreadable_mask"}
+
+
+def test_the_whole_path_of_a_defect_is_shown(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    root = make_s4(tmp_path)
+    (mask,) = list(root.glob("s4_data/gt_masks/train/**/*.png"))[:1]
+    mask.unlink()
+    check("s4", root)
+    shown = "".join(line.rsplit("│", 2)[1].strip() for line in capsys.readouterr().out.splitlines()
+                    if line.count("│") > 2)  # fmt: skip
+    assert str(mask.relative_to(root)) in shown
 
 
 @pytest.mark.parametrize("name", ["s4-224", "ms3-224", "avss", "avss-224"])

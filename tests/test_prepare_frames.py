@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import soundfile
 from benchmark_trees import write_csv
-from clips import make_clip, moving_square
+from clips import click_track, make_clip, moving_square
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from projects.cpm_avs.datasets.prepare import frames
-from projects.cpm_avs.datasets.prepare.frames import frame_numbers, plan, read_video
+from projects.cpm_avs.datasets.prepare.frames import frame_numbers, in_step, plan, read_video
 
 
 def write_video(path: Path, *, fps: int = 8, count: int = 40, seconds: float = 5.0) -> Path:
@@ -133,6 +133,44 @@ def test_what_is_there_is_left_alone_unless_told_otherwise(tmp_path, capsys):
     assert cut("ms3", tmp_path, "--overwrite") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["1 of 1 videos cut", "0 of 0 videos cut", "1 of 1 videos cut"]
+
+
+def test_a_write_that_fails_leaves_nothing_and_the_others_go_on(tmp_path, capsys, monkeypatch):
+    write_csv(tmp_path / "ms3_meta_data.csv", ("video_id", "split"), ("v", "train"), ("w", "test"))
+    for name in "vw":
+        write_video(tmp_path / f"ms3_data/raw_videos/{name}.mp4")
+    write = soundfile.write
+
+    def fill_up(path, sound, *args, **kwargs):
+        if "v.wav" in str(path):  # half of it, then the disk is full
+            write(path, sound[: len(sound) // 2], *args, **kwargs)
+            raise soundfile.LibsndfileError(2, "disk full")
+        write(path, sound, *args, **kwargs)
+
+    monkeypatch.setattr(soundfile, "write", fill_up)
+    assert cut("ms3", tmp_path) == 1
+    assert "1 of 2 videos cut" in capsys.readouterr().out
+    sounds = tmp_path / "ms3_data/audio_wav"
+    assert list((sounds / "train").iterdir()) == [] and (sounds / "test/w.wav").is_file()
+    monkeypatch.undo()
+    assert cut("ms3", tmp_path) == 0
+    assert "1 of 1 videos cut" in capsys.readouterr().out
+    assert abs(soundfile.info(sounds / "train/v.wav").duration - 5) < 0.1
+
+
+@pytest.mark.parametrize("late", [0.0, 1.0])
+def test_a_sound_that_begins_late_stays_in_step(tmp_path, late):
+    sound = click_track(4.0, (2.0,))
+    clip = make_clip(tmp_path / "late.mp4", frames=125, sound=sound, sound_start=late)
+    _, cut_sound = read_video(clip)
+    click = np.flatnonzero(np.abs(cut_sound[:, 0]) > 8000)[0] / 16000
+    assert click == pytest.approx(2.0 + late, abs=0.05)
+
+
+def test_a_sound_that_begins_early_is_cut():
+    sound = np.arange(32000, dtype=np.int16).reshape(-1, 2)
+    assert in_step(sound, -0.5)[0, 0] == 16000 and len(in_step(sound, -0.5)) == 8000
+    assert np.array_equal(in_step(sound, 0.02), sound)
 
 
 def test_nothing_to_cut_is_an_error_of_use(tmp_path, capsys):

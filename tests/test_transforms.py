@@ -54,6 +54,13 @@ def test_frame_defects_are_named(root):
     refused(frame, "missing", root)
 
 
+def test_pictures_of_a_size_that_no_picture_has_are_named(root, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)  # from twice as many on Pillow raises
+    refused(root / "0.jpg", "decoded", root)
+    with pytest.raises(BadSampleError, match=r"0\.png.*decoded"):
+        read_mask(root / "0.png")
+
+
 def test_exif_does_not_turn_the_frame_away_from_its_mask(root):
     image = load(root)["img"]
     orientation = Image.Exif()

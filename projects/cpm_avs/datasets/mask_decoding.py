@@ -10,6 +10,8 @@ from PIL import Image
 from ..structures import BadSampleError
 
 IGNORE_INDEX = 255
+#: What Pillow raises at a picture that it can't decode.
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def read_mask(path: str | Path, *, color: bool = False) -> NDArray[np.uint8]:
@@ -32,7 +34,7 @@ def read_mask(path: str | Path, *, color: bool = False) -> NDArray[np.uint8]:
         raise BadSampleError(
             path, "the mask is missing", "Check data_root and the index"
         ) from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         raise BadSampleError(
             path,
             f"the mask can't be decoded ({error})",

@@ -11,7 +11,7 @@ from mmseg.registry import TRANSFORMS
 
 from ..structures import BadSampleError
 from .audio_functional import SAMPLE_RATE, Waveform, cut_window, load_waveform
-from .mask_decoding import decode_mask, read_mask
+from .mask_decoding import UNREADABLE, decode_mask, read_mask
 
 META_KEYS = (
     "img_path", "audio_path", "seg_map_path", "ori_shape", "img_shape", "pad_shape",
@@ -43,7 +43,7 @@ class LoadAVSFrame(LoadImageFromFile):
             raise BadSampleError(
                 path, "the frame is missing", "Check data_root and the index"
             ) from error
-        except (OSError, AssertionError, ValueError, SyntaxError) as error:
+        except (*UNREADABLE, AssertionError) as error:
             raise BadSampleError(
                 path,
                 f"the frame can't be decoded ({error})",

@@ -30,9 +30,9 @@ class Benchmark:
         read: (root, index file) -> clips of all splits.
         columns: Columns of the index.
         key: Columns whose values together may occur only once.
-        names: Names that may stand in the index; empty where they aren't checked.
-        splits: Names that may stand in the column ``split``.
+        masks: How mask files carry classes.
         clips: Published number of clips (VPO: images) per split.
+        names: Names that may stand in the index; empty where they aren't checked.
         sources: Published number of test clips per source.
     """
 

@@ -48,6 +48,9 @@ def run(args: argparse.Namespace) -> int:
         return 2
     for out in filter(None, (args.json, args.fix_index)):  # before the work of an hour
         out.parent.mkdir(parents=True, exist_ok=True)
+        if out.is_dir():
+            print(f"error: {out} is a folder; name a file in it", file=sys.stderr)
+            return 2
     spec = benchmark(args.name, index, args.labels)
     clips = spec.read(args.root, index)
     if args.name == "avss" and (args.root / "label2idx.json").is_file():
@@ -166,7 +169,8 @@ def show(name: str, counts: dict[str, dict[str, Any]], defects: Sequence[Defect]
     if not defects:
         console.print("No defects.")
         return
-    table = RichTable("defect", "number", "left out", "first one", title="Defects")
+    table = RichTable("defect", "number", "left out", title="Defects")
+    table.add_column("first one", overflow="fold")  # a path is of use as a whole only
     for kind, left_out in KINDS.items():
         if of_kind := [defect for defect in defects if defect.kind == kind]:
             first = of_kind[0]

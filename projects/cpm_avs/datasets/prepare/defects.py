@@ -10,7 +10,7 @@ from PIL import Image
 from ...structures import BadSampleError
 from ..audio_functional import SAMPLE_RATE, load_waveform
 from ..clip_index import SPLITS, Clip, Frame, Sound
-from ..mask_decoding import decode_mask, read_mask
+from ..mask_decoding import UNREADABLE, decode_mask, read_mask
 from .benchmarks import Benchmark, MaskRules
 
 #: Kinds of defects. The second word says what a repaired index leaves out for it: the clip, the
@@ -108,7 +108,7 @@ def _check_frame(clip: Clip, frame: Frame, rules: MaskRules) -> Iterator[Defect]
     else:
         try:
             size = _decoded_size(frame.img_path)
-        except (OSError, SyntaxError, ValueError) as error:
+        except UNREADABLE as error:
             detail = str(error)
             yield Defect(
                 "unreadable_frame", clip.clip_id, line, frame.img_path, detail, frame.index

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from ..audio_functional import SAMPLE_RATE
+from ..audio_functional import ONLY_MEDIA, SAMPLE_RATE
 from ..avsbench import NUM_FRAMES, read_ms3, read_s4
 from ..orientation import upright
 from .benchmarks import benchmark
@@ -28,6 +29,7 @@ from .benchmarks import benchmark
 SIZE = (224, 224)  # px
 SAMPLES_PER_SECOND = 16
 NUM_SECONDS = NUM_FRAMES["v1s"]
+_OWN_DELAY = 0.05  # seconds
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def _attempt(job: Job) -> str | None:
     """Cut a video; a fault of one must not stop the others."""
     try:
         cut(job)
-    except (OSError, ValueError, av.FFmpegError) as error:
+    except (OSError, ValueError, av.FFmpegError, soundfile.SoundFileError) as error:
         return str(error)
     return None
 
@@ -99,16 +101,28 @@ def cut(job: Job) -> None:
     """Write the frames and the sound of one video."""
     pictures, sound = read_video(job.video)
     for second, path in job.images.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(str(path), cv2.resize(pictures[second], SIZE)):
-            raise OSError(f"{path} can't be written")
-    job.sound.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(job.sound, sound, SAMPLE_RATE, subtype="PCM_16")
+        with _whole(path) as part:
+            if not cv2.imwrite(str(part), cv2.resize(pictures[second], SIZE)):
+                raise OSError(f"{path} can't be written")
+    with _whole(job.sound) as part:
+        soundfile.write(part, sound, SAMPLE_RATE, subtype="PCM_16")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Where to write a file that comes to its place when it is whole: half of one is no file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".part-{path.name}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_video(path: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int16]]:
     """BGR frames, one a second, and the sound (L, 2) of a video."""
-    with av.open(str(path)) as container:
+    with av.open(str(path), options=ONLY_MEDIA) as container:
         if not container.streams.video or not container.streams.audio:
             raise ValueError("needs a picture and a sound track")
         stream = container.streams.video[0]
@@ -117,9 +131,10 @@ def read_video(path: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int16]]:
         wanted = frame_numbers(round(stream.average_rate), NUM_SECONDS)
         stream.thread_type = "AUTO"
         pictures: dict[int, NDArray[np.uint8]] = {}
-        last = None
+        last = first_shown = None
         for number, frame in enumerate(container.decode(stream)):
             last = frame
+            first_shown = frame.time if number == 0 else first_shown
             if number in wanted:
                 pictures[number] = upright(frame)
             if number >= max(wanted):
@@ -129,13 +144,27 @@ def read_video(path: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int16]]:
         end = upright(last)  # stands in where the video is too short
         container.seek(0)
         resampler = av.AudioResampler(format="s16", layout="stereo", rate=SAMPLE_RATE)
-        decoded = container.decode(container.streams.audio[0])
-        blocks = [b.to_ndarray() for frame in decoded for b in resampler.resample(frame)]
-        blocks += [block.to_ndarray() for block in resampler.resample(None)]
+        blocks, first_heard = [], None
+        for block in container.decode(container.streams.audio[0]):
+            first_heard = block.time if first_heard is None else first_heard
+            blocks += [out.to_ndarray() for out in resampler.resample(block)]
+        blocks += [out.to_ndarray() for out in resampler.resample(None)]
     if not blocks:
         raise ValueError("the sound track is empty")
     sound = np.concatenate(blocks, axis=1).astype(np.int16).reshape(-1, 2)  # interleaved
-    return [pictures.get(number, end) for number in wanted], sound
+    late = (first_heard or 0.0) - (first_shown or 0.0)
+    return [pictures.get(number, end) for number in wanted], in_step(sound, late)
+
+
+def in_step(sound: NDArray[np.int16], late: float) -> NDArray[np.int16]:
+    """Bring a sound (L, 2) that begins ``late`` seconds after the picture, or before it, in step.
+
+    A few hundredths are the encoder's, and are left.
+    """
+    shift = round(late * SAMPLE_RATE)
+    if abs(late) < _OWN_DELAY:
+        return sound
+    return np.pad(sound, ((shift, 0), (0, 0))) if shift > 0 else sound[-shift:]
 
 
 def frame_numbers(frames_per_second: int, seconds: int) -> list[int]:

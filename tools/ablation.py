@@ -185,7 +185,7 @@ def run(row: str, seed: int, work_dir: Path, options: Sequence[str], tools: Tool
         call("tools/test.py", *arguments, *changes)
     for test in tests:
         record.scores |= tested(folder, test)
-    result.write_text(json.dumps(asdict(record)))
+    write_whole(result, json.dumps(asdict(record)))
 
 
 def test_logs(folder: Path, test: str) -> list[Path]:
@@ -259,6 +259,8 @@ def write_report(records: Sequence[RunRecord], out: Path) -> None:
     (iterations,) = lengths
     table = summarise(records)
     out.parent.mkdir(parents=True, exist_ok=True)
+    runs = [json.dumps(asdict(record)) for record in records]
+    write_whole(named(out, "_runs.json"), "[\n" + ",\n".join(runs) + "\n]\n")
     named(out, ".json").write_text(json.dumps(table, indent=2) + "\n")
     page = PAGE.format(
         iterations=iterations,
@@ -267,10 +269,18 @@ def write_report(records: Sequence[RunRecord], out: Path) -> None:
         tables=markdown(table),
     )
     named(out, ".md").write_text(page)
-    runs = [json.dumps(asdict(record)) for record in records]
-    named(out, "_runs.json").write_text("[\n" + ",\n".join(runs) + "\n]\n")
     drawn = [record for record in records if record.row != "m3"]  # the curves of cpm
     curves_figure(drawn, solid=tuple(TABLE_4)).savefig(named(out, ".png"), dpi=110)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file by a new one only when that is whole."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(text)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def named(out: Path, ending: str) -> Path:

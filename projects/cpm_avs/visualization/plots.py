@@ -5,6 +5,7 @@ Shorthand: H W picture size, T F spectrogram frames and bins.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -130,13 +131,10 @@ def plot_timeline(
     """
     names = list(dict.fromkeys(name for name, *_ in segments))
     for name, label, start, end in segments:
-        color = np.asarray(class_color(label)) / 255
-        axis.barh(
-            names.index(name), end - start, left=start, height=0.7, edgecolor="white", color=color,
-            hatch=_HATCHES[(label - 1) // len(OKABE_ITO) % len(_HATCHES)],
-        )  # fmt: skip
+        look = _look(label)
+        axis.barh(names.index(name), end - start, left=start, height=0.7, **look)
         if end <= start:  # an image: a moment
-            axis.plot(start, names.index(name), "D", color=color, markersize=9)
+            axis.plot(start, names.index(name), "D", color=look["facecolor"], markersize=9)
     axis.set_yticks(range(len(names)), names)
     axis.set(xlim=(0, duration), ylim=(len(names) - 0.4, -0.6), xlabel="s")
     if not names:
@@ -172,10 +170,14 @@ def sound_figure(
     for name, label, start, end in segments:
         # The same stretches on the spectrogram: a thin bar for each class, hung from the top.
         top = 0.99 - 0.05 * order.index(name)
-        upper.axvspan(
-            start, end, ymin=top - 0.035, ymax=top, facecolor=np.asarray(class_color(label)) / 255
-        )
+        upper.axvspan(start, end, ymin=top - 0.035, ymax=top, linewidth=0, **_look(label))
     return figure
+
+
+def _look(label: int) -> dict[str, Any]:
+    """Colour and hatching of a class's bars."""
+    hatch = _HATCHES[(label - 1) // len(OKABE_ITO) % len(_HATCHES)]
+    return dict(facecolor=np.asarray(class_color(label)) / 255, edgecolor="white", hatch=hatch)
 
 
 def _show(axis: Axes, picture: Picture) -> None:

@@ -78,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.out is not None:
         writer = dict(type="MaskWriterHook", out_dir=args.out)
         cfg.custom_hooks = [*cfg.get("custom_hooks", []), writer]
+    if "criterion" in cfg.get("model", {}):  # a published file has nothing for it
+        cfg.model.criterion = None
     keep_freed_memory()
     meet_without_gpu(cfg)
     runner = Runner.from_cfg(cfg)

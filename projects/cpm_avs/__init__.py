@@ -6,12 +6,15 @@ Importing this package registers everything that inference needs in MMSegmentati
 
 import contextlib
 import io
+import warnings
 
 from .mmcv_ops import ensure_mmcv_ops
 from .safe_checkpoint import make_checkpoints_safe
 
 ensure_mmcv_ops()  # before anything that imports mmcv.ops
 make_checkpoints_safe()  # before anything that reads a file
+# MMDetection's pixel decoder calls it so, at each start of each tool.
+warnings.filterwarnings("ignore", "torch.meshgrid: in an upcoming release", UserWarning)
 # It prints that it has no OneDL, a dataset format that nothing here needs.
 with contextlib.redirect_stdout(io.StringIO()):
     import mmseg.datasets  # noqa: F401

@@ -125,7 +125,7 @@ class CheckpointFitHook(Hook):
 
     Args:
         source: What the message names.
-        ignored_prefix: Keys that may be absent on either side.
+        ignored_prefix: Keys that the model need not have, and that are taken out of the checkpoint.
     """
 
     def __init__(self, *, source: str, ignored_prefix: str | None = None) -> None:
@@ -138,14 +138,11 @@ class CheckpointFitHook(Hook):
         weights = checkpoint.get("state_dict", checkpoint)
         # mmengine strips this prefix, too.
         given = {key.removeprefix("module."): value for key, value in weights.items()}
-        check_fit(self._compared(model.state_dict()), self._compared(given), self.source)
-
-    def _compared(self, state: dict[str, Any]) -> dict[str, Any]:
-        if self.ignored_prefix is None:
-            return state
-        return {
-            key: value for key, value in state.items() if not key.startswith(self.ignored_prefix)
-        }
+        if self.ignored_prefix is not None:
+            given = {k: v for k, v in given.items() if not k.startswith(self.ignored_prefix)}
+        check_fit(model.state_dict(), given, self.source)
+        weights.clear()
+        weights.update(given)
 
 
 class ResumedCheckpointHook(CheckpointFitHook):

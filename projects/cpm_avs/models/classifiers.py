@@ -101,8 +101,8 @@ class GMMClassifier(BaseModule):
         """Bring points (..., D) of the mixtures' space to the scale of layer-normed queries.
 
         Points on the sphere come to a mean square of 1; samples of a fresh mixture, whose variances
-        are wide, come to 2 on average, and those of a fitted one to between 1 and 1.25, the latter
-        where all its variances are at their floor of 0.25 / D.
+        are wide, come to 2 on average, those of one that EM has wholly fitted to between 1 and
+        1.25, the latter where all its variances are at their floor of 0.25 / D.
         """
         return points * math.sqrt(self.embed_dims)
 

@@ -15,6 +15,7 @@ import mmseg
 import numpy as np
 import pytest
 import torch
+from benchmark_trees import make_ms3
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -26,10 +27,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 from toy_avs import PIPELINE, ToySet, write_toy_files
 
+from projects.cpm_avs.datasets.avsbench import AVSBenchMS3Dataset
 from projects.cpm_avs.evaluation.mask_writer import MaskWriterHook
+from projects.cpm_avs.inference.model_loading import find_device
 from projects.cpm_avs.launch import (
     CheckpointFitHook,
     ResumedCheckpointHook,
+    at_least,
     load_config,
     meet_without_gpu,
     plain_errors,
@@ -48,10 +52,31 @@ def tool(name: str) -> ModuleType:
     return module
 
 
+def test_only_refusals_of_the_project_lose_their_traceback() -> None:
+    with pytest.raises(SystemExit, match="error: device 'gpu' can't be used"), plain_errors():
+        find_device("gpu")
+    with pytest.raises(ValueError), plain_errors():
+        torch.distributions.Normal(0.0, -1.0)
+    with pytest.raises(ValueError), plain_errors():  # within the project's code, but no refusal
+        at_least(1)("a")
+    with pytest.raises(OSError), plain_errors():
+        raise OSError("of no file")
+    with pytest.raises(SystemExit, match="error: .*'/no'"), plain_errors():
+        raise PermissionError(13, "Permission denied", "/no")
+
+
+def test_an_interrupt_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop, plain_errors():
+        raise KeyboardInterrupt
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> str:
     path = tmp_path / "small_model.py"
     path.write_text(
+        "model = dict(type='M')\n"
         "optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.1))\n"
         "test_dataloader = dict(dataset=dict(type='D'))\n"
         "test_evaluator = dict(type='AVSMetric')\n"
@@ -194,6 +219,24 @@ def test_a_file_of_the_data_ends_in_one_line(tmp_path: Path, num_workers: int) -
     assert stop.value.code == message
 
 
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_sound_that_the_data_lack_ends_in_one_line(tmp_path: Path, num_workers: int) -> None:
+    """As of ``test.py configs/cpm_r50_ms3-224.py CHECKPOINT --audio offscreen``."""
+    init_default_scope("mmseg")
+    dataset = AVSBenchMS3Dataset(
+        data_root=str(make_ms3(tmp_path)),
+        split="test",
+        pipeline=[],
+        test_mode=True,
+        audio_condition="offscreen",
+    )
+    loader = DataLoader(dataset, batch_size=1, num_workers=num_workers, collate_fn=list)
+    with pytest.raises(SystemExit) as stop, plain_errors():
+        list(loader)
+    assert str(stop.value.code).startswith("error: audio_condition='offscreen': MS3 does not say")
+    assert "\n" not in str(stop.value.code)
+
+
 @pytest.mark.parametrize("name", ["train", "test"])
 def test_data_that_was_not_downloaded_ends_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -201,6 +244,7 @@ def test_data_that_was_not_downloaded_ends_in_one_line(
     init_default_scope("mmseg")
     config = tmp_path / "c.py"
     config.write_text(
+        "model = dict(type='M')\n"
         f"data = dict(type='AVSBenchS4Dataset', split='test', data_root={str(tmp_path)!r})"
     )
     monkeypatch.setattr(Runner, "from_cfg", lambda cfg: DATASETS.build(cfg.data))

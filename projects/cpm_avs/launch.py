@@ -1,14 +1,16 @@
-"""What tools/train.py and tools/test.py share: options, the work folder, runs without a GPU."""
+"""What the tools share: their errors and options, the work folder, runs without a GPU."""
 
 import argparse
 import ctypes
 import gc
 import os
+import re
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from mmengine.config import Config, DictAction
@@ -19,33 +21,115 @@ from mmengine.runner import Runner
 from .safe_checkpoint import CheckpointError, check_fit
 from .structures import BadSampleError
 
+PACKAGE = Path(__file__).parent
+FIGURES = (".png", ".pdf", ".svg", ".jpg")
+Number = TypeVar("Number", int, float)
 # glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """End with the message alone where a file of the user is at fault, which the message names."""
+    """End with the message alone where what the user gave is at fault, which the message names."""
     try:
         yield
-    except (CheckpointError, BadSampleError, FileNotFoundError) as error:
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None  # as shells count it: 128 and the signal's number
+    except (ValueError, OSError) as error:
+        if not _is_about_input(error):
+            raise
         # Of an error in a DataLoader's worker torch makes the message the whole traceback.
         message = str(error).rpartition(f"{type(error).__name__}: ")[2].rstrip()
         raise SystemExit(f"error: {message}") from error
 
 
-def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """The options that mmseg's two tools share."""
-    parser.add_argument("--work-dir", help="where logs and results go; default work_dirs/CONFIG")
+def _is_about_input(error: ValueError | OSError) -> bool:
+    """Whether the message says what was given and what to do; from below, as torch, none does.
+
+    The project's own ``raise ValueError`` does, wherever it stands (CONTRIBUTING.md, rule 11).
+    """
+    if isinstance(error, (CheckpointError, BadSampleError, FileNotFoundError)):
+        return True
+    if isinstance(error, OSError):
+        return error.filename is not None
+    # Of an error in a worker only the text tells where it came from.
+    told = "".join(traceback.format_exception(error))
+    file, line = re.findall(r'File "(.*)", line \d+, in .*\n *(.*)', told)[-1]
+    return Path(file).is_relative_to(PACKAGE) and line.startswith("raise ")
+
+
+def at_least(minimum: Number) -> Callable[[str], Number]:
+    """A type for argparse: a number of the minimum's kind."""
+
+    def number(text: str) -> Number:
+        value = type(minimum)(text)
+        if not value >= minimum:  # nor is NaN
+            raise argparse.ArgumentTypeError(f"{text} is too small; give {minimum} or more")
+        return value
+
+    return number
+
+
+def output_file(*suffixes: str) -> Callable[[str], Path]:
+    """A type for argparse: a file that can be written; a mistake is told before the work."""
+
+    def file(text: str) -> Path:
+        path = Path(text)
+        if suffixes and path.suffix.lower() not in suffixes:
+            wanted = " or ".join(suffixes)
+            raise argparse.ArgumentTypeError(f"{text!r}: give a name that ends in {wanted}")
+        if path.is_dir():
+            raise argparse.ArgumentTypeError(f"{text!r} is a folder; name a file in it")
+        output_folder(str(path.parent))
+        return path
+
+    return file
+
+
+def output_folder(text: str) -> Path:
+    """A type for argparse: a folder that is there or can be made."""
+    path = Path(text)
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise argparse.ArgumentTypeError(f"'{nearest}' is a file; name a folder in its place")
+    if not os.access(nearest, os.W_OK):
+        raise argparse.ArgumentTypeError(f"'{nearest}' can't be written to; name another folder")
+    return path
+
+
+def setting(text: str) -> str:
+    """A type for argparse: a ``KEY=VALUE`` that ``DictAction`` can read."""
+    balanced = all(text.count(first) == text.count(last) for first, last in ("()", "[]"))
+    if not re.match("[^=]+=", text) or not balanced:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no KEY=VALUE; write a list without white space, and quote its brackets"
+        )
+    return text
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add the option that overrides settings of the config."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
+        type=setting,
         action=DictAction,
         default={},
         metavar="KEY=VALUE",
         help="settings of the config to override: model.backbone.init_cfg=None, lists as "
         'key="[a,b]" or key=a,b, without white space',
     )
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """The options that mmseg's two tools share."""
+    parser.add_argument(
+        "--work-dir",
+        type=output_folder,
+        help="where logs and results go; default work_dirs/CONFIG",
+    )
+    add_cfg_options(parser)
     parser.add_argument(
         "--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="of the job"
     )
@@ -53,16 +137,40 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
 
 
+def read_config(
+    name: str | None,
+    settings: dict[str, Any] | None = None,
+    *,
+    read: Callable[..., Config] = Config.fromfile,
+) -> Config:
+    """A whole config.
+
+    Args:
+        name: Its file, or what else ``read`` takes.
+        settings: Of the option --cfg-options.
+        read: For inference, ``load_config`` of ``inference.model_loading``.
+    """
+    try:
+        cfg = read(name)
+    except OSError as error:
+        problem = error if Path(str(name)).is_file() else "no such config; they are in configs/"
+        raise SystemExit(f"error: {name}: {problem}") from error
+    try:
+        cfg.merge_from_dict(settings or {})
+    except (KeyError, TypeError) as error:
+        raise SystemExit(f"error: --cfg-options does not fit {name}: {error.args[0]}") from error
+    if "model" not in cfg:
+        raise SystemExit(f"error: {name}: it has no model; give a whole config, not a part of one")
+    return cfg
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """The config with the options applied. The work folder: option, config, then config's name."""
-    if not Path(args.config).is_file():
-        raise SystemExit(f"error: {args.config}: no such config; they are in configs/")
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
-    cfg.merge_from_dict(args.cfg_options)
     if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
+        cfg.work_dir = str(args.work_dir)
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(args.config).stem)
     return cfg

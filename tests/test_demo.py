@@ -9,11 +9,11 @@ from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
-import fake_segmentor  # noqa: F401  (registers the model)
 import numpy as np
 import pytest
 from clips import click_track, make_clip
-from fake_segmentor import write_model
+from fake_segmentor import FakeSegmentor, write_model
+from test_tools import run_tool
 
 from projects.cpm_avs.inference.video_io import probe
 
@@ -97,18 +97,36 @@ def test_brackets_in_a_name_are_no_markup(demo, model, tmp_path, capsys, name):
     [
         (["--device", "gpu"], "device 'gpu' can't be used here"),
         (["--device", "cuda:99"], "device 'cuda:99' can't be used here"),
-        (["--out-dir", "a_file"], "a_file"),
     ],
 )
 def test_options_that_do_not_work_are_named(
     demo, model, tmp_path, capsys, monkeypatch, options, message
 ):
     monkeypatch.chdir(tmp_path)
-    Path("a_file").write_text("a letter")
     make_clip(tmp_path / "clip.mp4", frames=3, sound=loud(0.12))
     assert demo.main(["clip.mp4", *options, *model]) == 1
     printed = capsys.readouterr().err
     assert message in printed and "Traceback" not in printed
+
+
+def test_an_interrupt_leaves_what_was_there(model, tmp_path, capsys, monkeypatch):
+    clip, out = make_clip(tmp_path / "clip.mp4", frames=9, sound=loud(0.36)), tmp_path / "out.mp4"
+    out.write_text("of an earlier run")
+    predict, batches = FakeSegmentor.predict, []
+
+    def interrupted(self, *inputs):
+        batches.append(inputs)
+        if len(batches) == 2:
+            raise KeyboardInterrupt
+        return predict(self, *inputs)
+
+    monkeypatch.setattr(FakeSegmentor, "predict", interrupted)
+    before = {*tmp_path.iterdir()}
+    with pytest.raises(SystemExit) as stop:
+        run_tool(monkeypatch, "tools/demo.py", str(clip), "--out", str(out), *model)
+    assert stop.value.code == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
+    assert {*tmp_path.iterdir()} == before and out.read_text() == "of an earlier run"
 
 
 def test_the_bar_begins_anew_with_each_clip(demo, model, tmp_path, capsys, monkeypatch):

@@ -19,6 +19,7 @@ from projects.cpm_avs.inference.export import (
     export_program,
 )
 from projects.cpm_avs.inference.model_loading import load_config
+from projects.cpm_avs.launch import plain_errors
 from projects.cpm_avs.models.spectrogram import stft_magnitude
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -123,12 +124,12 @@ def test_other_merge_rule_is_refused(model, monkeypatch):
         ExportableModel(model)
 
 
-def test_missing_checkpoint_is_one_sentence(tmp_path, capsys):
+def test_missing_checkpoint_is_one_sentence(tmp_path):
     spec = importlib.util.spec_from_file_location("export", ROOT / "tools" / "export.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    assert tool.main(["--checkpoint", str(tmp_path / "none.pth")]) == 1
-    assert "no such checkpoint" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="^error: .*no such checkpoint"), plain_errors():
+        tool.main(["--checkpoint", str(tmp_path / "none.pth")])
 
 
 def test_without_the_training_part():

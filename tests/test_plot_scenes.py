@@ -9,6 +9,7 @@ from mmengine.config import Config
 from tiny import build_tiny
 from tiny_config import shrink
 
+from projects.cpm_avs.launch import plain_errors
 from projects.cpm_avs.visualization import plots
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,7 +46,7 @@ def tool():
     ],
 )
 def test_errors_are_one_sentence(tool, tmp_path, arguments, message):
-    with pytest.raises(SystemExit, match=f"error: {message}"):
+    with pytest.raises(SystemExit, match=f"error: {message}"), plain_errors():
         tool.main([*arguments, "--out", str(tmp_path / "scenes.png")])
 
 

@@ -107,5 +107,5 @@ def test_errors_name_the_file_and_end_without_a_traceback(tmp_path, capsys):
         publish_model.main([str(tmp_path / "empty.pth"), str(tmp_path / "out.pth")])
     with pytest.raises(SystemExit):
         publish_model.main([str(tmp_path / "empty.pth"), "out.pt"])
-    assert "suffix .pth" in capsys.readouterr().err
+    assert "ends in .pth" in capsys.readouterr().err
     assert not list(tmp_path.glob("out*"))

@@ -1,9 +1,10 @@
-"""tools/train.py, tools/test.py and their scripts: options, what they set, refusals, two ranks."""
+"""The tools as typed: mistakes end in a sentence; options of train and test, two ranks."""
 
 import importlib.util
 import os
 import platform
 import re
+import runpy
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from benchmark_trees import make_ms3
+from clips import make_clip
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -50,6 +52,103 @@ def tool(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def run_tool(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    """A command line: the tool's path and its arguments."""
+    monkeypatch.setattr(sys, "argv", [*words])
+    runpy.run_path(str(ROOT / words[0]), run_name="__main__")
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, Path]:
+    """What the command lines below name: a file, a part of a config, a run, a clip."""
+    found = {name: tmp_path / name for name in ("file", "part.py", "run", "clip.mp4")}
+    found["file"].write_text("a letter")
+    found["part.py"].write_text("train_cfg = dict(max_iters=1)")
+    log = found["run"] / "a" / "vis_data" / "scalars.json"
+    log.parent.mkdir(parents=True)
+    log.write_text('{"loss": 1.0, "iter": 1}')
+    make_clip(found["clip.mp4"], frames=2, sound=np.zeros((1, 4000), np.float32))
+    return {"tmp": tmp_path, **{path.stem: path for path in found.values()}}
+
+
+STAMPS = "configs/cpm_mbv2-yamnet_stamps.py"
+
+
+@pytest.mark.parametrize(
+    "line, named, remedy",
+    [
+        ("make_clip {tmp}/x", "{tmp}/x'", "ends in .mp4"),
+        ("make_clip {tmp}/x.txt", "{tmp}/x.txt", "ends in .mp4"),
+        ("make_clip {tmp}/x.png", "{tmp}/x.png", "ends in .mp4"),
+        ("make_clip {tmp}", "{tmp}", "ends in .mp4"),
+        ("make_clip {file}/x.mp4", "{file}' is a file", "name a folder"),
+        ("make_clip {tmp}/x.mp4 --seed -1", "--seed: -1", "0 or more"),
+        ("benchmark model configs/nope.py", "configs/nope.py", "they are in configs/"),
+        ("benchmark model {part}", "{part}", "give a whole config"),
+        (f"benchmark model {STAMPS} --runs 0", "--runs: 0", "1 or more"),
+        (f"benchmark model {STAMPS} --batch 0", "--batch: 0", "1 or more"),
+        (f"benchmark model {STAMPS} --device cuda:99", "cuda:99", "give 'cpu'"),
+        ("benchmark metrics --frames 0", "--frames: 0", "1 or more"),
+        ("measure_memory --config nope", "no config 'nope'", "there are cpm_"),
+        ("measure_memory --fps 0", "--fps: 0", "0.001 or more"),
+        ("measure_memory --fps nan", "--fps: nan", "0.001 or more"),
+        ("plot_log {run} --out {tmp}/x.xyz", "{tmp}/x.xyz", "ends in .png"),
+        ("plot_log {run} --out {tmp}", "{tmp}", "ends in .png"),
+        ("plot_log {run} --out {file}/x.png", "{file}' is a file", "name a folder"),
+        (f"plot_acp {STAMPS} CKPT --out {{tmp}}/x.xyz", "{tmp}/x.xyz", "ends in .png"),
+        (f"plot_acp {STAMPS} CKPT --out {{file}}/x.png", "{file}' is a file", "name a folder"),
+        (f"plot_acp {STAMPS} CKPT --device cuda:99", "cuda:99", "give 'cpu'"),
+        (f"plot_acp {STAMPS} CKPT --cfg-options foo", "'foo'", "KEY=VALUE"),
+        (f"plot_scenes {STAMPS} CKPT --out {{tmp}}/x.xyz", "{tmp}/x.xyz", "ends in .png"),
+        (f"plot_scenes {STAMPS} CKPT --out {{file}}/x.png", "{file}' is a file", "name a folder"),
+        (f"plot_scenes {STAMPS} CKPT --out {{tmp}}/x.png --device cuda:99", "cuda:99", "'cpu'"),
+        (f"plot_scenes {STAMPS} CKPT --out {{tmp}}/x.png --cfg-options foo", "'foo'", "KEY=VALUE"),
+        ("publish_model CKPT {file}/x.pth", "{file}' is a file", "name a folder"),
+        ("demo {clip} --config {part} --out {tmp}/o.mp4", "{part}", "give a whole config"),
+        ("demo {clip} --config {file} --out {tmp}/o.mp4", "{file}", "py/yml"),
+        ("demo {clip} --out {tmp}", "{tmp}", "name a file in it"),
+        ("export --config {part}", "{part}", "give a whole config"),
+        ("export --out-dir {file}/x", "{file}' is a file", "name a folder"),
+        ("app --at-once 0", "--at-once: 0", "1 or more"),
+        ("ablation --out {file}/x", "{file}' is a file", "name a folder"),
+        ("ablation --out {tmp}/x --cfg-options foo", "'foo'", "KEY=VALUE"),
+        ("train {part}", "{part}", "give a whole config"),
+        ("train {file}", "{file}", "py/yml"),
+        ("train {tmp}", "{tmp}", "they are in configs/"),
+        (f"train {STAMPS} --work-dir {{file}}/x", "{file}' is a file", "name a folder"),
+        (f"train {STAMPS} --cfg-options foo", "'foo'", "KEY=VALUE"),
+        (f"train {STAMPS} --cfg-options a=[(1, 2)]", "'a=[(1,'", "without white space"),
+        (f"train {STAMPS} --cfg-options train_cfg.max_iters.x=1", "max_iters", "cfg-options"),
+        (f"train {STAMPS} --cfg-options val_evaluator.7.x=1", "Index 7", "cfg-options"),
+        (f"test {STAMPS} CKPT --out {{file}}", "{file}' is a file", "name a folder"),
+        (f"test {STAMPS} CKPT --cfg-options foo", "'foo'", "KEY=VALUE"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(
+    places: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    line: str,
+    named: str,
+    remedy: str,
+) -> None:
+    """And nothing is written before, or lost."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(subprocess, "Popen", None)  # the ablation would begin to train
+    before = {path: path.is_file() and path.read_bytes() for path in places["tmp"].rglob("*")}
+    name, *words = line.format(**places).split()
+    with pytest.raises(SystemExit) as stop:
+        run_tool(monkeypatch, f"tools/{name}.py", *words)
+    printed = capsys.readouterr().err
+    # Python prints a message that is the status, which is 1 then.
+    said = stop.value.code if isinstance(stop.value.code, str) else printed
+    assert stop.value.code == 2 or said.startswith("error: ")
+    assert "error: " in said.splitlines()[-1]
+    assert named.format(**places) in said.splitlines()[-1] and remedy in said.splitlines()[-1]
+    after = {path: path.is_file() and path.read_bytes() for path in places["tmp"].rglob("*")}
+    assert after == before
 
 
 def test_only_refusals_of_the_project_lose_their_traceback() -> None:

@@ -36,6 +36,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from projects.cpm_avs.launch import at_least, output_file, output_folder, plain_errors, setting
 from projects.cpm_avs.visualization.ablation_report import (
     Addition,
     RunRecord,
@@ -343,16 +344,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="ROW",
         help=f"of {', '.join(ROWS)} (default: all)",
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="default: 0 1 2")
-    parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     parser.add_argument(
-        "--work-dir", type=Path, default=Path("work_dirs/ablation"), help="default: %(default)s"
+        "--seeds", nargs="+", type=at_least(0), default=[0, 1, 2], help="default: 0 1 2"
     )
-    parser.add_argument("--out", type=Path, required=True, help="without suffix")
-    parser.add_argument("--cfg-options", nargs="+", default=[], help="for every row alike")
+    parser.add_argument("--jobs", type=at_least(1), default=1, help="runs side by side")
+    parser.add_argument(
+        "--work-dir",
+        type=output_folder,
+        default=Path("work_dirs/ablation"),
+        help="default: %(default)s",
+    )
+    parser.add_argument("--out", type=output_file(), required=True, help="without suffix")
+    parser.add_argument(
+        "--cfg-options", nargs="+", type=setting, default=[], help="for every row alike"
+    )
     args = parser.parse_args(arguments)
-    if args.jobs < 1:
-        parser.error(f"--jobs {args.jobs}: at least one run at a time")
     args.work_dir = args.work_dir.resolve()  # the tools run in another folder
     # All rows of a seed first, so that a partial table compares like with like.
     pairs = [(row, seed) for seed in args.seeds for row in args.rows]
@@ -368,4 +374,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -7,6 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from projects.cpm_avs.launch import at_least, plain_errors, read_config
+
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
@@ -20,9 +22,11 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         "--host", default="127.0.0.1", help="0.0.0.0 lets other machines in; default: this one only"
     )
     parser.add_argument("--port", type=int, help="default: the first free one from 7860 on")
-    parser.add_argument("--max-seconds", type=float, default=60.0, help="longest clip")
-    parser.add_argument("--max-megabytes", type=int, default=100, help="largest upload")
-    parser.add_argument("--at-once", type=int, default=2, help="clips segmented at the same time")
+    parser.add_argument("--max-seconds", type=at_least(1.0), default=60.0, help="longest clip")
+    parser.add_argument("--max-megabytes", type=at_least(1), default=100, help="largest upload")
+    parser.add_argument(
+        "--at-once", type=at_least(1), default=2, help="clips segmented at the same time"
+    )
     return parser.parse_args(args)
 
 
@@ -39,9 +43,11 @@ def main(args: list[str] | None = None) -> int:
         from projects.cpm_avs.inference import AVSInferencer
         from projects.cpm_avs.inference.app import Limits, Page
         from projects.cpm_avs.inference.example_clips import write_example
+        from projects.cpm_avs.inference.model_loading import load_config
 
         try:
-            inferencer = AVSInferencer(options.config, options.checkpoint, options.device)
+            config = read_config(options.config, read=load_config)
+            inferencer = AVSInferencer(config, options.checkpoint, options.device)
         except (ValueError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
@@ -71,4 +77,5 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with plain_errors():
+        sys.exit(main())

@@ -30,17 +30,20 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 from projects.cpm_avs.evaluation import AVSMetric
+from projects.cpm_avs.inference.model_loading import find_device
 from projects.cpm_avs.inference.preparation import Preparation
-from projects.cpm_avs.launch import keep_freed_memory
+from projects.cpm_avs.launch import at_least, keep_freed_memory, plain_errors, read_config
 from projects.cpm_avs.models import AVSegmentor
 
 _DISTINCT = 16  # made frames, used in turn; the disk cache holds them, which favours loading
 
 
 def _add_metrics(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--frames", type=int, default=1000, help="frames to load and score")
-    parser.add_argument("--size", type=int, default=224, help="height and width")
-    parser.add_argument("--classes", type=int, default=71, help="classes; 2 is a binary set")
+    parser.add_argument("--frames", type=at_least(1), default=1000, help="frames to load and score")
+    parser.add_argument("--size", type=at_least(1), default=224, help="height and width")
+    parser.add_argument(
+        "--classes", type=at_least(2), default=71, help="classes; 2 is a binary set"
+    )
     parser.set_defaults(run=_run_metrics)
 
 
@@ -63,16 +66,17 @@ def _run_metrics(args: argparse.Namespace) -> int:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("configs", nargs="+", help="the first is what the others are compared to")
-    parser.add_argument("--size", type=int, default=224, help="height and width")
-    parser.add_argument("--batch", type=int, default=2, help="samples of a training step")
-    parser.add_argument("--runs", type=int, default=10, help="timed runs of each")
+    parser.add_argument("--size", type=at_least(32), default=224, help="height and width")
+    parser.add_argument("--batch", type=at_least(1), default=2, help="samples of a training step")
+    parser.add_argument("--runs", type=at_least(1), default=10, help="timed runs of each")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.set_defaults(run=_run_model)
 
 
 def _run_model(args: argparse.Namespace) -> int:
     keep_freed_memory()  # as in training
-    configs = [Config.fromfile(config) for config in args.configs]
+    configs = [read_config(config) for config in args.configs]
+    find_device(args.device)
     models = [_build(cfg, args.device) for cfg in configs]
     rows: dict[str, list[list[float]]] = dict(prediction=[], training=[])
     for name, step, count in (("prediction", _predict, 1), ("training", _train, args.batch)):
@@ -196,4 +200,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with plain_errors():
+        sys.exit(main())

@@ -11,9 +11,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.clip import Clip
-from projects.cpm_avs.inference.model_loading import BUILT_IN
+from projects.cpm_avs.inference.model_loading import BUILT_IN, load_config
 from projects.cpm_avs.inference.results import ClipResult
 from projects.cpm_avs.inference.sources import OnError, open_sources
+from projects.cpm_avs.launch import output_file, output_folder, plain_errors, read_config
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
@@ -28,9 +29,13 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         "--checkpoint", type=Path, help="weights (default: those that come with it)"
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--out", type=Path, help="file for the overlay: .mp4, or .png of an image")
     where.add_argument(
-        "--out-dir", type=Path, help="folder for masks, overlay, report and figure of each clip"
+        "--out", type=output_file(), help="file for the overlay: .mp4, or .png of an image"
+    )
+    where.add_argument(
+        "--out-dir",
+        type=output_folder,
+        help="folder for masks, overlay, report and figure of each clip",
     )
     parser.add_argument("--fps", type=float, help="frames per second to segment (default: all)")
     parser.add_argument("--start", type=float, default=0.0, help="first second")
@@ -56,9 +61,8 @@ def segment(args: argparse.Namespace, console: Console, on_error: OnError) -> li
     if args.out is not None and len(clips) > 1:
         raise ValueError(f"{args.source} holds {len(clips)} clips; give --out-dir instead of --out")
     with console.status("loading the model"):
-        inferencer = AVSInferencer(
-            args.config, args.checkpoint, args.device, batch_size=args.batch_size
-        )
+        config = read_config(args.config, read=load_config)
+        inferencer = AVSInferencer(config, args.checkpoint, args.device, batch_size=args.batch_size)
     columns = [
         TextColumn("{task.description}"),
         BarColumn(),
@@ -116,4 +120,5 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with plain_errors():
+        sys.exit(main())

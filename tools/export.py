@@ -24,6 +24,7 @@ from projects.cpm_avs.inference.export import (
 )
 from projects.cpm_avs.inference.model_loading import build_model, find_checkpoint, load_config
 from projects.cpm_avs.inference.preparation import Preparation
+from projects.cpm_avs.launch import output_folder, plain_errors, read_config
 
 _TOLERANCE = 1e-4
 
@@ -37,7 +38,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--checkpoint", type=Path, help="weights (default: those that come with it)"
     )
-    parser.add_argument("--out-dir", type=Path, default=Path("work_dirs/exported"))
+    parser.add_argument("--out-dir", type=output_folder, default=Path("work_dirs/exported"))
     parser.add_argument(
         "--size", type=int, nargs=2, default=(96, 160), metavar=("H", "W"),
         help="image size to trace with; it stays free unless --fixed-size",
@@ -49,20 +50,16 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 def main(args: list[str] | None = None) -> int:
     """Write both files and hold their outputs against the model's."""
     options = parse_args(args)
-    try:
-        config = load_config(options.config)
-        checkpoint = find_checkpoint(options.config, options.checkpoint)
-        model, classes = build_model(config, checkpoint, "cpu")
-        preparation = Preparation.from_config(config)
-        shapes: dict[str, Any] = dict(
-            size=tuple(options.size),
-            channels=preparation.channels,
-            num_samples=preparation.num_samples,
-        )
-        program = export_program(model, **shapes, dynamic=not options.fixed_size)
-    except (ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    config = read_config(options.config, read=load_config)
+    checkpoint = find_checkpoint(options.config, options.checkpoint)
+    model, classes = build_model(config, checkpoint, "cpu")
+    preparation = Preparation.from_config(config)
+    shapes: dict[str, Any] = dict(
+        size=tuple(options.size),
+        channels=preparation.channels,
+        num_samples=preparation.num_samples,
+    )
+    program = export_program(model, **shapes, dynamic=not options.fixed_size)
     options.out_dir.mkdir(parents=True, exist_ok=True)
     torch.export.save(program, options.out_dir / "model.pt2")
     export_onnx(program, options.out_dir / "model.onnx")
@@ -94,4 +91,5 @@ def _run_onnx(path: Path, inputs: tuple[torch.Tensor, torch.Tensor]) -> np.ndarr
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with plain_errors():
+        sys.exit(main())

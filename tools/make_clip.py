@@ -1,16 +1,16 @@
 """Compose a clip of AVS-Stamps, in which objects take turns to sound: ``make_clip.py clip.mp4``."""
 
 import argparse
-from pathlib import Path
 
 from projects.cpm_avs.inference.example_clips import write_example
+from projects.cpm_avs.launch import at_least, output_file, plain_errors
 
 
 def main(args: list[str] | None = None) -> None:
     """Write the clip."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path, help="mp4 to write")
-    parser.add_argument("--seed", type=int, default=1, help="which clip")
+    parser.add_argument("out", type=output_file(".mp4"), help="mp4 to write")
+    parser.add_argument("--seed", type=at_least(0), default=1, help="which clip")
     parser.add_argument(
         "--subset", choices=("ss", "ms"), default="ms", help="one object sounds, or several"
     )
@@ -20,4 +20,5 @@ def main(args: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

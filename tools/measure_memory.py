@@ -22,6 +22,7 @@ from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.model_loading import build_bare, load_config
 from projects.cpm_avs.inference.sound_io import Sound
 from projects.cpm_avs.inference.video_writer import VideoWriter
+from projects.cpm_avs.launch import at_least, plain_errors, read_config
 
 _RATE = 16000
 
@@ -32,10 +33,14 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", help="name in configs/ or file (default: the built-in model)")
-    parser.add_argument("--seconds", type=int, nargs="+", default=[10, 600], help="lengths")
-    parser.add_argument("--size", type=int, nargs=2, default=(360, 640), metavar=("H", "W"))
-    parser.add_argument("--rate", type=int, default=25, help="frames per second of the video")
-    parser.add_argument("--fps", type=float, default=1.0, help="frames per second segmented")
+    parser.add_argument("--seconds", type=at_least(1), nargs="+", default=[10, 600], help="lengths")
+    parser.add_argument("--size", type=at_least(8), nargs=2, default=(360, 640), metavar=("H", "W"))
+    parser.add_argument(
+        "--rate", type=at_least(1), default=25, help="frames per second of the video"
+    )
+    parser.add_argument(
+        "--fps", type=at_least(0.001), default=1.0, help="frames per second segmented"
+    )
     return parser.parse_args(args)
 
 
@@ -87,6 +92,7 @@ def measure(seconds: int, options: argparse.Namespace) -> None:
 def main() -> int:
     """Measure all lengths."""
     options = parse_args()
+    read_config(options.config, read=load_config)  # rather than fail in every process
     print(" video          shown    took  peak memory")
     context = multiprocessing.get_context("spawn")  # a fork would start with the parent's peak
     for seconds in options.seconds:
@@ -99,4 +105,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with plain_errors():
+        sys.exit(main())

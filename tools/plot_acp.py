@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
-from projects.cpm_avs.launch import plain_errors
+from projects.cpm_avs.inference.model_loading import find_device
+from projects.cpm_avs.launch import (
+    FIGURES,
+    add_cfg_options,
+    at_least,
+    output_file,
+    plain_errors,
+    read_config,
+)
 from projects.cpm_avs.safe_checkpoint import CheckpointError, check_fit, load_safely
 from projects.cpm_avs.training.separation import separate_samples
 from projects.cpm_avs.training.targets import build_targets
@@ -31,18 +39,23 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("config", help="file in configs/ with audio prompting")
     parser.add_argument("checkpoint", help="file that training wrote; a published one lacks ACP")
     parser.add_argument(
-        "--num", type=int, default=4, help="samples; each eight span the set and are mixed together"
+        "--num",
+        type=at_least(1),
+        default=4,
+        help="samples; each eight span the set and are mixed together",
     )
-    parser.add_argument("--out", type=Path, default=Path("work_dirs/acp.png"), help=".png or .pdf")
-    parser.add_argument("--seed", type=int, default=0, help="of the prompts and of what is mixed")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE"
+        "--out",
+        type=output_file(*FIGURES),
+        default=Path("work_dirs/acp.png"),
+        help=".png or .pdf",
     )
-    args = parser.parse_args(argv)
-    if args.num < 1:
-        parser.error(f"--num is {args.num}; draw at least 1 sample")
-    return args
+    parser.add_argument(
+        "--seed", type=at_least(0), default=0, help="of the prompts and of what is mixed"
+    )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_cfg_options(parser)
+    return parser.parse_args(argv)
 
 
 def load_model(cfg: Config, checkpoint: str) -> Any:
@@ -85,11 +98,11 @@ def separated_rows(model: Any, dataset: Any) -> Iterator[SeparationRow]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Draw as the command line says."""
     args = parse_args(argv)
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
+    device = find_device(args.device)
     init_default_scope(cfg.get("default_scope", "mmseg"))
     torch.manual_seed(args.seed)
-    model = load_model(cfg, args.checkpoint).to(args.device)
+    model = load_model(cfg, args.checkpoint).to(device)
     samples = separated_rows(model, DATASETS.build(cfg.val_dataloader.dataset))
     rows = [row for row, _ in zip(samples, range(args.num), strict=False)]
     if not rows:

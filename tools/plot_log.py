@@ -12,6 +12,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from projects.cpm_avs.launch import FIGURES, output_file, plain_errors
 from projects.cpm_avs.visualization.colors import LINE_COLORS, LINE_STYLES
 from projects.cpm_avs.visualization.run_log import Run, read_run
 
@@ -60,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "run_dirs", nargs="+", type=Path, metavar="RUN_DIR", help="work_dir of a run"
     )
-    parser.add_argument("--out", required=True, type=Path, help="the figure, .png or .pdf")
+    parser.add_argument(
+        "--out", required=True, type=output_file(*FIGURES), help="the figure, .png or .pdf"
+    )
     args = parser.parse_args(arguments)
     folders = [folder.resolve() for folder in args.run_dirs]
     names = [folder.name for folder in folders]
@@ -75,4 +78,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

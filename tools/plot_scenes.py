@@ -9,11 +9,18 @@ from copy import deepcopy
 from pathlib import Path
 
 import torch
-from mmengine.config import DictAction
 from mmengine.dataset import pseudo_collate
 from mmseg.registry import DATASETS
 
-from projects.cpm_avs.inference.model_loading import build_model, load_config
+from projects.cpm_avs.inference.model_loading import build_model, find_device, load_config
+from projects.cpm_avs.launch import (
+    FIGURES,
+    add_cfg_options,
+    at_least,
+    output_file,
+    plain_errors,
+    read_config,
+)
 from projects.cpm_avs.visualization.plots import SheetRow, contact_sheet
 
 
@@ -27,24 +34,25 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--baseline", nargs=2, metavar=("CONFIG", "CHECKPOINT"), help="a model to compare with"
     )
-    parser.add_argument("--out", type=Path, required=True, help="picture to write")
-    parser.add_argument("--num", type=int, default=8, help="rows, evenly spaced over the set")
+    parser.add_argument("--out", type=output_file(*FIGURES), required=True, help="picture to write")
+    parser.add_argument(
+        "--num", type=at_least(1), default=8, help="rows, evenly spaced over the set"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
+    add_cfg_options(parser)
     return parser.parse_args(args)
 
 
 @torch.no_grad()
 def draw(options: argparse.Namespace) -> None:
     """Predict the chosen samples and write the sheet."""
-    config = load_config(options.config)
-    config.merge_from_dict(options.cfg_options)
-    model, classes = build_model(config, options.checkpoint, options.device)
+    device = find_device(options.device)
+    config = read_config(options.config, options.cfg_options, read=load_config)
+    model, classes = build_model(config, options.checkpoint, device)
     models = {"prediction": model}
     if options.baseline is not None:
-        other = load_config(options.baseline[0])
-        other.merge_from_dict(options.cfg_options)
-        models = {"baseline": build_model(other, options.baseline[1], options.device)[0], **models}
+        other = read_config(options.baseline[0], options.cfg_options, read=load_config)
+        models = {"baseline": build_model(other, options.baseline[1], device)[0], **models}
     dataset = DATASETS.build(config.test_dataloader.dataset)
     rows = []
     for place in range(options.num):
@@ -72,12 +80,9 @@ def draw(options: argparse.Namespace) -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Draw as the command line says."""
-    options = parse_args(args)
-    try:
-        draw(options)
-    except (ValueError, OSError) as error:  # what a user can put right
-        raise SystemExit(f"error: {error}") from error
+    draw(parse_args(args))
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

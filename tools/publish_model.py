@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from projects.cpm_avs.launch import plain_errors
+from projects.cpm_avs.launch import output_file, plain_errors
 from projects.cpm_avs.safe_checkpoint import CheckpointError, load_safely
 
 TRAINING_PREFIX = "criterion."
@@ -86,13 +86,13 @@ def main(args: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("source", type=Path, help="checkpoint of a training run")
-    parser.add_argument("out", type=Path, help="file to write, *.pth; its digits are added")
+    parser.add_argument(
+        "out", type=output_file(".pth"), help="file to write, *.pth; its digits are added"
+    )
     parser.add_argument(
         "--half", action="store_true", help="float16: half the size, and nearly the same scores"
     )
     parsed = parser.parse_args(args)
-    if parsed.out.suffix != ".pth":
-        parser.error(f"OUT is {str(parsed.out)!r}; give it the suffix .pth")
     with plain_errors():
         path = publish(parsed.source, parsed.out, half=parsed.half)
     before, after = (file.stat().st_size / 2**20 for file in (parsed.source, path))

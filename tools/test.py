@@ -20,6 +20,7 @@ from projects.cpm_avs.launch import (
     leave_processes,
     load_config,
     meet_without_gpu,
+    output_folder,
     plain_errors,
 )
 
@@ -31,9 +32,17 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("config", help="file in configs/")
     parser.add_argument("checkpoint", help="file that training or tools/publish_model.py wrote")
-    parser.add_argument("--out", help="folder for the predicted masks, PNG with class indices")
+    parser.add_argument(
+        "--out",
+        type=output_folder,
+        help="folder for the predicted masks, PNG with class indices",
+    )
     parser.add_argument("--show", action="store_true", help="show the predictions in a window")
-    parser.add_argument("--show-dir", help="folder for drawn predictions; of the first process")
+    parser.add_argument(
+        "--show-dir",
+        type=output_folder,
+        help="folder for drawn predictions; of the first process",
+    )
     parser.add_argument("--wait-time", type=float, default=2, help="seconds between shown windows")
     parser.add_argument(
         "--audio",
@@ -53,7 +62,7 @@ def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
     if args.show:
         cfg.default_hooks.visualization.update(show=True, wait_time=args.wait_time)
     if args.show_dir:
-        cfg.visualizer.save_dir = args.show_dir
+        cfg.visualizer.save_dir = str(args.show_dir)
 
 
 def replace_sound(cfg: Config, condition: str) -> None:
@@ -76,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.audio != "normal":
         replace_sound(cfg, args.audio)
     if args.out is not None:
-        writer = dict(type="MaskWriterHook", out_dir=args.out)
+        writer = dict(type="MaskWriterHook", out_dir=str(args.out))
         cfg.custom_hooks = [*cfg.get("custom_hooks", []), writer]
     if "criterion" in cfg.get("model", {}):  # a published file has nothing for it
         cfg.model.criterion = None

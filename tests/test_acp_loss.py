@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from projects.cpm_avs.structures import AudioFeatures
-from projects.cpm_avs.training.acp_loss import acp_loss, predict_ratio, ratio_mask
-from projects.cpm_avs.training.audio_mask_head import AudioMaskHead
-from projects.cpm_avs.training.offscreen_noise import draw_partners, offscreen_noise
+from projects.cpm_avs.training.prompting.acp_loss import acp_loss, predict_ratio, ratio_mask
+from projects.cpm_avs.training.prompting.audio_mask_head import AudioMaskHead
+from projects.cpm_avs.training.prompting.offscreen_noise import draw_partners, offscreen_noise
 
 
 def test_masks_are_scaled_products_with_the_dense_map():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from projects.cpm_avs.training.acp_quality import (
+from projects.cpm_avs.training.diagnostics.acp_quality import (
     ratio_errors,
     rebuild_source,
     si_sdr,

@@ -18,7 +18,7 @@ from fake_segmentor import write_model
 
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.app import Limits, Page, check_upload, explain
-from projects.cpm_avs.inference.video_io import probe
+from projects.cpm_avs.media.video_io import probe
 from projects.cpm_avs.structures import BadSampleError
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from projects.cpm_avs.datasets.audio_functional import (
+from projects.cpm_avs.media.audio_functional import (
     cut_window,
     load_waveform,
     mix,

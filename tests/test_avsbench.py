@@ -21,20 +21,20 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
 
 import projects.cpm_avs  # noqa: F401
-from projects.cpm_avs.datasets.avsbench import (
+from projects.cpm_avs.datasets.benchmarks.avsbench import (
     AVSBenchMS3Dataset,
     AVSBenchS4Dataset,
     AVSBenchSemanticDataset,
     read_avss,
     source_of,
 )
-from projects.cpm_avs.datasets.class_names import (
+from projects.cpm_avs.datasets.benchmarks.class_names import (
     AVSS_CLASSES,
     S4_CATEGORIES,
     check_label2idx,
     voc_palette,
 )
-from projects.cpm_avs.datasets.clip_index import Column, read_table
+from projects.cpm_avs.datasets.benchmarks.clip_index import Column, read_table
 from projects.cpm_avs.structures import BadSampleError
 
 PIPELINE = [

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from test_gaussian_functional import mixtures, random_state
 
 from projects.cpm_avs.models import GMMClassifier, LinearClassifier
-from projects.cpm_avs.models.gaussian_functional import sample_mixture
+from projects.cpm_avs.models.cpm.gaussian_functional import sample_mixture
 from projects.cpm_avs.structures import GaussianState
 
 CLASSES = 5  # with background; no-object comes on top

@@ -15,7 +15,7 @@ from clips import click_track, make_clip
 from fake_segmentor import FakeSegmentor, write_model
 from test_tools import run_tool
 
-from projects.cpm_avs.inference.video_io import probe
+from projects.cpm_avs.media.video_io import probe
 
 ROOT = Path(__file__).resolve().parents[1]
 

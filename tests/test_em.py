@@ -12,7 +12,7 @@ from test_gaussian_functional import double, random_state
 from torch import Tensor
 
 from projects.cpm_avs.structures import GaussianState
-from projects.cpm_avs.training.em import e_step, em_update, m_step, momentum_update, reseed
+from projects.cpm_avs.training.ccdm.em import e_step, em_update, m_step, momentum_update, reseed
 
 CLASSES, COMPONENTS, DIMS, SLOTS = 4, 3, 3, 60
 FILLED = torch.tensor([SLOTS, 25, 7, 0])  # class 3 is empty

@@ -13,7 +13,7 @@ from torch.distributions import (
     Normal,
 )
 
-from projects.cpm_avs.models.gaussian_functional import (
+from projects.cpm_avs.models.cpm.gaussian_functional import (
     class_log_likelihood,
     log_prob,
     sample_mixture,

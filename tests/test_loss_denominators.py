@@ -7,12 +7,12 @@ from test_matcher import outputs
 from test_targets import sample
 
 from projects.cpm_avs.structures import DecoderOutput
-from projects.cpm_avs.training.acp_loss import acp_loss
 from projects.cpm_avs.training.distributed import gather_variable
-from projects.cpm_avs.training.matcher import Matching
-from projects.cpm_avs.training.pcl_loss import info_nce
-from projects.cpm_avs.training.set_criterion import SetCriterion
-from projects.cpm_avs.training.targets import build_targets
+from projects.cpm_avs.training.prompting.acp_loss import acp_loss
+from projects.cpm_avs.training.prompting.pcl_loss import info_nce
+from projects.cpm_avs.training.set_prediction.matcher import Matching
+from projects.cpm_avs.training.set_prediction.set_criterion import SetCriterion
+from projects.cpm_avs.training.set_prediction.targets import build_targets
 
 
 def acp(part: slice) -> float:

@@ -10,9 +10,9 @@ from test_targets import sample
 from torch import Tensor
 
 from projects.cpm_avs.structures import DecoderOutput
-from projects.cpm_avs.training.matcher import HungarianMatcher, mask_costs
-from projects.cpm_avs.training.points import GridPoints, UncertainPoints
-from projects.cpm_avs.training.targets import SegmentTargets, build_targets
+from projects.cpm_avs.training.set_prediction.matcher import HungarianMatcher, mask_costs
+from projects.cpm_avs.training.set_prediction.points import GridPoints, UncertainPoints
+from projects.cpm_avs.training.set_prediction.targets import SegmentTargets, build_targets
 
 LAYERS, IMAGES, QUERIES, CLASSES = 2, 3, 5, 4
 WEIGHTS = dict(cls_weight=2.0, focal_weight=20.0, dice_weight=5.0)

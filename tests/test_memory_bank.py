@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from projects.cpm_avs.models import GMMClassifier
-from projects.cpm_avs.training.memory_bank import ClassMemoryBank
-from projects.cpm_avs.training.mixture_fitting import MixtureFitting
+from projects.cpm_avs.training.ccdm.memory_bank import ClassMemoryBank
+from projects.cpm_avs.training.ccdm.mixture_fitting import MixtureFitting
 
 CLASSES, SIZE = 4, 5
 pushes = st.lists(st.lists(st.integers(0, CLASSES - 1), max_size=12), max_size=8)

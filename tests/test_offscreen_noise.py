@@ -13,7 +13,7 @@ from toy_avs import LOAD, ToySet, write_toy_files
 from projects.cpm_avs.datasets.avs_dataset import seeded
 from projects.cpm_avs.models.spectrogram import stft_magnitude
 from projects.cpm_avs.structures import BadSampleError
-from projects.cpm_avs.training.offscreen_noise import draw_partners, offscreen_noise
+from projects.cpm_avs.training.prompting.offscreen_noise import draw_partners, offscreen_noise
 
 
 def write_sound(path, *, seconds: float = 2.0, rate: int = 16000, channels: int = 1, value=None):

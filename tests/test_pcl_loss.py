@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from projects.cpm_avs.training.pcl_loss import (
+from projects.cpm_avs.training.prompting.pcl_loss import (
     info_nce,
     masked_average,
     masked_max,

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from tiny import build_tiny, losses_of, tiny_batch, tiny_model_cfg
 from torch import Tensor, nn
 
-from projects.cpm_avs.training import prompted_path
-from projects.cpm_avs.training.prompted_path import PromptedPath
-from projects.cpm_avs.training.targets import build_targets
+from projects.cpm_avs.training.prompting import prompted_path
+from projects.cpm_avs.training.prompting.prompted_path import PromptedPath
+from projects.cpm_avs.training.set_prediction.targets import build_targets
 
 
 def weights(acp: float, vcp: float, pcl: float, **path) -> dict:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from projects.cpm_avs.models import GMMClassifier, LinearClassifier
-from projects.cpm_avs.training.prompts import GaussianPrompter, PointPrompter, pad_labels
+from projects.cpm_avs.training.prompting.prompts import GaussianPrompter, PointPrompter, pad_labels
 
 CLASSES = 5
 

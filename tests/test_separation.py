@@ -16,7 +16,7 @@ from tiny import FRAMES, SAMPLES, SIZE, build_tiny, linear_cfg, tiny_batch, tiny
 
 from projects.cpm_avs.models.spectrogram import stft_magnitude
 from projects.cpm_avs.safe_checkpoint import CheckpointError
-from projects.cpm_avs.training.separation import (
+from projects.cpm_avs.training.diagnostics.separation import (
     measure_separation,
     separate_samples,
     spread_indices,

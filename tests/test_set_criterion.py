@@ -9,11 +9,11 @@ from test_targets import sample
 from torch import Tensor
 
 from projects.cpm_avs.structures import DecoderOutput
-from projects.cpm_avs.training.mask_losses import dice_loss, focal_loss
-from projects.cpm_avs.training.matcher import Matching
-from projects.cpm_avs.training.points import GridPoints, UncertainPoints
-from projects.cpm_avs.training.set_criterion import SetCriterion
-from projects.cpm_avs.training.targets import build_targets
+from projects.cpm_avs.training.set_prediction.mask_losses import dice_loss, focal_loss
+from projects.cpm_avs.training.set_prediction.matcher import Matching
+from projects.cpm_avs.training.set_prediction.points import GridPoints, UncertainPoints
+from projects.cpm_avs.training.set_prediction.set_criterion import SetCriterion
+from projects.cpm_avs.training.set_prediction.targets import build_targets
 
 CLASSES = 4
 LN4 = math.log(4)  # the logit of 0.8

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from projects.cpm_avs.training.stability import assignment_counts, stability_score
+from projects.cpm_avs.training.diagnostics.stability import assignment_counts, stability_score
 
 
 def algorithm_1(assigned: torch.Tensor, num_classes: int) -> float:

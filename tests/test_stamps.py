@@ -12,15 +12,15 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from projects.cpm_avs.datasets.composed.backgrounds import FAMILIES
+from projects.cpm_avs.datasets.composed.clip import TURN_SECONDS, compose_clip
+from projects.cpm_avs.datasets.composed.library import REFERENCE_LEVEL, Stamp, load_library
+from projects.cpm_avs.datasets.composed.placement import MIN_TWIN_DISTANCE, PlacedObject
+from projects.cpm_avs.datasets.composed.plan import ScenePlan, Source
+from projects.cpm_avs.datasets.composed.scene import cut_stretch, draw_picture, mix_sources
+from projects.cpm_avs.datasets.composed.stamps import CLASSES, PALETTE, StampsDataset
 from projects.cpm_avs.datasets.prepare.oracle import oracle_miou
 from projects.cpm_avs.datasets.prepare.stamps import check_sounds
-from projects.cpm_avs.datasets.stamps import CLASSES, PALETTE, StampsDataset
-from projects.cpm_avs.datasets.stamps_backgrounds import FAMILIES
-from projects.cpm_avs.datasets.stamps_clip import TURN_SECONDS, compose_clip
-from projects.cpm_avs.datasets.stamps_library import REFERENCE_LEVEL, Stamp, load_library
-from projects.cpm_avs.datasets.stamps_placement import MIN_TWIN_DISTANCE, PlacedObject
-from projects.cpm_avs.datasets.stamps_plan import ScenePlan, Source
-from projects.cpm_avs.datasets.stamps_scene import cut_stretch, draw_picture, mix_sources
 from projects.cpm_avs.structures import BadSampleError
 
 ROOT = Path(__file__).resolve().parents[1]

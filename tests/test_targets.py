@@ -5,7 +5,7 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from projects.cpm_avs.training.targets import build_targets
+from projects.cpm_avs.training.set_prediction.targets import build_targets
 
 
 def sample(rows: list[list[int]], **meta) -> SegDataSample:

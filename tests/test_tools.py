@@ -29,7 +29,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from toy_avs import PIPELINE, ToySet, write_toy_files
 
-from projects.cpm_avs.datasets.avsbench import AVSBenchMS3Dataset
+from projects.cpm_avs.datasets.benchmarks.avsbench import AVSBenchMS3Dataset
 from projects.cpm_avs.evaluation.mask_writer import MaskWriterHook
 from projects.cpm_avs.inference.model_loading import find_device
 from projects.cpm_avs.launch import (

@@ -10,11 +10,11 @@ import pytest
 import soundfile
 from clips import click_track, make_clip, moving_square
 
-from projects.cpm_avs.datasets.audio_functional import load_waveform
-from projects.cpm_avs.inference import sound_io, video_io
-from projects.cpm_avs.inference.sound_io import SoundWindows, read_sound
-from projects.cpm_avs.inference.video_io import probe, read_frames
-from projects.cpm_avs.inference.video_writer import VideoWriter
+from projects.cpm_avs.media import sound_io, video_io
+from projects.cpm_avs.media.audio_functional import load_waveform
+from projects.cpm_avs.media.sound_io import SoundWindows, read_sound
+from projects.cpm_avs.media.video_io import probe, read_frames
+from projects.cpm_avs.media.video_writer import VideoWriter
 from projects.cpm_avs.structures import BadSampleError
 
 

@@ -20,12 +20,16 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
 
 import projects.cpm_avs  # noqa: F401
-from projects.cpm_avs.datasets.benchmark_transforms import (
+from projects.cpm_avs.datasets.benchmarks.benchmark_transforms import (
     AVSRandomScale,
     LoadSoundMix,
     ResizeForProtocol,
 )
-from projects.cpm_avs.datasets.class_names import COCO_ID_TO_NAME, COCO_LABEL_MAP, VPO_CLASSES
+from projects.cpm_avs.datasets.benchmarks.class_names import (
+    COCO_ID_TO_NAME,
+    COCO_LABEL_MAP,
+    VPO_CLASSES,
+)
 from projects.cpm_avs.structures import BadSampleError
 
 

@@ -20,9 +20,9 @@ import torch
 
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.model_loading import build_bare, load_config
-from projects.cpm_avs.inference.sound_io import Sound
-from projects.cpm_avs.inference.video_writer import VideoWriter
 from projects.cpm_avs.launch import at_least, plain_errors, read_config
+from projects.cpm_avs.media.sound_io import Sound
+from projects.cpm_avs.media.video_writer import VideoWriter
 
 _RATE = 16000
 

@@ -26,8 +26,8 @@ from projects.cpm_avs.launch import (
     read_config,
 )
 from projects.cpm_avs.safe_checkpoint import CheckpointError, check_fit, load_safely
-from projects.cpm_avs.training.separation import separate_samples
-from projects.cpm_avs.training.targets import build_targets
+from projects.cpm_avs.training.diagnostics.separation import separate_samples
+from projects.cpm_avs.training.set_prediction.targets import build_targets
 from projects.cpm_avs.visualization.plots import SeparationRow, acp_figure
 
 

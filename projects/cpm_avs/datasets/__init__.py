@@ -1,12 +1,5 @@
 """Datasets of CPM: files to samples."""
 
-from . import (  # noqa: F401
-    avs_dataset,
-    avsbench,
-    benchmark_transforms,
-    offscreen_noise,
-    samplers,
-    stamps,
-    transforms,
-    vpo,
-)
+from . import avs_dataset, offscreen_noise, samplers, transforms  # noqa: F401
+from .benchmarks import avsbench, benchmark_transforms, vpo  # noqa: F401
+from .composed import stamps  # noqa: F401

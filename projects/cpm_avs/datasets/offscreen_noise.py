@@ -6,7 +6,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
-from .audio_functional import PYAV_SUFFIXES, cut_window, load_waveform
+from ..media.audio_functional import PYAV_SUFFIXES, cut_window, load_waveform
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".opus", *PYAV_SUFFIXES)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import gradio as gr
 
+from ..media.video_io import VideoInfo, probe
 from ..structures import BadSampleError
 from .av_inferencer import AVSInferencer
 from .results import ClipResult
-from .video_io import VideoInfo, probe
 
 _MOST_PIXELS = 4096 * 2304
 _KEPT = 1800  # seconds that uploads and results stay on the server

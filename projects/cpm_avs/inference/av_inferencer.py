@@ -12,14 +12,14 @@ import torch
 from mmengine.config import Config
 from mmseg.structures import SegDataSample
 
+from ..media.sound_io import Sound, SoundWindows
+from ..media.video_io import Frame
 from .clip import Clip
 from .model_loading import build_model, find_checkpoint, find_device, load_config
 from .outputs import ClipOutputs
 from .preparation import Preparation
 from .results import ClipResult, FrameResult, Timeline, fit_class_map
-from .sound_io import Sound, SoundWindows
 from .sources import OnError, Source, attempt, open_sources
-from .video_io import Frame
 
 # Scores of all classes at full size, (C, H, W) float32, are the largest thing held: here 256 MB.
 _MOST_SCORES = 64_000_000

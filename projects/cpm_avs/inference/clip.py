@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.audio_functional import resample, to_channels
+from ..media.audio_functional import resample, to_channels
+from ..media.sound_io import Sound, read_sound
+from ..media.video_io import Frame, probe, read_frames
 from ..structures import BadSampleError
-from .sound_io import Sound, read_sound
-from .video_io import Frame, probe, read_frames
 
 Picture = str | Path | NDArray[np.uint8]
 Samples = NDArray[np.floating] | NDArray[np.signedinteger]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.audio_functional import resample
-from ..datasets.stamps_clip import compose_clip
+from ..datasets.composed.clip import compose_clip
+from ..media.audio_functional import resample
+from ..media.video_writer import VideoWriter
 from .model_loading import ROOT
-from .video_writer import VideoWriter
 
 _SOUND_RATE = 48000  # browsers play every rate of AAC but not all of them well
 

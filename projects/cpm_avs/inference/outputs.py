@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..media.video_io import Frame
+from ..media.video_writer import VideoWriter
 from ..visualization.colors import class_color
 from ..visualization.drawing import MaskPainter
 from ..visualization.plots import sound_figure
@@ -17,8 +19,6 @@ from ..visualization.spectrogram_strip import SpectrogramStrip, clip_spectrogram
 from .clip import Clip
 from .report_writer import ReportWriter
 from .results import FrameResult, Segment, fit_class_map
-from .video_io import Frame
-from .video_writer import VideoWriter
 
 _VIDEOS = (".mp4", ".m4v", ".mov", ".mkv")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")

@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS, TRANSFORMS
 from mmseg.structures import SegDataSample
 
-from .sound_io import Sound
-from .video_io import Frame
+from ..media.sound_io import Sound
+from ..media.video_io import Frame
 
 
 @dataclass(frozen=True)

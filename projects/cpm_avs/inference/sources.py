@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from ..media.video_io import Frame
 from ..structures import BadSampleError
 from .clip import Clip, Picture, SoundSource, pair_clip, read_image, video_clip
-from .video_io import Frame
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 SOUND_SUFFIXES = {".wav", ".mp3", ".ogg", ".flac", ".m4a", ".aac", ".opus"}

@@ -9,8 +9,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from projects.cpm_avs.structures import AudioFeatures, DecoderOutput, VisualFeatures
-
+from ..structures import AudioFeatures, DecoderOutput, VisualFeatures
 from .mask_merge import MERGE_RULES, resizer
 
 ConfigType = dict[str, Any]

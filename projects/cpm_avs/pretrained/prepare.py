@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import numpy as np
 import torch
 
-from ..inference.sound_io import read_sound
+from ..media.sound_io import read_sound
 from ..models.spectrogram import SAMPLE_RATE
 from ..safe_checkpoint import load_safely
 from .recipes import RECIPES, Package, Recipe

@@ -9,14 +9,13 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from projects.cpm_avs.structures import AudioFeatures, DecoderOutput, VisualFeatures
-
+from ..structures import AudioFeatures, DecoderOutput, VisualFeatures
+from .ccdm.mixture_fitting import MixtureFitting
 from .finite import check_finite
-from .mixture_fitting import MixtureFitting
-from .prompted_path import PromptedPath
+from .prompting.prompted_path import PromptedPath
 from .protocols import GenerativeClassifier, PromptableModel
-from .set_criterion import SetCriterion
-from .targets import build_targets
+from .set_prediction.set_criterion import SetCriterion
+from .set_prediction.targets import build_targets
 
 
 @MODELS.register_module()

@@ -4,12 +4,7 @@ from typing import Literal, Protocol
 
 from torch import Tensor, nn
 
-from projects.cpm_avs.structures import (
-    AudioFeatures,
-    DecoderOutput,
-    GaussianState,
-    VisualFeatures,
-)
+from ..structures import AudioFeatures, DecoderOutput, GaussianState, VisualFeatures
 
 
 class GenerativeClassifier(Protocol):

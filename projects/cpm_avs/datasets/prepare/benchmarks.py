@@ -6,9 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .. import avsbench, vpo
-from ..class_names import AVSS_CLASSES, COCO_LABEL_MAP, S4_CATEGORIES, VPO_CLASSES, voc_palette
-from ..clip_index import Clip, Column
+from ..benchmarks import avsbench, vpo
+from ..benchmarks.class_names import (
+    AVSS_CLASSES,
+    COCO_LABEL_MAP,
+    S4_CATEGORIES,
+    VPO_CLASSES,
+    voc_palette,
+)
+from ..benchmarks.clip_index import Clip, Column
 
 
 @dataclass(frozen=True)

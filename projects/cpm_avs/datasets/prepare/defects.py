@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ...media.audio_functional import SAMPLE_RATE, load_waveform
 from ...structures import BadSampleError
-from ..audio_functional import SAMPLE_RATE, load_waveform
-from ..clip_index import SPLITS, Clip, Frame, Sound
+from ..benchmarks.clip_index import SPLITS, Clip, Frame, Sound
 from ..mask_decoding import UNREADABLE, decode_mask, read_mask
 from .benchmarks import Benchmark, MaskRules
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from ..audio_functional import ONLY_MEDIA, SAMPLE_RATE
-from ..avsbench import NUM_FRAMES, read_ms3, read_s4
-from ..orientation import upright
+from ...media.audio_functional import ONLY_MEDIA, SAMPLE_RATE
+from ...media.orientation import upright
+from ..benchmarks.avsbench import NUM_FRAMES, read_ms3, read_s4
 from .benchmarks import benchmark
 
 SIZE = (224, 224)  # px

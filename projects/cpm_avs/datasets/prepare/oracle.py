@@ -4,8 +4,8 @@ import argparse
 
 import numpy as np
 
-from ..stamps import CLASSES, StampsDataset
-from ..stamps_plan import SPLITS, SUBSETS
+from ..composed.plan import SPLITS, SUBSETS
+from ..composed.stamps import CLASSES, StampsDataset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ..audio_functional import SAMPLE_RATE, resample, root_mean_square
+from ...media.audio_functional import SAMPLE_RATE, resample, root_mean_square
 
 PACKAGE = "tuxpaint-stamps-default 2022.06.04-1"
 #: Class -> photograph and recording (``.png`` and ``.ogg``), below usr/share/tuxpaint/stamps/.

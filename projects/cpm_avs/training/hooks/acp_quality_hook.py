@@ -5,7 +5,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from ..separation import measure_separation
+from ..diagnostics.separation import measure_separation
 
 
 @HOOKS.register_module()

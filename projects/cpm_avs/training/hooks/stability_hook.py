@@ -11,7 +11,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from ..stability import assignment_counts, stability_score
+from ..diagnostics.stability import assignment_counts, stability_score
 from .checkpoint_hook import CollectedStateHook
 
 

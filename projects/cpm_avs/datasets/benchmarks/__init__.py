@@ -1,0 +1,1 @@
+"""AVSBench and VPO."""

@@ -1,0 +1,100 @@
+"""The base of the published benchmarks: clip records to one entry per frame."""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+from ...structures import BadSampleError
+from ..avs_dataset import AVSDataset
+from .clip_index import SPLITS, Clip, Frame
+
+
+class BenchmarkDataset(AVSDataset):
+    """One split of a benchmark in the layout in which it is distributed.
+
+    Besides the keys of ``AVSDataset`` an entry has ``sounds``, a list of (path, position,
+    stereo_path), ``classes``, the names that the index has for the clip, and for AVSBench-semantic
+    ``source`` ('ss' or 'ms'). Frames without a mask are left out (S4 and v1s train label only the
+    first).
+
+    Args:
+        split: 'train', 'val' or 'test'.
+    """
+
+    #: Index file below the data root, where ``ann_file`` names no other.
+    INDEX = ""
+
+    def __init__(
+        self,
+        *,
+        split: str,
+        ann_file: str = "",
+        **kwargs: Any,  # to AVSDataset
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"split={split!r}: use one of {', '.join(SPLITS)}.")
+        self.split = split
+        super().__init__(ann_file=ann_file or self.INDEX, **kwargs)
+
+    @abstractmethod
+    def read_clips(self, root: Path) -> list[Clip]:
+        """Records of the index file ``self.ann_file``, of all splits."""
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        if not Path(self.ann_file).is_file():
+            raise BadSampleError(
+                self.ann_file,
+                "there is no index file",
+                "data/README.md has the tree expected; data_root is the folder that holds the "
+                "index",
+            )
+        clips = self.read_clips(Path(self.data_root or "."))
+        entries = [
+            self._frame_entry(clip, frame)
+            for clip in clips
+            if clip.split == self.split
+            for frame in clip.frames
+            if frame.seg_map_path is not None
+        ]
+        if not entries:
+            splits = sorted({clip.split for clip in clips})
+            raise BadSampleError(
+                self.ann_file,
+                f"no item of split {self.split!r}; there are {splits} among the {len(clips)} clips "
+                "of the subset asked for",
+                "Choose another split or subset",
+            )
+        return entries
+
+    def _frame_entry(self, clip: Clip, frame: Frame) -> dict[str, Any]:
+        source: dict[str, Any] = {} if clip.source is None else dict(source=clip.source)
+        return self.entry(
+            img_path=frame.img_path,
+            seg_map_path=frame.seg_map_path,
+            audio_path=clip.sounds[0].path,
+            audio_start=frame.audio_start,
+            clip_id=clip.clip_id,
+            frame_index=frame.index,
+            subset=clip.subset,
+            sounds=[(sound.path, sound.position, sound.stereo_path) for sound in clip.sounds],
+            classes=list(clip.classes),
+            **source,
+        )
+
+    def heard_classes(self, idx: int) -> set[str]:
+        return self.known_classes(idx) if super().heard_classes(idx) else set()
+
+    def visible_classes(self, idx: int) -> set[str]:
+        return self.known_classes(idx)
+
+    def known_classes(self, idx: int) -> set[str]:
+        """What is known to be in the clip of an item: names out of its mask and the index.
+
+        The index also names what is silent in this frame. The clip itself is among them, for where
+        nothing is named.
+        """
+        info = self.get_data_info(idx)
+        known = {*info["classes"], info["clip_id"]}
+        if self.MASK_ENCODING != "binary":  # it doesn't tell categories apart
+            known |= {self._metainfo["classes"][index] for index in super().heard_classes(idx)}
+        return known

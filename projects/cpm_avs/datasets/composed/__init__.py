@@ -1,0 +1,1 @@
+"""Scenes that are composed of photographs and recordings: AVS-Stamps."""

@@ -1,0 +1,1 @@
+"""The class-agnostic path of Fig. 2: decoder, classifiers, head."""

@@ -1,0 +1,33 @@
+"""From the audio backbone's maps to the memory that TD-A attends to."""
+
+from collections.abc import Sequence
+
+from mmcv.cnn import ConvModule
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from ...structures import AudioFeatures
+
+
+@MODELS.register_module()
+class AudioDecoder(BaseModule):
+    """Projects u_a to the decoder's width.
+
+    The dense embedding u~_a, which only the prompting tasks read, is decoded in training from the
+    backbone's ``levels``, so that inference does not pay for it.
+
+    Args:
+        in_channels: Channels of the backbone's maps, finest first.
+        embed_dims: D.
+    """
+
+    def __init__(self, *, in_channels: Sequence[int], embed_dims: int) -> None:
+        super().__init__()
+        self.project = ConvModule(
+            in_channels[-1], embed_dims, 1, norm_cfg=dict(type="GN", num_groups=32), act_cfg=None
+        )
+
+    def forward(self, levels: tuple[Tensor, ...]) -> AudioFeatures:
+        """Project the last of the maps (B, C_l, T_l, F_l)."""
+        return AudioFeatures(levels=levels, memory=self.project(levels[-1]))

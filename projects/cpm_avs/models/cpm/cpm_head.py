@@ -1,0 +1,149 @@
+"""The segmentation head: pixel decoder, class-agnostic queries, audio-visual decoder."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from ...structures import AudioFeatures, DecoderOutput, VisualFeatures
+from .av_decoder import AVDecoder
+
+
+def build_pixel_decoder(
+    in_channels: Sequence[int], embed_dims: int, num_layers: int, feedforward_channels: int
+) -> nn.Module:
+    """MMDetection's multi-scale deformable pixel decoder on maps of strides 4, 8, 16 and 32."""
+    # It reads its encoder's configuration by attribute, hence the ConfigDict.
+    return MODELS.build(
+        ConfigDict(
+            type="mmdet.MSDeformAttnPixelDecoder",
+            in_channels=list(in_channels),
+            strides=[4, 8, 16, 32],
+            feat_channels=embed_dims,
+            out_channels=embed_dims,
+            num_outs=3,
+            norm_cfg=dict(type="GN", num_groups=32),
+            act_cfg=dict(type="ReLU"),
+            encoder=dict(
+                num_layers=num_layers,
+                layer_cfg=dict(
+                    self_attn_cfg=dict(
+                        embed_dims=embed_dims,
+                        num_heads=8,
+                        num_levels=3,
+                        num_points=4,
+                        dropout=0.0,  # as in Mask2Former; mmcv's default is 0.1
+                        batch_first=True,
+                    ),
+                    ffn_cfg=dict(
+                        embed_dims=embed_dims,
+                        feedforward_channels=feedforward_channels,
+                        num_fcs=2,
+                        act_cfg=dict(type="ReLU", inplace=True),
+                    ),
+                ),
+            ),
+            positional_encoding=dict(num_feats=embed_dims // 2, normalize=True),
+        )
+    )
+
+
+@MODELS.register_module()
+class CPMHead(BaseModule):
+    """Everything between the backbones and the predictions.
+
+    Args:
+        in_channels: Channels of the image backbone's maps at strides 4, 8, 16 and 32.
+        num_classes: C, classes with background.
+        classifier: Config of the classifier slot; the head fills in C and D.
+        embed_dims: D.
+        num_queries: N, class-agnostic queries.
+        num_encoder_layers: Layers of the pixel decoder's encoder.
+        feedforward_channels: Hidden width of the feed-forward layers of TD-A and TD-V; those of the
+            pixel decoder's encoder have half of it, as in Mask2Former.
+        num_audio_layers: Layers of TD-A.
+        num_visual_layers: Layers of TD-V.
+        num_heads: Attention heads of the decoder.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: Sequence[int],
+        num_classes: int,
+        classifier: dict[str, Any],
+        embed_dims: int,
+        num_queries: int = 100,
+        num_encoder_layers: int = 6,
+        feedforward_channels: int = 2048,
+        num_audio_layers: int = 3,
+        num_visual_layers: int = 9,
+        num_heads: int = 8,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.num_queries = num_queries
+        self.pixel_decoder = build_pixel_decoder(
+            in_channels, embed_dims, num_encoder_layers, feedforward_channels // 2
+        )
+        self.decoder = AVDecoder(
+            classifier=MODELS.build(
+                dict(classifier, num_classes=num_classes, embed_dims=embed_dims)
+            ),
+            embed_dims=embed_dims,
+            num_heads=num_heads,
+            feedforward_channels=feedforward_channels,
+            num_audio_layers=num_audio_layers,
+            num_visual_layers=num_visual_layers,
+        )
+        self.query_feat = nn.Embedding(num_queries, embed_dims)
+        self.query_embed = nn.Embedding(num_queries, embed_dims)
+
+    @property
+    def classifier(self) -> nn.Module:
+        """The classifier slot."""
+        return self.decoder.classifier
+
+    def decode_pixels(self, feature_maps: Sequence[Tensor]) -> VisualFeatures:
+        """Run the pixel decoder on the image backbone's maps; clean and prompted path share it."""
+        mask_features, memories = self.pixel_decoder(list(feature_maps))
+        return VisualFeatures(mask_features, tuple(memories))
+
+    def forward(self, visual: VisualFeatures, audio: AudioFeatures) -> DecoderOutput:
+        """Decode the N class-agnostic queries."""
+        batch_size = len(visual.mask_features)
+        return self.decoder(
+            self.query_feat.weight.expand(batch_size, -1, -1),
+            self.query_embed.weight.expand(batch_size, -1, -1),
+            visual,
+            audio,
+        )
+
+    def decode_prompts(
+        self,
+        prompts: Tensor,
+        prompt_pos: Tensor,
+        padding: Tensor,
+        visual: VisualFeatures,
+        audio: AudioFeatures,
+    ) -> DecoderOutput:
+        """Decode class-conditional prompts in place of the queries (training only).
+
+        Args:
+            prompts: (B, Q, D), in the scale of layer-normed queries.
+            prompt_pos: Their positions, (B, Q, D).
+            padding: (B, Q) bool, True where an image has fewer prompts than Q.
+            visual: The features that the queries read.
+            audio: Features of the mixed sound.
+        """
+        # No prompt looks at padding, but a padded one at itself: in an image without prompts it
+        # would have nothing to look at, and its softmax would be NaN.
+        hidden = padding[:, None, :] & ~torch.eye(
+            padding.shape[1], dtype=torch.bool, device=padding.device
+        )
+        mask = hidden.repeat_interleave(self.decoder.num_heads, dim=0)
+        return self.decoder(prompts, prompt_pos, visual, audio, self_attn_mask=mask)

@@ -1,0 +1,261 @@
+"""The CPM path: prompts through the same decoder on mixed sound, and their three losses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...structures import AudioFeatures, DecoderOutput, VisualFeatures
+from ..distributed import gather_variable
+from ..protocols import PromptableModel
+from ..set_prediction.matcher import Matching
+from ..set_prediction.set_criterion import SetCriterion
+from ..set_prediction.targets import SegmentTargets
+from .acp_loss import acp_loss, predict_ratio, ratio_mask
+from .audio_mask_head import AudioMaskHead
+from .norm_statistics import keep_statistics
+from .offscreen_noise import OffscreenNoise, offscreen_noise
+from .pcl_loss import POOLINGS, info_nce, saliency, sample_pixels
+from .prompts import GaussianPrompter, PointPrompter, pad_labels
+
+
+@dataclass(frozen=True)
+class PromptedOutput:
+    """What the prompts of a batch came to.
+
+    Attributes:
+        output: The decoder's predictions for the prompts, Q an image.
+        labels: Class of each prompt, (B, Q).
+        padding: (B, Q) bool.
+        noise: What was mixed in.
+        audio_masks: m_k^a, (B, Q, T/4, F/4); None without an audio mask head.
+    """
+
+    output: DecoderOutput
+    labels: Tensor
+    padding: Tensor
+    noise: OffscreenNoise
+    audio_masks: Tensor | None
+
+
+@dataclass(frozen=True)
+class Separation:
+    """ACP's answer and the truth, (B, T, F): see ``acp_loss``.
+
+    Attributes:
+        predicted: Ratio mask of the prompts.
+        ratio: a_i / a_p.
+        counted: Bins that count, bool.
+        noise: What was mixed in.
+    """
+
+    predicted: Tensor
+    ratio: Tensor
+    counted: Tensor
+    noise: OffscreenNoise
+
+
+def joint_space(embed_dims: int) -> nn.Module:
+    """Projection of u_a or u_v (..., D) to the space in which eq. 9 compares them."""
+    return nn.Sequential(
+        nn.Linear(embed_dims, embed_dims), nn.ReLU(), nn.Linear(embed_dims, embed_dims)
+    )
+
+
+class PromptedPath(nn.Module):
+    """ACP, VCP and PCL (eq. 5-9); a part with weight 0 is neither built nor computed.
+
+    Args:
+        num_classes: C, classes with background.
+        embed_dims: D.
+        audio_channels: Channels of the audio backbone's maps, finest first.
+        prompt_type: ``'gaussian'``, prompts drawn from the classifier's mixtures, or
+            ``'point'``, one learned prompt a class.
+        acp_weight: Weight of l_ACP.
+        vcp_weight: Weight of l_VCP.
+        pcl_weight: Weight of l_PCL.
+        pooling: ``'average'`` (eq. 7) or ``'max'`` (appendix).
+        tau: Temperature of eq. 9.
+        pixels_per_class: Pixels of each class, on each rank, that eq. 9 compares.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        embed_dims: int,
+        audio_channels: Sequence[int],
+        prompt_type: str = "gaussian",
+        acp_weight: float = 1.0,
+        vcp_weight: float = 1.0,
+        pcl_weight: float = 1.0,
+        pooling: str = "average",
+        tau: float = 0.1,
+        pixels_per_class: int = 256,
+    ) -> None:
+        super().__init__()
+        if prompt_type not in ("gaussian", "point"):
+            raise ValueError(f"prompt_type is {prompt_type!r}; choose 'gaussian' or 'point'")
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling is {pooling!r}; choose one of {sorted(POOLINGS)}")
+        self.num_classes = num_classes
+        self.acp_weight, self.vcp_weight, self.pcl_weight = acp_weight, vcp_weight, pcl_weight
+        self.pool = POOLINGS[pooling]
+        self.tau = tau
+        self.pixels_per_class = pixels_per_class
+        self.prompter: nn.Module = (
+            GaussianPrompter()
+            if prompt_type == "gaussian"
+            else PointPrompter(num_classes=num_classes, embed_dims=embed_dims)
+        )
+        # All prompts share one learned position: they have no order and no place.
+        self.prompt_embed = nn.Embedding(1, embed_dims)
+        self.audio_mask_head = (
+            AudioMaskHead(in_channels=audio_channels, embed_dims=embed_dims)
+            if acp_weight > 0 or pcl_weight > 0
+            else None
+        )
+        # Into a joint space: the maps themselves are what two different attentions read.
+        self.audio_project = joint_space(embed_dims) if pcl_weight > 0 else None
+        self.visual_project = joint_space(embed_dims) if pcl_weight > 0 else None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether any part has a weight."""
+        return max(self.acp_weight, self.vcp_weight, self.pcl_weight) > 0
+
+    def forward(
+        self,
+        model: PromptableModel,
+        visual: VisualFeatures,
+        audio: AudioFeatures,
+        inputs: dict[str, Tensor],
+        targets: SegmentTargets,
+        set_criterion: SetCriterion,
+    ) -> dict[str, Tensor]:
+        """Losses of the prompts of all images.
+
+        Args:
+            model: Gives ``extract_audio`` and ``decode_head``, which the clean path used too.
+            visual: Image features of the clean path.
+            audio: Features of its sound, u_a of eq. 7.
+            inputs: The preprocessed batch, see ``offscreen_noise``.
+            targets: Segments of the batch.
+            set_criterion: Losses of eq. 6.
+
+        Returns:
+            dict: Weighted losses ``loss_acp``, ``loss_pcl``, and those of VCP with the prefix
+            ``vcp.``; all 0 with a live gradient path when nothing sounds.
+        """
+        prompted = self.decode(model, visual, inputs, targets.sounding)
+        losses: dict[str, Tensor] = {}
+        if self.vcp_weight > 0:
+            losses.update(self._vcp(prompted, targets, set_criterion))
+        if self.acp_weight > 0:
+            parts = self.separate(prompted, inputs["specgram"])
+            loss = acp_loss(parts.predicted, parts.ratio, parts.counted)
+            losses["loss_acp"] = self.acp_weight * loss
+        if self.pcl_weight > 0:
+            losses["loss_pcl"] = self.pcl_weight * self._pcl(prompted, visual, audio, targets)
+        return losses
+
+    def decode(
+        self,
+        model: PromptableModel,
+        visual: VisualFeatures,
+        inputs: dict[str, Tensor],
+        sounding: Tensor,
+    ) -> PromptedOutput:
+        """Mix noise in, and decode the prompts of all images in one call.
+
+        Args:
+            model: See ``forward``.
+            visual: See ``forward``.
+            inputs: See ``forward``.
+            sounding: Classes to prompt in each image, (B, C) bool.
+        """
+        labels, padding = pad_labels(sounding)
+        noise = offscreen_noise(inputs, sounding)
+        with keep_statistics(model.audio_backbone):  # those of the clean sound, as at test
+            audio = model.extract_audio(inputs["specgram"] + noise.specgram)
+        output = model.decode_head.decode_prompts(
+            self.prompter(model.decode_head.classifier, labels),
+            self.prompt_embed.weight.expand(*labels.shape, -1),
+            padding,
+            visual,
+            audio,
+        )
+        head = self.audio_mask_head
+        masks = None if head is None else head(output.embeddings[-1], audio)
+        return PromptedOutput(output, labels, padding, noise, masks)
+
+    @staticmethod
+    def separate(prompted: PromptedOutput, clean: Tensor) -> Separation:
+        """Compare the prompts' ratio mask with that of the clean spectrogram a_i (B, A, T, F)."""
+        assert prompted.audio_masks is not None
+        ratio, defined = ratio_mask(clean, prompted.noise.specgram)
+        predicted = predict_ratio(prompted.audio_masks, prompted.padding, ratio.shape[-2:])
+        # Without noise, or without a prompt, there is nothing to separate.
+        separable = prompted.noise.mixed & ~prompted.padding.all(-1)
+        return Separation(predicted, ratio, defined & separable.view(-1, 1, 1), prompted.noise)
+
+    def _vcp(
+        self, prompted: PromptedOutput, targets: SegmentTargets, set_criterion: SetCriterion
+    ) -> dict[str, Tensor]:
+        """Eq. 6: prompt k draws and names class k, at every layer."""
+        output, labels, padding = prompted.output, prompted.labels, prompted.padding
+        layers = len(output.mask_logits)
+        # Pairs of a prompt and the segment of its own class. A class that the data set says to
+        # sound, but whose object was cropped away, is named without being drawn.
+        image, query = (~padding).nonzero(as_tuple=True)
+        same = (targets.image_index == image.unsqueeze(-1)) & (
+            targets.labels == labels[image, query].unsqueeze(-1)
+        )
+        pair, segment = same.nonzero(as_tuple=True)
+        matching = Matching(
+            layer=torch.arange(layers, device=labels.device).repeat_interleave(len(pair)),
+            image=image[pair].repeat(layers),
+            query=query[pair].repeat(layers),
+            segment=segment.repeat(layers),
+        )
+        losses = set_criterion(
+            output, labels.expand(layers, -1, -1), matching, targets, counted=~padding
+        )
+        return {f"vcp.{name}": self.vcp_weight * loss for name, loss in losses.items()}
+
+    def _pcl(
+        self,
+        prompted: PromptedOutput,
+        visual: VisualFeatures,
+        audio: AudioFeatures,
+        targets: SegmentTargets,
+    ) -> Tensor:
+        """Eq. 7-9 on u_a at stride 16 and u_v at stride 8, projected to a joint space.
+
+        u_a is the clean sound's: pooled over a mixture with as many foreign sounds again, the
+        anchors tell hardly anything about their class, and the loss stays where it starts.
+        """
+        masks = prompted.audio_masks
+        assert masks is not None
+        assert self.audio_project is not None and self.visual_project is not None
+        heard_map = self.audio_project(audio.memory.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        image, query = (~prompted.padding).nonzero(as_tuple=True)
+        # The masks choose where to listen; their own gradient comes from ACP.
+        region = saliency(masks[image, query].detach(), heard_map.shape[-2:])
+        anchors = self.pool(heard_map[image], region)
+        heard = region.flatten(1).any(-1)
+
+        seen = visual.memories[-1]
+        label_map = F.interpolate(
+            targets.label_map.unsqueeze(1).float(), seen.shape[-2:], mode="nearest-exact"
+        ).long()
+        chosen = sample_pixels(label_map, self.num_classes, self.pixels_per_class)
+        pixels = self.visual_project(seen.permute(0, 2, 3, 1).flatten(0, 2)[chosen])
+        # A rank may have two images; the batch of eq. 8 is that of all ranks.
+        pixels, pixel_labels = gather_variable(pixels, label_map.flatten()[chosen])
+        named = prompted.labels[image, query][heard]
+        loss = info_nce(anchors[heard], named, pixels, pixel_labels, self.tau)
+        # DDP waits for a gradient of every parameter, the mask head's too where ACP is off.
+        return loss + masks[:0].sum()

@@ -1,0 +1,141 @@
+"""Class and mask losses of all layers, given who is matched with what (l_ce + l_mask)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...structures import DecoderOutput
+from ..distributed import reduce_mean
+from .mask_losses import dice_loss, focal_loss
+from .matcher import HungarianMatcher, Matching
+from .points import POINT_SAMPLERS, PointSampler, sample_points
+from .targets import SegmentTargets
+
+
+class SetCriterion(nn.Module):
+    """Cross-entropy, focal and dice loss with deep supervision.
+
+    The same code serves the matched class-agnostic queries (l_agn) and the prompts, whose
+    matching is known beforehand (l_VCP, eq. 6).
+
+    Args:
+        num_classes: C, classes with background.
+        no_object_weight: Weight of no-object in the cross-entropy.
+        cls_weight: Weight of the cross-entropy, and of the class cost in the matching.
+        focal_weight: As above, for the focal loss. It is large since the focal loss is small.
+        dice_weight: As above, for the dice loss.
+        points: ``type`` (``'uncertain'`` or ``'grid'``) and arguments of the point sampler.
+    """
+
+    class_weight: Tensor
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        no_object_weight: float = 0.1,
+        cls_weight: float = 2.0,
+        focal_weight: float = 20.0,
+        dice_weight: float = 5.0,
+        points: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.weights = dict(cls=cls_weight, focal=focal_weight, dice=dice_weight)
+        self.matcher = HungarianMatcher(
+            cls_weight=cls_weight, focal_weight=focal_weight, dice_weight=dice_weight
+        )
+        options = dict(points or dict(type="uncertain"))
+        self.points: PointSampler = POINT_SAMPLERS[options.pop("type")](**options)
+        class_weight = torch.ones(num_classes + 1)
+        class_weight[-1] = no_object_weight
+        self.register_buffer("class_weight", class_weight, persistent=False)
+
+    def match(self, output: DecoderOutput, targets: SegmentTargets) -> Matching:
+        """Hungarian matching of all layers."""
+        points = self.points.for_matching(len(targets.label_map), targets.label_map.device)
+        return self.matcher(output, targets, points)
+
+    def forward(
+        self,
+        output: DecoderOutput,
+        labels: Tensor,
+        matching: Matching,
+        targets: SegmentTargets,
+        counted: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Losses of all layers.
+
+        Args:
+            output: Predictions of all layers.
+            labels: Class that each query shall name, (layers, B, Q).
+            matching: Which query shall draw which segment.
+            targets: Segments of the batch.
+            counted: Queries that exist, (B, Q) bool; all of them if None.
+
+        Returns:
+            dict: ``loss_cls``, ``loss_focal``, ``loss_dice`` of the last layer, and those of the
+            others with the prefix ``d{layer}.``; all weighted.
+        """
+        names = [f"d{layer}." for layer in range(len(output.mask_logits) - 1)] + [""]
+        with torch.autocast(output.embeddings.device.type, enabled=False):
+            cls = self._cls_losses(output.cls_logits.float(), labels, counted)
+            focal, dice = self._mask_losses(output, matching, targets)
+        losses = {}
+        for layer, name in enumerate(names):
+            losses[f"{name}loss_cls"] = self.weights["cls"] * cls[layer]
+            losses[f"{name}loss_focal"] = self.weights["focal"] * focal[layer]
+            losses[f"{name}loss_dice"] = self.weights["dice"] * dice[layer]
+        return losses
+
+    def _cls_losses(self, logits: Tensor, labels: Tensor, counted: Tensor | None) -> Tensor:
+        """Weighted mean cross-entropy of each layer, (layers,)."""
+        weight = self.class_weight[labels]
+        if counted is not None:
+            weight = weight * counted
+        loss = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none")
+        totals = (loss.view_as(weight) * weight).sum((1, 2))
+        # Every rank divides by the mean over ranks, so that the gradients that DDP averages are
+        # those of one process with the whole batch.
+        normaliser = reduce_mean(weight.sum((1, 2)))
+        return totals / normaliser.clamp(min=1e-6)
+
+    def _mask_losses(
+        self, output: DecoderOutput, matching: Matching, targets: SegmentTargets
+    ) -> tuple[Tensor, Tensor]:
+        """Focal and dice loss of each layer, (layers,), as means over its matched masks."""
+        layers = len(output.mask_logits)
+        per_layer = matching.layer.bincount(minlength=layers)
+        lengths = per_layer.tolist()
+        pairs = zip(
+            output.mask_logits,
+            matching.image.split(lengths),
+            matching.query.split(lengths),
+            strict=True,
+        )
+        masks = torch.cat([logits[image, query] for logits, image, query in pairs]).unsqueeze(1)
+        # Numbers of masks are whole, so the clamp only guards 0 / 0.
+        normaliser = reduce_mean(per_layer.float()).clamp(min=1e-6)
+        if len(masks) == 0:
+            # A sum over nothing, not 0 times a sum: that one overflows to NaN in half precision.
+            zeros = torch.stack([logits[:0].sum() for logits in output.mask_logits]).float()
+            return zeros, zeros
+
+        known = F.interpolate(
+            targets.valid.unsqueeze(1).float(), masks.shape[-2:], mode="nearest-exact"
+        )
+        points = self.points.for_loss(masks, known[matching.image] > 0)
+        logits = sample_points(masks.float(), points).squeeze(1)
+        with torch.no_grad():
+            truth = torch.stack(
+                [targets.masks[matching.segment], targets.valid[matching.image]], 1
+            ).float()
+            target, valid = sample_points(truth, points).unbind(1)
+            valid = (valid > 0.999).float()  # all four neighbours have a label
+        totals = torch.zeros(2, layers, device=logits.device)
+        losses = torch.stack([focal_loss(logits, target, valid), dice_loss(logits, target, valid)])
+        focal, dice = totals.index_add(1, matching.layer, losses) / normaliser
+        return focal, dice

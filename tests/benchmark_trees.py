@@ -9,7 +9,8 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from projects.cpm_avs.datasets.benchmarks.class_names import AVSS_CLASSES, voc_palette
+from projects.cpm_avs.datasets.benchmarks.class_names import AVSS_CLASSES
+from projects.cpm_avs.datasets.palette import voc_palette
 
 SIZE = (24, 32)  # height and width of the made frames
 

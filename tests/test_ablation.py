@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from projects.cpm_avs.visualization.ablation_report import (
-    Addition,
-    RunRecord,
-    additions_markdown,
+from projects.cpm_avs.ablation import runs as ablation_runs
+from projects.cpm_avs.ablation.records import RunRecord, write_whole
+from projects.cpm_avs.ablation.report import additions_markdown, curves_figure, markdown
+from projects.cpm_avs.ablation.rows import Addition
+from projects.cpm_avs.ablation.summary import (
     against,
-    curves_figure,
     iterations_to,
     last_quarter_gain,
-    markdown,
     summarise,
 )
 
@@ -66,7 +65,7 @@ def tools(monkeypatch):
                 }
             log.write_text(json.dumps(scores))
 
-    monkeypatch.setattr(ablation.Tools, "call", call)
+    monkeypatch.setattr(ablation_runs.Tools, "call", call)
     return calls
 
 
@@ -160,10 +159,10 @@ def test_a_report_that_cannot_be_written_leaves_the_earlier_runs(tmp_path, monke
 
     monkeypatch.setattr(Path, "write_text", fill_up)
     with pytest.raises(OSError, match="No space"):
-        ablation.write_whole(path, "after, and more")
+        write_whole(path, "after, and more")
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
     monkeypatch.undo()
-    ablation.write_whole(path, "after")
+    write_whole(path, "after")
     assert path.read_text() == "after" and list(tmp_path.iterdir()) == [path]
 
 
@@ -192,7 +191,7 @@ time.sleep(600)
 
 
 def test_a_run_that_fails_names_its_output_and_stops_the_rest(monkeypatch, tmp_path):
-    monkeypatch.setattr(ablation, "ROOT", tmp_path)
+    monkeypatch.setattr(ablation_runs, "ROOT", tmp_path)
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "train.py").write_text(_FAILS_BESIDE_ANOTHER)
     before = time.monotonic()

@@ -32,9 +32,9 @@ from projects.cpm_avs.datasets.benchmarks.class_names import (
     AVSS_CLASSES,
     S4_CATEGORIES,
     check_label2idx,
-    voc_palette,
 )
 from projects.cpm_avs.datasets.benchmarks.clip_index import Column, read_table
+from projects.cpm_avs.datasets.palette import voc_palette
 from projects.cpm_avs.structures import BadSampleError
 
 PIPELINE = [

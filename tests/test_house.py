@@ -23,7 +23,22 @@ ROOMS = {
     "evaluation": {"structures"},
     "visualization": {"structures"},
     "inference": {"structures", "safe_checkpoint", "media", "datasets", "models", "visualization"},
+    "ablation": {"visualization"},
+    "launch": {"structures", "safe_checkpoint"},
     "pretrained": {"structures", "safe_checkpoint", "models", "media"},
+}
+
+# Within a room: which of its folders may import which, beside the files at the room's own top.
+FOLDERS = {
+    "datasets": {"benchmarks": set(), "composed": set(), "prepare": {"benchmarks", "composed"}},
+    "models": {"audio_backbones": set(), "cpm": set()},
+    "training": {
+        "set_prediction": set(),
+        "ccdm": set(),
+        "prompting": {"set_prediction"},
+        "diagnostics": {"prompting", "set_prediction"},
+        "hooks": {"diagnostics"},
+    },
 }
 
 
@@ -100,6 +115,21 @@ def test_imports_point_the_agreed_way(room: str) -> None:
         if violations(path, room)
     }
     assert wrong == {}
+
+
+@pytest.mark.parametrize("room", FOLDERS)
+def test_folders_of_a_room_import_the_agreed_way(room: str) -> None:
+    top = ROOT / PACKAGE.replace(".", "/") / room
+    assert {path.parent.name for path in top.glob("*/__init__.py")} == set(FOLDERS[room])
+    wrong = {
+        (folder, name)
+        for folder, allowed in FOLDERS[room].items()
+        for path in tracked(f"projects/cpm_avs/{room}/{folder}/*.py")
+        for name in imported(path)
+        for other in FOLDERS[room].keys() - allowed - {folder}
+        if f"{name}.".startswith(f"{room}.{other}.")
+    }
+    assert wrong == set()
 
 
 def test_structures_import_nothing_of_the_project() -> None:

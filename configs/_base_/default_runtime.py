@@ -5,7 +5,7 @@ custom_imports = dict(
     imports=["projects.cpm_avs", "projects.cpm_avs.training"], allow_failed_imports=False
 )
 
-# The tools take gloo instead of nccl on a machine without CUDA (projects/cpm_avs/launch.py).
+# On a machine without CUDA the tools take gloo instead of nccl (`launch/processes.py`).
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),

@@ -16,6 +16,8 @@ from ..structures import BadSampleError
 from .mask_decoding import decode_mask, read_mask
 from .sample_index import SampleIndex
 
+#: Their places seed the scenes of AVS-Stamps, too.
+SPLITS = ("train", "val", "test")
 AUDIO_CONDITIONS = ("normal", "silence", "noise", "offscreen")
 #: Level of the noise that stands in for a clip which is silent itself.
 _NOISE_FLOOR = 0.01

@@ -5,8 +5,9 @@ from typing import Any
 
 from mmseg.registry import DATASETS
 
+from ..palette import voc_palette
 from .benchmark_dataset import BenchmarkDataset
-from .class_names import AVSS_CLASSES, BINARY_CLASSES, check_label2idx, voc_palette
+from .class_names import AVSS_CLASSES, BINARY_CLASSES, check_label2idx
 from .clip_index import Clip, Column, Frame, Row, Sound, read_table
 
 #: Seconds of sound that a frame hears: 96 spectrogram frames.

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ...structures import BadSampleError
-from ..avs_dataset import AVSDataset
-from .clip_index import SPLITS, Clip, Frame
+from ..avs_dataset import SPLITS, AVSDataset
+from .clip_index import Clip, Frame
 
 
 class BenchmarkDataset(AVSDataset):

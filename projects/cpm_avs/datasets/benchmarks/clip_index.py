@@ -11,8 +11,6 @@ from pathlib import Path
 
 from ...structures import BadSampleError
 
-#: Their places seed the scenes of AVS-Stamps, too.
-SPLITS = ("train", "val", "test")
 #: Column that ``prepare_data.py check --fix-index`` adds: frames to leave out, separated by blanks.
 SKIP_COLUMN = "skip_frames"
 

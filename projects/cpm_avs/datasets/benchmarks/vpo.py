@@ -13,8 +13,9 @@ from typing import Any
 
 from mmseg.registry import DATASETS
 
+from ..palette import voc_palette
 from .benchmark_dataset import BenchmarkDataset
-from .class_names import COCO_LABEL_MAP, VPO_CLASSES, voc_palette
+from .class_names import COCO_LABEL_MAP, VPO_CLASSES
 from .clip_index import Clip, Column, Frame, Row, Sound, has_column, read_table
 
 #: Seconds of sound that an image hears: 300 spectrogram frames.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..benchmarks.clip_index import SPLITS
+from ..avs_dataset import SPLITS
 from .library import Stamp
 from .placement import PlacedObject, place_objects
 

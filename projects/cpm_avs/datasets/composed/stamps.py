@@ -7,7 +7,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 
 from ...media.audio_functional import SAMPLE_RATE
 from ..avs_dataset import AVSDataset
-from ..benchmarks.class_names import voc_palette
+from ..palette import voc_palette
 from .library import load_library
 from .plan import SceneConfig, ScenePlan, plan_scene
 from .scene import draw_picture, mix_sources

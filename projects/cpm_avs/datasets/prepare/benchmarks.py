@@ -12,9 +12,9 @@ from ..benchmarks.class_names import (
     COCO_LABEL_MAP,
     S4_CATEGORIES,
     VPO_CLASSES,
-    voc_palette,
 )
 from ..benchmarks.clip_index import Clip, Column
+from ..palette import voc_palette
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table as RichTable
 
+from ..avs_dataset import SPLITS
 from ..benchmarks.avsbench import LABEL_DIRS
 from ..benchmarks.class_names import check_label2idx
-from ..benchmarks.clip_index import SKIP_COLUMN, SPLITS, Clip, Table, read_table, write_table
+from ..benchmarks.clip_index import SKIP_COLUMN, Clip, Table, read_table, write_table
 from .benchmarks import NAMES, Benchmark, benchmark
 from .defects import KINDS, Defect, check_media, check_rows
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from ...media.audio_functional import SAMPLE_RATE, load_waveform
 from ...structures import BadSampleError
-from ..benchmarks.clip_index import SPLITS, Clip, Frame, Sound
+from ..avs_dataset import SPLITS
+from ..benchmarks.clip_index import Clip, Frame, Sound
 from ..mask_decoding import UNREADABLE, decode_mask, read_mask
 from .benchmarks import Benchmark, MaskRules
 

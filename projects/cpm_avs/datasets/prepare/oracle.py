@@ -4,7 +4,8 @@ import argparse
 
 import numpy as np
 
-from ..composed.plan import SPLITS, SUBSETS
+from ..avs_dataset import SPLITS
+from ..composed.plan import SUBSETS
 from ..composed.stamps import CLASSES, StampsDataset
 
 

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...structures import AudioFeatures, DecoderOutput, VisualFeatures
 from ..distributed import gather_variable
 from ..protocols import PromptableModel
-from ..set_prediction.matcher import Matching
 from ..set_prediction.set_criterion import SetCriterion
 from ..set_prediction.targets import SegmentTargets
 from .acp_loss import acp_loss, predict_ratio, ratio_mask
@@ -19,6 +17,7 @@ from .norm_statistics import keep_statistics
 from .offscreen_noise import OffscreenNoise, offscreen_noise
 from .pcl_loss import POOLINGS, info_nce, saliency, sample_pixels
 from .prompts import GaussianPrompter, PointPrompter, pad_labels
+from .vcp_loss import vcp_loss
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,10 @@ class PromptedPath(nn.Module):
         prompted = self.decode(model, visual, inputs, targets.sounding)
         losses: dict[str, Tensor] = {}
         if self.vcp_weight > 0:
-            losses.update(self._vcp(prompted, targets, set_criterion))
+            vcp = vcp_loss(
+                prompted.output, prompted.labels, prompted.padding, targets, set_criterion
+            )
+            losses.update({f"vcp.{name}": self.vcp_weight * loss for name, loss in vcp.items()})
         if self.acp_weight > 0:
             parts = self.separate(prompted, inputs["specgram"])
             loss = acp_loss(parts.predicted, parts.ratio, parts.counted)
@@ -200,30 +202,6 @@ class PromptedPath(nn.Module):
         # Without noise, or without a prompt, there is nothing to separate.
         separable = prompted.noise.mixed & ~prompted.padding.all(-1)
         return Separation(predicted, ratio, defined & separable.view(-1, 1, 1), prompted.noise)
-
-    def _vcp(
-        self, prompted: PromptedOutput, targets: SegmentTargets, set_criterion: SetCriterion
-    ) -> dict[str, Tensor]:
-        """Eq. 6: prompt k draws and names class k, at every layer."""
-        output, labels, padding = prompted.output, prompted.labels, prompted.padding
-        layers = len(output.mask_logits)
-        # Pairs of a prompt and the segment of its own class. A class that the data set says to
-        # sound, but whose object was cropped away, is named without being drawn.
-        image, query = (~padding).nonzero(as_tuple=True)
-        same = (targets.image_index == image.unsqueeze(-1)) & (
-            targets.labels == labels[image, query].unsqueeze(-1)
-        )
-        pair, segment = same.nonzero(as_tuple=True)
-        matching = Matching(
-            layer=torch.arange(layers, device=labels.device).repeat_interleave(len(pair)),
-            image=image[pair].repeat(layers),
-            query=query[pair].repeat(layers),
-            segment=segment.repeat(layers),
-        )
-        losses = set_criterion(
-            output, labels.expand(layers, -1, -1), matching, targets, counted=~padding
-        )
-        return {f"vcp.{name}": self.vcp_weight * loss for name, loss in losses.items()}
 
     def _pcl(
         self,

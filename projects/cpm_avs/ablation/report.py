@@ -1,16 +1,16 @@
-"""An ablation's table and curves, from what each of its runs came to."""
+"""The ablation's page: tables and curves."""
 
+import json
 import statistics
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from .colors import LINE_COLORS, LINE_STYLES
-
-#: Points (iteration, value) in order.
-Curve = list[tuple[int, float]]
+from ..visualization.colors import LINE_COLORS, LINE_STYLES
+from .records import RunRecord, named, write_runs
+from .rows import ADDITIONS, TABLE_4, Addition
+from .summary import spread, summarise
 
 #: Sections of the page: columns with name, measure, format of mean and deviation.
 SECTIONS = {
@@ -49,105 +49,43 @@ PANELS = {
     "STS": "STS, matching stability (lower is steadier)",
     "coverage": "coverage after TD-A, val",
 }
+PAGE = """# The ablation on AVS-Stamps `ms`
+
+Written by `tools/ablation.py`: mean ± standard deviation over the seeds, on the test scenes; mIoU
+and F_beta by the `dataset` protocol, J&F by `avsbench`, in percent. What compares with the baseline
+takes the one of the same seed, which saw the same scenes in the same order. The gain in the last
+quarter and the iterations that a row needs to reach the baseline's last mIoU are of the validation
+scenes, the latter only of runs that reach it. STS is that of the last epoch, which has 50
+iterations; the comparison leaves out the first. `m3` is the same runs as `cpm`. The trainings have
+{iterations:,} iterations.
+
+![curves]({curves})
+
+{added}{tables}"""
 
 
-@dataclass
-class RunRecord:
-    """One training and its tests.
-
-    Attributes:
-        row: Row of the table.
-        seed: Of the training.
-        scores: Measure -> value at the end.
-        curves: ``'mIoU'``, ``'coverage'`` on validation scenes, ``'STS'`` in training.
-    """
-
-    row: str
-    seed: int
-    scores: dict[str, float]
-    curves: dict[str, Curve] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Addition:
-    """What a row has that another lacks.
-
-    Attributes:
-        part: Its name.
-        before: Row without it.
-        after: Row with it.
-        paper: mIoU that it brings in the paper.
-    """
-
-    part: str
-    before: str
-    after: str
-    paper: float
-
-
-def last_quarter_gain(curve: Curve) -> float:
-    """How much a curve still rises from three quarters of its iterations to its end."""
-    end, value = curve[-1]
-    before = [v for iteration, v in curve if iteration <= 0.75 * end]
-    if not before:
-        raise ValueError(f"no point in the first three quarters of {end} iterations")
-    return value - before[-1]
-
-
-def iterations_to(curve: Curve, level: float) -> float:
-    """Iteration of the first point that is as high as ``level``; infinity if there is none."""
-    return next((iteration for iteration, value in curve if value >= level), float("inf"))
-
-
-def against(record: RunRecord, baseline: RunRecord) -> dict[str, float]:
-    """How a run compares with the baseline of its own seed, which saw the same scenes.
-
-    Returns:
-        dict: ``mIoU_over_baseline`` in points, and ``mIoU_ss_over_baseline`` and
-        ``mIoU_crowd_over_baseline`` where both were tested on these scenes;
-        ``sts_below_baseline``, the percentage of epochs after the first in which
-        the matching is steadier; and ``iterations_to_baseline``, the iterations to the baseline's
-        last mIoU on val, left out where the run never gets there.
-    """
-    others = dict(baseline.curves["STS"])
-    below = [value < others[step] for step, value in record.curves["STS"][1:] if step in others]
-    measures = {
-        f"{name}_over_baseline": record.scores[name] - baseline.scores[name]
-        for name in ("mIoU", "mIoU_ss", "mIoU_crowd")
-        if name in record.scores and name in baseline.scores
-    }
-    measures["sts_below_baseline"] = 100 * statistics.fmean(below)
-    reached = iterations_to(record.curves["mIoU"], baseline.curves["mIoU"][-1][1])
-    if reached < float("inf"):
-        measures["iterations_to_baseline"] = reached
-    return measures
-
-
-def summarise(
-    records: Sequence[RunRecord], baseline: str = "baseline"
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Row -> measure -> mean, standard deviation (0 for one seed) and number of seeds.
-
-    What compares with the baseline counts the seeds that both have.
-    """
-    baselines = {record.seed: record for record in records if record.row == baseline}
-    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for record in records:
-        measures = record.scores | dict(last_quarter_gain=last_quarter_gain(record.curves["mIoU"]))
-        if record.row != baseline and record.seed in baselines:
-            measures |= against(record, baselines[record.seed])
-        for name, value in measures.items():
-            values[record.row][name].append(value)
-    return {
-        row: {name: spread(numbers) for name, numbers in measures.items()}
-        for row, measures in values.items()
-    }
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Mean, standard deviation of the sample, and number."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return dict(mean=statistics.fmean(values), std=deviation, n=len(values))
+def write_report(records: Sequence[RunRecord], out: Path) -> None:
+    """Tables, curves and the runs themselves."""
+    lengths = {int(record.curves["mIoU"][-1][0]) for record in records}
+    if len(lengths) > 1:
+        raise SystemExit(
+            f"error: the runs have {' and '.join(map(str, sorted(lengths)))} iterations and belong "
+            f"in no one table; {named(out, '_runs.json')} or the work folder is of another schedule"
+        )
+    (iterations,) = lengths
+    table = summarise(records)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_runs(records, out)
+    named(out, ".json").write_text(json.dumps(table, indent=2) + "\n")
+    page = PAGE.format(
+        iterations=iterations,
+        curves=f"{out.name}.png",
+        added=additions_markdown(records, ADDITIONS),
+        tables=markdown(table),
+    )
+    named(out, ".md").write_text(page)
+    drawn = [record for record in records if record.row != "m3"]  # the curves of cpm
+    curves_figure(drawn, solid=tuple(TABLE_4)).savefig(named(out, ".png"), dpi=110)
 
 
 def markdown(table: dict[str, dict[str, dict[str, float]]]) -> str:

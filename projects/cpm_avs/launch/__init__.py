@@ -1,0 +1,33 @@
+"""What the tools share: errors, options, config, processes, fit of checkpoints."""
+
+from .checkpoint_fit import CheckpointFitHook, ResumedCheckpointHook
+from .config import load_config, read_config
+from .errors import plain_errors
+from .options import (
+    FIGURES,
+    add_cfg_options,
+    add_common_options,
+    at_least,
+    output_file,
+    output_folder,
+    setting,
+)
+from .processes import keep_freed_memory, leave_processes, meet_without_gpu
+
+__all__ = [
+    "FIGURES",
+    "CheckpointFitHook",
+    "ResumedCheckpointHook",
+    "add_cfg_options",
+    "add_common_options",
+    "at_least",
+    "keep_freed_memory",
+    "leave_processes",
+    "load_config",
+    "meet_without_gpu",
+    "output_file",
+    "output_folder",
+    "plain_errors",
+    "read_config",
+    "setting",
+]

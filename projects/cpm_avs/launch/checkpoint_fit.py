@@ -1,0 +1,51 @@
+"""Hooks that refuse a checkpoint which the model or the run can't take."""
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from ..safe_checkpoint import CheckpointError, check_fit
+
+
+class CheckpointFitHook(Hook):
+    """Refuses a checkpoint of another model before mmengine loads the part that fits.
+
+    Args:
+        source: What the message names.
+        ignored_prefix: Keys that the model need not have, and that are taken out of the checkpoint.
+    """
+
+    def __init__(self, *, source: str, ignored_prefix: str | None = None) -> None:
+        self.source = source
+        self.ignored_prefix = ignored_prefix
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Compare names and shapes."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        weights = checkpoint.get("state_dict", checkpoint)
+        # mmengine strips this prefix, too.
+        given = {key.removeprefix("module."): value for key, value in weights.items()}
+        if self.ignored_prefix is not None:
+            given = {k: v for k, v in given.items() if not k.startswith(self.ignored_prefix)}
+        check_fit(model.state_dict(), given, self.source)
+        weights.clear()
+        weights.update(given)
+
+
+class ResumedCheckpointHook(CheckpointFitHook):
+    """Refuses a checkpoint that training can't go on from, too.
+
+    mmengine would begin with a new optimiser and the schedule's first learning rate, amid the run.
+    """
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Compare names and shapes, and look for the optimiser's state."""
+        super().after_load_checkpoint(runner, checkpoint)
+        if "optimizer" not in checkpoint:
+            raise CheckpointError(
+                f"{self.source}: it holds no state of the optimiser, as best_*.pth and published "
+                "files do. Resume from a numbered checkpoint, or leave out --resume: load_from "
+                "alone begins a new run with its weights."
+            )

@@ -1,0 +1,63 @@
+"""Memory and processes of a run, on machines with and without CUDA."""
+
+import ctypes
+import gc
+import sys
+
+import torch
+from mmengine.config import Config
+
+# glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep the memory that a tensor gives back, on a machine without CUDA.
+
+    It hands blocks of this size to the system at once, and every new tensor then costs a page fault
+    for each 4 KiB. Other C libraries have no such setting, and are left as they are.
+    """
+    if torch.cuda.is_available() or not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 2**30)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def meet_without_gpu(cfg: Config) -> None:
+    """Let several processes meet over gloo on a machine without CUDA.
+
+    mmengine would pick a GPU for each process whatever the backend is, and wrap the model for it.
+    """
+    if cfg.launcher == "none" or torch.cuda.is_available():
+        return
+    if cfg.launcher != "pytorch":
+        raise SystemExit(
+            f"error: --launcher {cfg.launcher} needs CUDA, and torch sees no GPU; processes on the "
+            "CPU are started by tools/dist_train.sh (--launcher pytorch)"
+        )
+    cfg.env_cfg = {**cfg.get("env_cfg", {}), "dist_cfg": dict(backend="gloo")}
+    cfg.sync_bn = None  # works on GPUs only
+    cfg.model_wrapper_cfg = dict(
+        type="MMDistributedDataParallel",
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get("find_unused_parameters", False),
+    )
+    torch.distributed.init_process_group("gloo")
+
+
+def leave_processes() -> None:
+    """End the meeting of a job's processes, after the runner has gone out of scope.
+
+    gloo's threads live as long as the distributed model does, whose references are circular; one
+    that is still busy when the interpreter ends aborts a process that had finished its work. The
+    model is collected while the group still stands: were it the last to hold the group, the
+    collection would wait, with Python's lock, for a thread that needs the lock to let go of its
+    tensors. While the barrier waits, without the lock, such threads come to their end.
+    """
+    if torch.distributed.is_initialized():
+        gc.collect()
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()

@@ -90,6 +90,17 @@ def test_top_level_is_the_houses() -> None:
     assert wanted - found == set()
 
 
+def test_scripts_can_be_run_as_they_are() -> None:
+    """In git, from which a clone has its modes: what names its interpreter, and nothing else."""
+    command = ["git", "ls-files", "-s", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    lines = [line.split(b"\t", 1) for line in listed.split(b"\0") if line]
+    modes = {os.fsdecode(name): entry[:6] for entry, name in lines}
+    scripts = {name for name in modes if (ROOT / name).read_bytes()[:2] == b"#!"}
+    assert {name for name in modes if name.endswith(".sh")} < scripts
+    assert {name for name, mode in modes.items() if mode == b"100755"} == scripts
+
+
 def test_no_file_names_a_folder_of_this_machine() -> None:
     own = {ROOT, ROOT.parent, Path.home()} - {Path("/"), Path(tempfile.gettempdir())}
     needles = [f"{folder}/".encode() for folder in own]

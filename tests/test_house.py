@@ -101,6 +101,19 @@ def test_scripts_can_be_run_as_they_are() -> None:
     assert {name for name, mode in modes.items() if mode == b"100755"} == scripts
 
 
+def test_the_projects_of_another_checkout_stay_visible(tmp_path: Path) -> None:
+    """MMSegmentation, MMDetection and others have a `projects`, too, and none is a package."""
+    (tmp_path / "projects" / "theirs").mkdir(parents=True)
+    (tmp_path / "projects" / "theirs" / "__init__.py").touch()
+    code = (
+        "from importlib.util import find_spec\n"
+        f"assert find_spec('projects.theirs') and find_spec('{PACKAGE}')\n"
+    )
+    for first, second in [(ROOT, tmp_path), (tmp_path, ROOT)]:
+        environment = dict(os.environ, PYTHONPATH=f"{first}{os.pathsep}{second}")
+        subprocess.run([sys.executable, "-S", "-c", code], env=environment, cwd="/", check=True)
+
+
 def test_no_file_names_a_folder_of_this_machine() -> None:
     own = {ROOT, ROOT.parent, Path.home()} - {Path("/"), Path(tempfile.gettempdir())}
     needles = [f"{folder}/".encode() for folder in own]

@@ -1,6 +1,7 @@
 """EM against brute force, independent estimators and its own theorem."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from test_gaussian_functional import double, random_state
 from torch import Tensor
 
 from projects.cpm_avs.structures import GaussianState
+from projects.cpm_avs.training.ccdm import em
 from projects.cpm_avs.training.ccdm.em import e_step, em_update, m_step, momentum_update, reseed
 
 CLASSES, COMPONENTS, DIMS, SLOTS = 4, 3, 3, 60
@@ -322,6 +324,24 @@ def test_mixtures_far_from_all_samples_find_them_under_momentum():
         history.append(e_step(samples, valid, state)[1].mean().item())
     assert history == sorted(history) and history[-1] - history[0] > 100
     assert (state.means * centres).sum(-1).min() > 0.9
+
+
+@both_forms
+def test_coarse_products_are_off_in_both_steps(full, monkeypatch):
+    samples, valid = data()
+    seen = []
+
+    def spy(*args: Any) -> GaussianState:
+        seen.append(torch.backends.mkldnn.matmul.fp32_precision)
+        return m_step(*args)
+
+    monkeypatch.setattr(em, "m_step", spy)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        update(random_state(DIMS, full=full), samples, valid)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert seen == ["ieee"]
 
 
 @both_forms

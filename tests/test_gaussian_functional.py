@@ -13,8 +13,10 @@ from torch.distributions import (
     Normal,
 )
 
+from projects.cpm_avs.models.cpm import gaussian_functional
 from projects.cpm_avs.models.cpm.gaussian_functional import (
     class_log_likelihood,
+    full_products,
     log_prob,
     sample_mixture,
 )
@@ -133,6 +135,62 @@ def test_autocast_changes_nothing(full):
         assert found.dtype == half.dtype == torch.float32
         assert torch.equal(found, expected)
         assert torch.equal(half, class_log_likelihood(x.to(dtype).float(), state))
+
+
+def matmul_precisions() -> tuple[str, str]:
+    """How CUDA and the CPU multiply float32 matrices."""
+    return (
+        torch.backends.cuda.matmul.fp32_precision,
+        torch.backends.mkldnn.matmul.fp32_precision,
+    )
+
+
+def allow(what: str) -> None:
+    """Allow coarser products by one of the calls there are for it."""
+    if what == "allow_tf32":
+        torch.backends.cuda.matmul.allow_tf32 = True
+    elif what == "fp32_precision":
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+    else:
+        torch.set_float32_matmul_precision(what)
+
+
+@pytest.fixture(params=["allow_tf32", "fp32_precision", "high", "medium"])
+def coarse_products(request):
+    """Products of float32 in TF32 or bfloat16; gives what is set."""
+    before = matmul_precisions()
+    allow(request.param)
+    yield matmul_precisions()
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision = before
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["diag", "full"])
+def test_coarse_products_are_off_inside_and_back_after(full, coarse_products, monkeypatch):
+    assert {"tf32", "bf16"} & set(coarse_products)
+    seen = []
+    form = "_log_prob_full" if full else "_log_prob_diag"
+    original = getattr(gaussian_functional, form)
+
+    def spy(*args: Tensor) -> Tensor:
+        seen.append(matmul_precisions())
+        return original(*args)
+
+    monkeypatch.setattr(gaussian_functional, form, spy)
+    class_log_likelihood(torch.randn(2, 16), random_state(16, full=full))
+    assert len(seen) == 1 and {*seen[0]} <= {"ieee", "none"}
+    assert matmul_precisions() == coarse_products
+    with pytest.raises(RuntimeError):  # torch's, in the middle of the sum
+        class_log_likelihood(torch.randn(2, 3), random_state(16, full=full))
+    assert matmul_precisions() == coarse_products
+
+
+def test_exact_products_stay_as_they_are_set():
+    # "none" follows the setting above it, and shall go on following it.
+    before = matmul_precisions()
+    with full_products(torch.device("cpu")):
+        assert matmul_precisions() == before
+    assert matmul_precisions() == before
 
 
 def test_the_order_of_components_does_not_matter():

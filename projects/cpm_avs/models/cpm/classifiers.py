@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...structures import GaussianState
-from .gaussian_functional import class_log_likelihood
+from .gaussian_functional import class_log_likelihood, full_products
 
 
 @MODELS.register_module()
@@ -107,7 +107,7 @@ class GMMClassifier(BaseModule):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Map q~ (..., D) to logits (..., C + 1) whose softmax is the posterior of eq. 1."""
-        with torch.autocast(embeddings.device.type, enabled=False):
+        with full_products(embeddings.device):
             log_likelihood = class_log_likelihood(self.normalize(embeddings), self.state)
             return self.log_scale.exp() * log_likelihood
 

@@ -7,7 +7,7 @@ D dimensions. All classes and components are computed at once.
 import torch
 from torch import Tensor
 
-from ...models.cpm.gaussian_functional import full_precision, log_prob
+from ...models.cpm.gaussian_functional import full_precision, full_products, log_prob
 from ...structures import GaussianState
 
 
@@ -179,7 +179,7 @@ def em_update(
         min_samples: Classes with fewer samples are left alone.
     """
     ready = valid.sum(-1) >= max(min_samples, state.means.shape[1])
-    with torch.autocast(samples.device.type, enabled=False):
+    with full_products(samples.device):
         samples = full_precision(samples)
         resp, _ = e_step(samples, valid, state)
         fitted = m_step(samples, resp, state, variance_floor)

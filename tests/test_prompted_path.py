@@ -252,8 +252,9 @@ def test_vcp_lets_prompt_k_draw_and_name_class_k(monkeypatch):
     expected = [(0, 0, 1), (0, 1, 2), (1, 1, 4)]  # (image, prompt, segment)
     assert pairs == [(layer, *pair) for layer in range(3) for pair in expected]
 
-    _, labels, counted = named[1].args
-    assert labels.tolist() == [[[1, 2], [1, 2]]] * 3 and counted.all()
+    _, labels, _, counted = named[1].args
+    assert labels.tolist() == [[[1, 2], [1, 2]]] * 3
+    assert counted.tolist() == [[True, True], [False, True]]
 
 
 def test_acp_leaves_out_what_has_no_noise():

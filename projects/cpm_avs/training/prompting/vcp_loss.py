@@ -18,6 +18,10 @@ def vcp_loss(
 ) -> dict[str, Tensor]:
     """l_ce + l_mask of the prompts, without a matching.
 
+    A prompt whose class sounds without being in the picture (a crop left its object out) counts in
+    neither: after TD-V there is nothing to draw or to name, and the queries of the same image learn
+    so.
+
     Args:
         output: The decoder's predictions for the prompts, Q an image.
         labels: Class of each prompt, (B, Q).
@@ -30,15 +34,12 @@ def vcp_loss(
     """
     layers = len(output.mask_logits)
     matching = own_segments(labels, padding, targets, layers)
-    return set_criterion(output, labels.expand(layers, -1, -1), matching, targets, counted=~padding)
+    counted = ~(padding | targets.unseen.gather(1, labels))
+    return set_criterion(output, labels.expand(layers, -1, -1), matching, targets, counted=counted)
 
 
 def own_segments(labels: Tensor, padding: Tensor, targets: SegmentTargets, layers: int) -> Matching:
-    """Pairs of a prompt and the segment of its own class, the same at each of the layers.
-
-    A class that the data set says to sound, but whose object was cropped away, is named without
-    being drawn.
-    """
+    """Pairs of a prompt and the segment of its own class, the same at each of the layers."""
     image, query = (~padding).nonzero(as_tuple=True)
     same = (targets.image_index == image.unsqueeze(-1)) & (
         targets.labels == labels[image, query].unsqueeze(-1)

@@ -15,11 +15,32 @@ from .points import POINT_SAMPLERS, PointSampler, sample_points
 from .targets import SegmentTargets
 
 
+def heard_or_nothing(logits: Tensor, unseen: Tensor) -> Tensor:
+    """Cross-entropy of a query that may say no-object or any class that sounds unseen.
+
+    -log of the sum of these classes' probabilities: where an image has no such class, that of
+    no-object alone.
+
+    Args:
+        logits: (B, Q, C + 1).
+        unseen: (B, C) bool.
+
+    Returns:
+        Tensor: (B, Q).
+    """
+    allowed = F.pad(unseen, (0, 1), value=True).unsqueeze(1)
+    return logits.logsumexp(-1) - logits.masked_fill(~allowed, -torch.inf).logsumexp(-1)
+
+
 class SetCriterion(nn.Module):
     """Cross-entropy, focal and dice loss with deep supervision.
 
     The same code serves the matched class-agnostic queries (l_agn) and the prompts, whose
     matching is known beforehand (l_VCP, eq. 6).
+
+    The queries after TD-A have heard the sound and not seen the picture: they can't know that a
+    crop left the object of a class that sounds out. There a query without a segment may name such
+    a class or say no-object, as it likes. The layers of TD-V see that there is nothing to name.
 
     Args:
         num_classes: C, classes with background.
@@ -82,7 +103,7 @@ class SetCriterion(nn.Module):
         """
         names = [f"d{layer}." for layer in range(len(output.mask_logits) - 1)] + [""]
         with torch.autocast(output.embeddings.device.type, enabled=False):
-            cls = self._cls_losses(output.cls_logits.float(), labels, counted)
+            cls = self._cls_losses(output.cls_logits.float(), labels, targets.unseen, counted)
             focal, dice = self._mask_losses(output, matching, targets)
         losses = {}
         for layer, name in enumerate(names):
@@ -91,13 +112,19 @@ class SetCriterion(nn.Module):
             losses[f"{name}loss_dice"] = self.weights["dice"] * dice[layer]
         return losses
 
-    def _cls_losses(self, logits: Tensor, labels: Tensor, counted: Tensor | None) -> Tensor:
+    def _cls_losses(
+        self, logits: Tensor, labels: Tensor, unseen: Tensor, counted: Tensor | None
+    ) -> Tensor:
         """Weighted mean cross-entropy of each layer, (layers,)."""
         weight = self.class_weight[labels]
         if counted is not None:
             weight = weight * counted
         loss = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none")
-        totals = (loss.view_as(weight) * weight).sum((1, 2))
+        after_audio, *after_layers = loss.view_as(weight)
+        # Not where nothing sounds unseen: the two forms differ in their rounding.
+        free = (labels[0] == self.num_classes) & unseen.any(-1, keepdim=True)
+        after_audio = torch.where(free, heard_or_nothing(logits[0], unseen), after_audio)
+        totals = (torch.stack([after_audio, *after_layers]) * weight).sum((1, 2))
         # Every rank divides by the mean over ranks, so that the gradients that DDP averages are
         # those of one process with the whole batch.
         normaliser = reduce_mean(weight.sum((1, 2)))

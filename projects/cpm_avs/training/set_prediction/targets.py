@@ -39,6 +39,16 @@ class SegmentTargets:
         """Segments an image."""
         return self.image_index.bincount(minlength=len(self.label_map)).tolist()
 
+    @cached_property
+    def unseen(self) -> Tensor:
+        """Classes that sound in an image but have no segment there, (B, C) bool.
+
+        A crop left their object out, or the data set says that it sounds off the screen.
+        """
+        shown = torch.zeros_like(self.sounding)
+        shown[self.image_index, self.labels] = True
+        return self.sounding & ~shown
+
 
 def build_targets(data_samples: Sequence[SegDataSample], num_classes: int) -> SegmentTargets:
     """Split label maps into segments.

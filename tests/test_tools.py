@@ -41,6 +41,7 @@ from projects.cpm_avs.launch import (
     plain_errors,
 )
 from projects.cpm_avs.safe_checkpoint import CheckpointError, load_safely
+from projects.cpm_avs.training.finite import check_finite
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -162,6 +163,18 @@ def test_only_refusals_of_the_project_lose_their_traceback() -> None:
         raise OSError("of no file")
     with pytest.raises(SystemExit, match="error: .*'/no'"), plain_errors():
         raise PermissionError(13, "Permission denied", "/no")
+    losses = dict(loss=torch.tensor(float("nan")))
+    with pytest.raises(SystemExit, match="error: loss = nan. Training stops"), plain_errors():
+        check_finite(losses, [])
+
+
+def test_a_refusal_is_known_behind_code_without_source() -> None:
+    """A dataclass's ``__init__`` is such code, and what it calls may refuse."""
+    refuse = compile("find_device('gpu')", "<string>", "eval")
+    with pytest.raises(SystemExit, match="error: device 'gpu' can't be used"), plain_errors():
+        eval(refuse, dict(find_device=find_device))
+    with pytest.raises(ValueError, match="invalid literal"), plain_errors():
+        eval("int('a')")
 
 
 def test_an_interrupt_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:

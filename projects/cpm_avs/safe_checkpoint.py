@@ -17,12 +17,14 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
+from .structures import UserError
+
 _GET_AGAIN = "Get the file again, or delete it and resume from the checkpoint before."
 _WITHOUT = "train without it by --cfg-options model.backbone.init_cfg=None (or its like)"
 _SCALAR_TYPES = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A file that should be a checkpoint is not, is damaged, or wants to run code."""
 
 

@@ -10,7 +10,15 @@ from pathlib import Path
 from torch import Tensor
 
 
-class BadSampleError(ValueError):
+class UserError(ValueError):
+    """Something that the user can put right: the message says what was given and what to do.
+
+    The tools print the message alone. An error that may arise in a DataLoader's worker must be of
+    this class, which outlives the way to the main process; elsewhere a ``ValueError`` will do.
+    """
+
+
+class BadSampleError(UserError):
     """A file of the data can't be used: one of a sample, or an index.
 
     The data set reports and skips a sample in training, and raises at test or with ``strict=True``.

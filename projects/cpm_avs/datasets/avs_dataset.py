@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..structures import BadSampleError
+from ..structures import BadSampleError, UserError
 from .mask_decoding import decode_mask, read_mask
 from .sample_index import SampleIndex
 
@@ -171,7 +171,7 @@ class AVSDataset(BaseSegDataset):
             heard = self.heard_classes(donor)
             if heard and not heard & visible:
                 return donor
-        raise ValueError(
+        raise UserError(
             f"audio_condition='offscreen': no item has a sound without the classes "
             f"{sorted(visible)} of item {idx}. The set needs items of other classes."
         )

@@ -1,16 +1,16 @@
 """What the user is told when a tool ends early: one sentence where their input is at fault."""
 
-import re
+import dis
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..safe_checkpoint import CheckpointError
-from ..structures import BadSampleError
+from ..structures import UserError
 
 PACKAGE = Path(__file__).parents[1]
+# Of an error in a DataLoader's worker torch keeps the class and no attribute; these name a path.
+_ABOUT_A_PATH = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
 @contextmanager
@@ -34,11 +34,17 @@ def _is_about_input(error: ValueError | OSError) -> bool:
 
     The project's own ``raise ValueError`` does, wherever it stands (CONTRIBUTING.md, rule 11).
     """
-    if isinstance(error, (CheckpointError, BadSampleError, FileNotFoundError)):
-        return True
     if isinstance(error, OSError):
-        return error.filename is not None
-    # Of an error in a worker only the text tells where it came from.
-    told = "".join(traceback.format_exception(error))
-    file, line = re.findall(r'File "(.*)", line \d+, in .*\n *(.*)', told)[-1]
-    return Path(file).is_relative_to(PACKAGE) and line.startswith("raise ")
+        return error.filename is not None or isinstance(error, _ABOUT_A_PATH)
+    return isinstance(error, UserError) or _raised_here(error)
+
+
+def _raised_here(error: ValueError) -> bool:
+    """Whether a ``raise`` of the project began it, and no call that the project made."""
+    origin = error.__traceback__
+    while origin is not None and origin.tb_next is not None:
+        origin = origin.tb_next
+    assert origin is not None  # it was caught
+    code = origin.tb_frame.f_code
+    raising = code.co_code[origin.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return raising and Path(code.co_filename).is_relative_to(PACKAGE)

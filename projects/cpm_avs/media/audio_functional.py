@@ -11,7 +11,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from ..structures import BadSampleError
+from ..structures import BadSampleError, UserError
 
 Waveform = NDArray[np.float32]
 
@@ -56,7 +56,7 @@ def load_waveform(
             Of mkv, webm and avi, whose sound tracks state no length, what is there is taken.
     """
     if channels not in (1, 2):
-        raise ValueError(f"channels={channels}: the model hears 1 (mono) or 2 (stereo) channels.")
+        raise UserError(f"channels={channels}: the model hears 1 (mono) or 2 (stereo) channels.")
     path = Path(path)
     if not path.is_file():
         raise BadSampleError(path, "the sound file is missing", "Check data_root and the index")
@@ -88,7 +88,7 @@ def cut_window(waveform: Waveform, start: int, length: int) -> Waveform:
     start would count from the end, as in CAVP's code.)
     """
     if length <= 0:
-        raise ValueError(f"length={length}: a window needs at least one sample.")
+        raise UserError(f"length={length}: a window needs at least one sample.")
     total = waveform.shape[1]
     if total == 0:
         raise ValueError("The waveform has no samples, there is nothing to cut or repeat.")

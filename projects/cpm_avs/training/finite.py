@@ -6,8 +6,10 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from ..structures import UserError
 
-class NonFiniteLossError(FloatingPointError):
+
+class NonFiniteLossError(UserError, FloatingPointError):
     """A loss is NaN or infinite; nothing was updated with it."""
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from mmseg.registry import DATASETS
 
+from ...structures import UserError
 from ..palette import voc_palette
 from .benchmark_dataset import BenchmarkDataset
 from .class_names import AVSS_CLASSES, BINARY_CLASSES, check_label2idx
@@ -181,7 +182,7 @@ class AVSBenchMS3Dataset(AVSBenchObjectDataset):
         return read_ms3(root, self.ann_file)
 
     def offscreen_donor(self, idx: int) -> int:
-        raise ValueError(
+        raise UserError(
             "audio_condition='offscreen': MS3 does not say what sounds in a clip, so no sound is "
             "known to be foreign to it. Test with silence or noise, or on AVSBench-semantic, where "
             "the same videos have classes (subsets=('v1m',))."

@@ -71,6 +71,17 @@ def test_half_a_model_loads_into_a_whole_one(tmp_path):
     torch.testing.assert_close(loaded, trained, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("number", "half", "message"),
+    [(float("nan"), False, "NaN or infinite: weight"), (7e4, True, "weight reaches 7e.04.*--half")],
+)
+def test_numbers_that_can_not_be_published_are_named(tmp_path, number, half, message):
+    torch.save(dict(weight=torch.tensor([1.0, number])), tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=rf"a\.pth: {message}"):
+        publish_model.publish(tmp_path / "a.pth", tmp_path / "b.pth", half=half)
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.pth"]
+
+
 def test_the_name_ends_in_the_files_own_digest(tmp_path):
     source = tmp_path / "a.pth"
     torch.save(dict(state_dict=dict(weight=torch.ones(2))), source)

@@ -25,7 +25,7 @@ from projects.cpm_avs.launch import (
     plain_errors,
     read_config,
 )
-from projects.cpm_avs.safe_checkpoint import CheckpointError, check_fit, load_safely
+from projects.cpm_avs.safe_checkpoint import CheckpointError, check_fit, load_safely, weights_of
 from projects.cpm_avs.training.diagnostics.separation import separate_samples
 from projects.cpm_avs.training.set_prediction.targets import build_targets
 from projects.cpm_avs.visualization.plots import SeparationRow, acp_figure
@@ -66,13 +66,12 @@ def load_model(cfg: Config, checkpoint: str) -> Any:
     path = model.criterion.prompted_path
     if path is None or path.audio_mask_head is None:
         raise CheckpointError("the config trains without audio prompting; there is nothing to draw")
-    state = load_safely(checkpoint)
-    state = state.get("state_dict", state)
+    state = weights_of(load_safely(checkpoint), checkpoint)
     if not any(key.startswith("criterion.prompted_path.") for key in state):
         raise CheckpointError(
             f"{checkpoint}: the training part was taken out. Give the file that training wrote."
         )
-    check_fit(model.state_dict(), state, checkpoint)
+    check_fit(model, state, checkpoint)
     model.load_state_dict(state, strict=False)
     return model.eval()
 

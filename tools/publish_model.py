@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from projects.cpm_avs.launch import output_file, plain_errors
-from projects.cpm_avs.safe_checkpoint import CheckpointError, load_safely
+from projects.cpm_avs.safe_checkpoint import CheckpointError, check_finite, load_safely, weights_of
 
 TRAINING_PREFIX = "criterion."
 # The rest of the meta data names folders of the machine, or belongs to the optimiser.
@@ -34,22 +34,27 @@ def strip(checkpoint: dict[str, Any], source: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: It holds something else than weights, or none beside the training part.
     """
-    state = checkpoint.get("state_dict", checkpoint)
+    state = weights_of(checkpoint, source)
     state = {key: value for key, value in state.items() if not key.startswith(TRAINING_PREFIX)}
     if not state:
         raise CheckpointError(f"{source}: nothing is left of it without {TRAINING_PREFIX}*")
-    other = next((key for key in state if not isinstance(state[key], torch.Tensor)), None)
-    if other is not None:
-        raise CheckpointError(
-            f"{source}: its {other!r} is a {type(state[other]).__name__}, not a weight. Give a "
-            "checkpoint of tools/train.py, or a bare state_dict."
-        )
-    meta = checkpoint.get("meta", {})
+    meta = checkpoint.get("meta") or {}
     return dict(
         meta={key: meta[key] for key in KEPT_META if key in meta},
         # Clones, since a view would be saved with all that it is a view of.
         state_dict={key: value.detach().cpu().clone() for key, value in state.items()},
     )
+
+
+def halved(weights: dict[str, torch.Tensor], source: str | Path) -> dict[str, torch.Tensor]:
+    """Real numbers as float16; CheckpointError where one is too large for it."""
+    for key, value in weights.items():
+        if value.is_floating_point() and not value.half().isfinite().all():
+            largest = float(value.abs().max())
+            raise CheckpointError(f"{source}: {key} reaches {largest:.3g}, too much for --half")
+    return {
+        key: value.half() if value.is_floating_point() else value for key, value in weights.items()
+    }
 
 
 def publish(source: Path, out: Path, *, half: bool = False) -> Path:
@@ -64,12 +69,9 @@ def publish(source: Path, out: Path, *, half: bool = False) -> Path:
         Path: ``out`` with the digits.
     """
     stripped = strip(load_safely(source), source)
+    check_finite(stripped["state_dict"], source)
     if half:
-        weights = stripped["state_dict"]
-        stripped["state_dict"] = {
-            key: value.half() if value.is_floating_point() else value
-            for key, value in weights.items()
-        }
+        stripped["state_dict"] = halved(stripped["state_dict"], source)
     # Into memory first: the name of a file that torch.save writes gets into its contents.
     buffer = io.BytesIO()
     torch.save(stripped, buffer)

@@ -5,72 +5,44 @@ mmengine falls back to full unpickling after a mere warning, and reads downloads
 ``init_cfg`` and everything else that reads a checkpoint through mmengine refuses such a file.
 """
 
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, BinaryIO
+from urllib.parse import urlparse
 
-import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
+from torch import Tensor, nn
 
+from .checkpoint_format import allowed_globals, check_archive, settle
 from .structures import UserError
 
-_GET_AGAIN = "Get the file again, or delete it and resume from the checkpoint before."
+_GET_AGAIN = "Get the file again, or take the checkpoint before it."
 _WITHOUT = "train without it by --cfg-options model.backbone.init_cfg=None (or its like)"
-_SCALAR_TYPES = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64"
+_EXPECTED = "A checkpoint is a dict with 'state_dict', or a state_dict."
 
 
 class CheckpointError(UserError):
     """A file that should be a checkpoint is not, is damaged, or wants to run code."""
 
 
-def _history_statistic(owner: object, name: str) -> Callable[..., Any]:
-    """Stand where the pickle of a ``HistoryBuffer`` calls ``getattr`` for its four statistics.
-
-    The real ``getattr`` would hand a forged file any attribute of the classes below.
-    """
-    if owner is not HistoryBuffer or name not in ("min", "max", "current", "mean"):
-        raise UnpicklingError(f"it asks for the attribute {name!r} of {owner!r}")
-    return getattr(HistoryBuffer, name)
-
-
-def _data_types() -> list[Any]:
-    """What mmengine saves beside tensors: scalars' history, numpy arrays and numbers."""
-    reconstruct = np.zeros(0).__reduce__()[0]
-    scalar = np.float64(0).__reduce__()[0]
-    return [
-        HistoryBuffer,
-        (_history_statistic, "builtins.getattr"),
-        np.ndarray,
-        np.dtype,
-        *{type(np.dtype(name)) for name in _SCALAR_TYPES.split()},
-        # Both homes of these two, since numpy 2 moved them and older files name the first.
-        (reconstruct, "numpy.core.multiarray._reconstruct"),
-        (reconstruct, "numpy._core.multiarray._reconstruct"),
-        (scalar, "numpy.core.multiarray.scalar"),
-        (scalar, "numpy._core.multiarray.scalar"),
-    ]
-
-
 @contextmanager
 def _errors_name(source: object) -> Iterator[None]:
-    """Allow the data types, and turn torch's errors into ones that name the file and the remedy."""
+    """Turn what a file makes torch raise into errors that name the file and the remedy."""
     try:
-        with torch.serialization.safe_globals(_data_types()):
-            yield
+        yield
+    except (CheckpointError, torch.OutOfMemoryError):
+        raise
     except UnpicklingError as error:
         raise CheckpointError(
             f"{source}: it is no checkpoint of weights, or would run code when read, so it was "
             f"not read ({_first_sentence(error)}). If its origin is trusted, let that side save "
             "the bare state_dict again."
         ) from error
-    except torch.OutOfMemoryError:
-        raise
-    except (EOFError, RuntimeError, ValueError, LookupError, TypeError, struct.error) as error:
+    except Exception as error:  # anything can come of bytes that mean nothing
         raise CheckpointError(
             f"{source}: the checkpoint is empty, truncated or damaged "
             f"({_first_sentence(error)}). {_GET_AGAIN}"
@@ -86,11 +58,27 @@ def _first_sentence(error: Exception) -> str:
     return text.partition("\n")[0].partition(". ")[0] or type(error).__name__
 
 
-def _without_source(content: Any) -> Any:
-    """Take out the config, which is Python: ``Runner.resume`` would run it for nothing of use."""
-    meta = content.get("meta") if isinstance(content, dict) else None
-    if isinstance(meta, dict):
-        meta.pop("config", None)
+def _read(file: BinaryIO, source: object, map_location: Any) -> dict[str, Any]:
+    """The contents of a checkpoint, checked as far as they are the same for all."""
+    with _errors_name(source):
+        check_archive(file)
+        with torch.serialization.safe_globals(allowed_globals()):
+            content = settle(torch.load(file, map_location=map_location, weights_only=True))
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"{source}: it holds a {type(content).__name__}, not a checkpoint. {_EXPECTED}"
+        )
+    for name in ("state_dict", "meta"):
+        if not isinstance(content.get(name) or {}, dict):
+            kind = type(content[name]).__name__
+            raise CheckpointError(f"{source}: its {name} is a {kind}, not a dict. {_EXPECTED}")
+    for key in (*content, *(content.get("state_dict") or ())):
+        if not isinstance(key, str):
+            raise CheckpointError(
+                f"{source}: it has the key {key!r}, which is no name of a weight. {_EXPECTED}"
+            )
+    # The config is Python, which ``Runner.resume`` would run for nothing of use.
+    (content.get("meta") or {}).pop("config", None)
     return content
 
 
@@ -113,25 +101,17 @@ def load_safely(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     if file.is_dir():
         raise CheckpointError(f"{file}: this is a folder. Name a checkpoint file (*.pth) in it.")
     if not file.is_file():
+        there = sorted(other.name for other in file.parent.glob("*.pth"))
+        near = get_close_matches(file.name, there, cutoff=0.3) or there[:3]
         raise FileNotFoundError(
-            f"{file}: no such checkpoint. If it is a pretrained backbone, get it with "
-            f"tools/prepare_weights.py or from where its config says, or {_WITHOUT}."
+            f"{file}: no such checkpoint{'; there are ' if near else ''}{', '.join(near)}. If it "
+            "is a pretrained backbone, get it with tools/prepare_weights.py or from where its "
+            f"config says, or {_WITHOUT}."
         )
     if map_location is None and not torch.cuda.is_available():
         map_location = "cpu"
-    try:
-        with _errors_name(file):
-            content = torch.load(file, map_location=map_location, weights_only=True)
-    except OSError as error:
-        if error.filename is not None:  # such as a lack of permission, well said already
-            raise
-        raise CheckpointError(f"{file}: the checkpoint is truncated. {_GET_AGAIN}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(
-            f"{file}: it holds a {type(content).__name__}, not a checkpoint. A checkpoint is a "
-            "dict with 'state_dict', or a state_dict."
-        )
-    return _without_source(content)
+    with file.open("rb") as opened:
+        return _read(opened, file, map_location)
 
 
 def _load_for_mmengine(file: Any, map_location: Any = None, weights_only: bool = True) -> Any:
@@ -140,26 +120,25 @@ def _load_for_mmengine(file: Any, map_location: Any = None, weights_only: bool =
         raise CheckpointError(f"{file}: checkpoints are only read with weights_only=True.")
     if isinstance(file, (str, Path)):
         return load_safely(file, map_location)
-    with _errors_name("downloaded checkpoint"):
-        return _without_source(torch.load(file, map_location=map_location, weights_only=True))
+    return _read(file, "downloaded checkpoint", map_location)
 
 
 def _load_url_for_mmengine(
     url: str, model_dir: str | None = None, map_location: Any = None, progress: bool = True
 ) -> Any:
-    """Take the place of torch.hub's loader, which unpickles whatever was downloaded."""
-    try:
-        with _errors_name(url):
-            return _without_source(
-                torch.hub.load_state_dict_from_url(
-                    url, model_dir, map_location=map_location, progress=progress, weights_only=True
-                )
-            )
-    except OSError as error:
-        raise CheckpointError(
-            f"{url}: it can't be downloaded ({error}). Fetch the file on another machine and name "
-            f"it in init_cfg.checkpoint, or {_WITHOUT}."
-        ) from error
+    """Take the place of torch.hub's loader, which unpacks and unpickles whatever it downloaded."""
+    folder = Path(model_dir or Path(torch.hub.get_dir(), "checkpoints"))
+    file = folder / Path(urlparse(url).path).name
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(file), progress=progress)
+        except OSError as error:
+            raise CheckpointError(
+                f"{url}: it can't be downloaded ({error}). Fetch the file on another machine and "
+                f"name it in init_cfg.checkpoint, or {_WITHOUT}."
+            ) from error
+    return load_safely(file, map_location)
 
 
 def make_checkpoints_safe() -> None:
@@ -181,34 +160,84 @@ def make_checkpoints_safe() -> None:
         return load_safely(filename, map_location)
 
 
-def _is_tensor(value: object) -> bool:
-    return isinstance(value, torch.Tensor)
-
-
-def check_fit(wanted: dict[str, Any], given: dict[str, Any], path: str | Path) -> None:
-    """Refuse weights that mmengine would load in part, with no more than a warning.
+def weights_of(content: dict[str, Any], source: object) -> dict[str, Tensor]:
+    """The weights by their names, without the prefix of a model that was wrapped for several GPUs.
 
     Args:
-        wanted: state_dict of the model.
-        given: state_dict of the checkpoint.
+        content: A checkpoint, or a bare state_dict.
+        source: Where it came from, for the message.
+
+    Raises:
+        CheckpointError: It holds something else than weights.
+    """
+    weights = content.get("state_dict", content)
+    for key, value in weights.items():
+        if (kind := _odd_kind(value)) is not None:
+            raise CheckpointError(
+                f"{source}: its {key!r} is a {kind}, not a weight. Give a checkpoint of "
+                "tools/train.py, or a bare state_dict."
+            )
+    return {key.removeprefix("module."): value for key, value in weights.items()}
+
+
+def _odd_kind(value: object) -> str | None:
+    """What a value is that is no tensor with a number for each of its places."""
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    if value.layout is not torch.strided or value.is_nested or value.is_quantized:
+        return "sparse, nested or quantised tensor"
+    stored = 0 if value.is_meta else value.untyped_storage().nbytes()
+    if value.numel() * value.element_size() > stored:
+        return f"tensor of {value.numel()} numbers with {stored} bytes in the file"
+    return None
+
+
+def check_fit(model: nn.Module, weights: dict[str, Tensor], path: str | Path) -> None:
+    """Refuse weights that mmengine would load in part, with no more than a warning, and no numbers.
+
+    Args:
+        model: Which is to take them.
+        weights: As ``weights_of`` gives them.
         path: Where the checkpoint came from.
     """
+    wanted = model.state_dict()
     # BatchNorm's counter is not used at test, and converted weights lack it.
     problems = [
         f"{key} is missing"
         for key in wanted
-        if key not in given and not key.endswith("num_batches_tracked")
+        if key not in weights and not key.endswith("num_batches_tracked")
     ]
-    problems += [f"{key} is not in the model" for key in given if key not in wanted]
-    problems += [f"{key} is no tensor" for key, value in given.items() if not _is_tensor(value)]
+    problems += [f"{key} is not in the model" for key in weights if key not in wanted]
     problems += [
-        f"{key} is {tuple(given[key].shape)}, the model has {tuple(wanted[key].shape)}"
+        f"{key} is {tuple(weights[key].shape)}, the model has {tuple(wanted[key].shape)}"
         for key in wanted
-        if _is_tensor(given.get(key)) and given[key].shape != wanted[key].shape
+        if key in weights and weights[key].shape != wanted[key].shape
     ]
     if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise CheckpointError(
-            f"{path}: it does not fit the config: {'; '.join(problems[:3])}{more}. Give the "
-            "config that it was trained with; another number of classes alone changes shapes."
+            f"{path}: it does not fit the config: {_some(problems)}. Give the config that it was "
+            "trained with; another number of classes alone changes shapes."
         )
+    # A mask of -inf that the model has by itself is no fault.
+    check_finite({key: weights[key] for key in weights if _is_finite(wanted[key])}, path)
+
+
+def check_finite(weights: dict[str, Tensor], path: str | Path) -> None:
+    """Refuse weights that are NaN or infinite, from which nothing but NaN would come."""
+    broken = [key for key, value in weights.items() if not _is_finite(value)]
+    if broken:
+        raise CheckpointError(
+            f"{path}: NaN or infinite: {_some(broken)}. Its training went wrong before it was "
+            "saved; take an earlier checkpoint."
+        )
+
+
+def _is_finite(value: Tensor) -> bool:
+    if value.element_size() < 4:  # some half and quarter types have no test of their own
+        value = value.float()
+    return bool(value.isfinite().all())
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{'; '.join(names[:3])}{more}"

@@ -3,6 +3,7 @@
 import difflib
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -11,7 +12,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from mmseg.registry import DATASETS, MODELS
 
-from ..safe_checkpoint import CheckpointError, check_fit, load_safely
+from ..safe_checkpoint import CheckpointError, check_fit, load_safely, weights_of
 
 ROOT = Path(__file__).resolve().parents[3]
 BUILT_IN = "cpm_mbv2-yamnet_stamps"
@@ -100,23 +101,33 @@ def build_model(
     """
     model = build_bare(config)
     content = load_safely(checkpoint)
-    state = content.get("state_dict", content)
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{checkpoint}: its state_dict is a {type(state).__name__}, no dict")
-    # The prefix is that of a model that was wrapped for several GPUs.
-    state = {key.removeprefix("module."): value for key, value in state.items()}
-    state = {key: value for key, value in state.items() if not key.startswith(_CRITERION)}
-    meta = content.get("meta") or {}
-    names = (meta.get("dataset_meta") or {}).get("classes")
+    state = {
+        key: value
+        for key, value in weights_of(content, checkpoint).items()
+        if not key.startswith(_CRITERION)
+    }
+    names = _class_names(content, checkpoint)
     expected = config.model.get("decode_head", {}).get("num_classes")
     if names and expected and len(names) != expected:
         raise ValueError(
             f"{checkpoint}: it knows {len(names)} classes, the config has {expected}. Give the "
             "config that it was trained with (--config)"
         )
-    check_fit(model.state_dict(), state, checkpoint)
+    check_fit(model, state, checkpoint)
     model.load_state_dict(state, strict=True)
-    return model.to(find_device(device)).eval(), tuple(names or _config_classes(config))
+    return model.to(find_device(device)).eval(), names or _config_classes(config)
+
+
+def _class_names(content: dict[str, Any], source: str | Path) -> tuple[str, ...]:
+    """Names of the classes that a checkpoint carries; none where it has none."""
+    known = (content.get("meta") or {}).get("dataset_meta") or {}
+    names = known.get("classes") or () if isinstance(known, dict) else known
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise CheckpointError(
+            f"{source}: its class names (meta.dataset_meta.classes) are a {type(names).__name__}, "
+            "not a list of strings"
+        )
+    return tuple(names)
 
 
 def _config_classes(config: Config) -> tuple[str, ...]:

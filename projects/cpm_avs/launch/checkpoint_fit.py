@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from ..safe_checkpoint import CheckpointError, check_fit
+from ..safe_checkpoint import CheckpointError, check_fit, weights_of
 
 
 class CheckpointFitHook(Hook):
@@ -24,12 +24,11 @@ class CheckpointFitHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare names and shapes."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        weights = checkpoint.get("state_dict", checkpoint)
-        # mmengine strips this prefix, too.
-        given = {key.removeprefix("module."): value for key, value in weights.items()}
+        given = weights_of(checkpoint, self.source)
         if self.ignored_prefix is not None:
             given = {k: v for k, v in given.items() if not k.startswith(self.ignored_prefix)}
-        check_fit(model.state_dict(), given, self.source)
+        check_fit(model, given, self.source)
+        weights = checkpoint.get("state_dict", checkpoint)
         weights.clear()
         weights.update(given)
 

@@ -12,7 +12,7 @@ from mmseg.models.backbones import MobileNetV2, ResNet
 from torch import nn
 
 from ..models.audio_backbones import VGGish
-from ..safe_checkpoint import load_safely
+from ..safe_checkpoint import load_safely, weights_of
 from . import converters
 from .converters import StateDict
 from .mobilenet_reference import mobilenet_v2_features
@@ -67,7 +67,7 @@ class Recipe:
 def _from_file(convert: Callable[[StateDict], StateDict]) -> Callable[[Path], StateDict]:
     def read(source: Path) -> StateDict:
         content = load_safely(source)
-        return convert(content.get("state_dict", content.get("model", content)))
+        return convert(weights_of(content.get("model", content), source))
 
     return read
 

@@ -35,6 +35,14 @@ class BadSampleError(UserError):
         self.path, self.reason, self.remedy = str(path), reason, remedy
 
 
+#: What is said where a sample has no sound, as those have none that mmseg's clients make.
+PICTURE_ALONE = (
+    "this sample is a picture without sound: its pipeline lacks LoadAudioWindow or its like, or it "
+    "comes from a tool that shows pictures alone, as mmseg's inference_model, MMSegInferencer and "
+    "get_flops.py do; docs/mmseg-tools.md names what to use instead"
+)
+
+
 @dataclass(frozen=True)
 class VisualFeatures:
     """What the decoder reads of an image.

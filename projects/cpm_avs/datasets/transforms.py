@@ -10,7 +10,7 @@ from mmseg.datasets.transforms import RandomFlip as SegRandomFlip
 from mmseg.registry import TRANSFORMS
 
 from ..media.audio_functional import SAMPLE_RATE, Waveform, cut_window, load_waveform
-from ..structures import BadSampleError
+from ..structures import PICTURE_ALONE, BadSampleError
 from .mask_decoding import UNREADABLE, decode_mask, read_mask
 
 META_KEYS = (
@@ -60,13 +60,13 @@ class LoadAVSMask(BaseTransform):
     Its classes become ``sound_classes``, unless the data set knows them: what sounds still does so
     when a crop of the picture leaves its object out.
 
-    Required keys: ``seg_map_path`` (None where a frame has no label: no ``gt_seg_map`` then) and
-    ``ori_shape``; from ``AVSDataset`` also ``mask_encoding``, ``num_classes``, ``palette`` and
-    ``label_map``.
+    Required keys: ``ori_shape`` and ``seg_map_path`` (None or missing where a frame has no label:
+    no ``gt_seg_map`` then); from ``AVSDataset`` also ``mask_encoding``, ``num_classes``,
+    ``palette`` and ``label_map``.
     """
 
     def transform(self, results: dict) -> dict:
-        path = results["seg_map_path"]
+        path = results.get("seg_map_path")
         if path is None:
             return results
         values = read_mask(path, color=results["mask_encoding"] == "color")
@@ -110,6 +110,8 @@ class LoadAudioWindow(BaseTransform):
         self.num_samples, self.channels, self.sample_rate = num_samples, channels, sample_rate
 
     def transform(self, results: dict) -> dict:
+        if "audio_path" not in results:
+            raise ValueError(PICTURE_ALONE)
         waveform = load_waveform(
             results["audio_path"], sample_rate=self.sample_rate, channels=self.channels
         )
@@ -142,6 +144,8 @@ class PackAVSInputs(PackSegInputs):
         super().__init__(meta_keys=meta_keys)
 
     def transform(self, results: dict) -> dict[str, Any]:
+        if "waveform" not in results:
+            raise ValueError(PICTURE_ALONE)
         packed = super().transform(results)
         packed["inputs"] = dict(img=packed["inputs"], waveform=_to_tensor(results["waveform"]))
         if "noise_waveform" in results:

@@ -8,7 +8,6 @@ import numpy as np
 from ..datasets.composed.clip import compose_clip
 from ..media.audio_functional import resample
 from ..media.video_writer import VideoWriter
-from .model_loading import ROOT
 
 _SOUND_RATE = 48000  # browsers play every rate of AAC but not all of them well
 
@@ -32,7 +31,6 @@ def write_example(
         subset=subset,
         size=size,
         channels=2,
-        data_root=str(ROOT / "data" / "stamps"),
     )
     writer = VideoWriter(
         path,

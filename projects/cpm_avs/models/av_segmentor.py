@@ -28,6 +28,9 @@ class AVSegmentor(BaseSegmentor):
             loads a checkpoint stripped of the prefix ``criterion.``.
         merge: ``'max'``, the paper's rule, or ``'sum'``, Mask2Former's.
         init_cfg: Initialisation of the whole model.
+        pretrained: None, which mmseg's clients set on the model of every config.
+        train_cfg: As ``pretrained``.
+        test_cfg: As ``pretrained``.
     """
 
     def __init__(
@@ -40,8 +43,19 @@ class AVSegmentor(BaseSegmentor):
         criterion: ConfigType | None = None,
         merge: str = "max",
         init_cfg: ConfigType | None = None,
+        pretrained: None = None,
+        train_cfg: None = None,
+        test_cfg: None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        unread = dict(pretrained=pretrained, train_cfg=train_cfg, test_cfg=test_cfg)
+        for name, value in unread.items():
+            if value is not None:
+                raise ValueError(
+                    f"model.{name} is {value!r}, and AVSegmentor does not read it: weights are "
+                    "named in backbone.init_cfg and audio_backbone.init_cfg, and how to train and "
+                    "to test in criterion and merge"
+                )
         if merge not in MERGE_RULES:
             raise ValueError(f"merge is {merge!r}; choose one of {sorted(MERGE_RULES)}")
         self.backbone = MODELS.build(backbone)

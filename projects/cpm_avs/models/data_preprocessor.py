@@ -9,6 +9,7 @@ from mmseg.registry import MODELS
 from mmseg.utils import stack_batch
 from torch import Tensor
 
+from ..structures import PICTURE_ALONE
 from .spectrogram import DropBin, first_bin, stft_magnitude
 
 
@@ -66,6 +67,8 @@ class AVDataPreprocessor(ImgDataPreprocessor):
             ``waveform`` (B, A, L), all float32 on the device, and the same two of the off-screen
             noise with the prefix ``noise_`` where there is some; ``data_samples``.
         """
+        if not isinstance(data["inputs"], dict):
+            raise ValueError(PICTURE_ALONE)
         data = self.cast_data(data)
         data_samples = data.get("data_samples")
         images = [self._normalise(image) for image in data["inputs"]["img"]]

@@ -14,7 +14,7 @@ from ...media.audio_functional import (
     mix,
     pan_stereo,
 )
-from ...structures import BadSampleError
+from ...structures import PICTURE_ALONE, BadSampleError
 
 
 @TRANSFORMS.register_module()
@@ -38,6 +38,8 @@ class LoadSoundMix(BaseTransform):
         self.num_samples, self.channels, self.sample_rate = num_samples, channels, sample_rate
 
     def transform(self, results: dict) -> dict:
+        if "sounds" not in results:
+            raise ValueError(PICTURE_ALONE)
         results["waveform"] = mix([self._load(*sound) for sound in results["sounds"]])
         results["sample_rate"] = self.sample_rate
         return results

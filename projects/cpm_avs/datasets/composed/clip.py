@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...media.audio_functional import SAMPLE_RATE, Waveform
-from .library import Stamp, load_library
+from .library import BUILT_IN, Stamp, load_library
 from .placement import PlacedObject
 from .plan import SceneConfig, ScenePlan, Source, plan_scene
 from .scene import draw_picture, mix_sources
@@ -47,7 +47,7 @@ def compose_clip(
     size: int = 96,
     channels: int = 1,
     split: str = "test",
-    data_root: str = "data/stamps",
+    data_root: str = BUILT_IN,
 ) -> StampsClip:
     """Compose a clip; the same one for the same arguments.
 

@@ -17,6 +17,8 @@ REFERENCE_LEVEL = 0.08
 #: Largest side of the outlines that scenes are planned with, px.
 OUTLINE_SIDE = 64
 ENERGY_HOP = 160  # samples, 10 ms
+#: The built-in data lie in the repository, whatever folder a tool is started in.
+BUILT_IN = str(Path(__file__).resolve().parents[4] / "data" / "stamps")
 _REMEDY = "Restore data/stamps from the repository, or see: tools/prepare_data.py stamps --help"
 
 

@@ -8,7 +8,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from ...media.audio_functional import SAMPLE_RATE
 from ..avs_dataset import AVSDataset
 from ..palette import voc_palette
-from .library import load_library
+from .library import BUILT_IN, load_library
 from .plan import SceneConfig, ScenePlan, plan_scene
 from .scene import draw_picture, mix_sources
 
@@ -63,7 +63,7 @@ class StampsDataset(AVSDataset):
         silent_prob: float = 0.1,
         object_size: tuple[float, float] | None = None,
         gain_db: float = 4.0,
-        data_root: str = "data/stamps",
+        data_root: str = BUILT_IN,
         seed: int = 0,
         **kwargs: Any,  # to AVSDataset
     ) -> None:

@@ -55,6 +55,25 @@ def test_what_is_delicate_stays_in_float32(monkeypatch, covariance, dtype):
     assert {x.dtype for x in state} == {torch.float32}
 
 
+@pytest.mark.parametrize("dtype", HALF)
+def test_the_pixel_decoder_stays_in_float32(dtype):
+    model = build_tiny()
+    seen: dict[str, set[torch.dtype]] = {}
+    for name, module in model.decode_head.pixel_decoder.named_modules():
+        module.register_forward_hook(
+            lambda _, args, output, name=name: seen.setdefault(name, set()).update(
+                x.dtype for x in (*args, output) if isinstance(x, Tensor) and x.is_floating_point()
+            )
+        )
+    batch = model.data_preprocessor(tiny_batch(), True)
+    with torch.autocast("cpu", dtype=dtype):
+        maps = model.backbone(batch["inputs"]["img"])
+        visual = model.decode_head.decode_pixels(maps)
+    assert {x.dtype for x in maps} == {dtype}  # autocast was at work before it
+    assert set().union(*seen.values()) == {torch.float32}
+    assert {x.dtype for x in (visual.mask_features, *visual.memories)} == {torch.float32}
+
+
 def train(model: nn.Module, dtype: torch.dtype, steps: int) -> list[dict[str, float]]:
     """Steps with EM, every third batch silent, and a gradient scaler for fp16."""
     optimizer = torch.optim.AdamW(model.train().parameters(), lr=1e-3)

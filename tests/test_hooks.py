@@ -12,7 +12,6 @@ import torch
 from mmengine.runner import IterBasedTrainLoop
 from mmseg.structures import SegDataSample
 
-from projects.cpm_avs.training.finite import NonFiniteLossError, check_finite
 from projects.cpm_avs.training.hooks import (
     AtomicLocalBackend,
     EMUpdateHook,
@@ -336,28 +335,3 @@ def test_skipped_samples_are_counted_and_named(caplog):
 def test_an_interval_below_one_is_refused(hook):
     with pytest.raises(ValueError, match="got 0"):
         hook(interval=0)
-
-
-# --- finite losses -----------------------------------------------------------------------------
-
-SAMPLES = [
-    SegDataSample(metainfo=dict(img_path=f"{k}.jpg", clip_id=f"clip{k}", frame_index=k))
-    for k in (4, 7)
-]
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_a_loss_that_is_not_finite_is_named_with_its_samples(value, dtype):
-    losses = dict(loss_ce=torch.tensor(1.0), loss_dice=torch.tensor([1.0, value], dtype=dtype))
-    with pytest.raises(NonFiniteLossError) as caught:
-        check_finite(losses, SAMPLES)
-    message = str(caught.value)
-    assert message.startswith("loss_dice = ") and "loss_ce" not in message
-    assert "4.jpg (clip_id clip4, frame_index 4)" in message and "7.jpg" in message
-
-
-def test_finite_losses_pass_however_large():
-    check_finite({}, SAMPLES)
-    large = torch.full((4,), torch.finfo(torch.float32).max)
-    check_finite(dict(loss=torch.zeros((), requires_grad=True), loss_large=large), SAMPLES)

@@ -103,7 +103,7 @@ def toy_config(tmp_path: Path) -> Config:
 def test_a_loss_that_is_nan_stops_and_leaves_the_last_checkpoint_whole(
     toy_config: Config, tmp_path: Path
 ) -> None:
-    toy_config.model.nan_at = 12
+    toy_config.model.nan_at = [12]
     runner = Runner.from_cfg(toy_config)
     with pytest.raises(NonFiniteLossError, match=r"loss_extra = nan[\s\S]*\d\.png \(clip_id clip"):
         runner.train()

@@ -1,6 +1,7 @@
 """A model, a data set and a criterion with all the state that a run of CPM has, and no depth."""
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from projects.cpm_avs.datasets.avs_dataset import seeded
-from projects.cpm_avs.training.finite import check_finite
+from projects.cpm_avs.training.finite import FiniteGuard
 
 
 @DATASETS.register_module()
@@ -61,6 +62,7 @@ class ToyCriterion(nn.Module):
         self.register_buffer("bank", torch.zeros(16))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
         self.last_assignment: Tensor | None = None
+        self.finite = FiniteGuard()
 
     def forward(self, output: Tensor, means: Tensor) -> Tensor:
         with torch.no_grad():
@@ -77,9 +79,9 @@ class ToyCriterion(nn.Module):
 
 @MODELS.register_module()
 class ToyModel(BaseModel):
-    """Draws from all generators in a step; its loss is NaN in step ``nan_at`` (from 1)."""
+    """Draws from all generators in a step; its loss is NaN in the steps ``nan_at`` (from 1)."""
 
-    def __init__(self, *, nan_at: int = 0) -> None:
+    def __init__(self, *, nan_at: Sequence[int] = ()) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 4)
@@ -98,9 +100,9 @@ class ToyModel(BaseModel):
         factor = random.random() + np.random.rand() + np.random.randn()
         main = self.criterion(output, self.decode_head.classifier.means)
         losses = dict(loss_main=main, loss_extra=factor * output.square().mean())
-        if self.steps == self.nan_at:
+        if self.steps in self.nan_at:
             losses["loss_extra"] = losses["loss_extra"] * float("nan")
-        check_finite(losses, data_samples)
+        self.criterion.finite.check(losses, data_samples)
         return losses
 
 

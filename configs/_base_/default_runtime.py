@@ -30,6 +30,7 @@ default_hooks = dict(
     em_update=dict(type="EMUpdateHook", interval=5, begin=500),
     stability=dict(type="StabilityHook"),
     acp_quality=dict(type="ACPQualityHook"),
+    finite_loss=dict(type="FiniteLossHook"),
     skip_report=dict(type="SkipReportHook"),
     visualization=dict(type="AVSVisualizationHook"),
 )

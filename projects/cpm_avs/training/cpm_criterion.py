@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..structures import AudioFeatures, DecoderOutput, VisualFeatures
 from .ccdm.mixture_fitting import MixtureFitting
-from .finite import check_finite
+from .finite import FiniteGuard
 from .prompting.prompted_path import PromptedPath
 from .protocols import GenerativeClassifier, PromptableModel
 from .set_prediction.set_criterion import SetCriterion
@@ -64,6 +64,7 @@ class CPMCriterion(BaseModule):
         self.prompt_weight = prompt_weight
         # (B, N), the labels that the last layer's queries were matched with; for the STS hook.
         self.last_assignment: Tensor | None = None
+        self.finite = FiniteGuard()
 
     def forward(
         self,
@@ -93,8 +94,10 @@ class CPMCriterion(BaseModule):
         if self.prompted_path is not None:
             prompted = self.prompted_path(model, visual, audio, inputs, targets, self.set_criterion)
             losses.update({name: self.prompt_weight * loss for name, loss in prompted.items()})
-        check_finite(losses, data_samples)
-        self._remember(model, output, assigned)
+        if self.finite.check(losses, data_samples):
+            self._remember(model, output, assigned)
+        else:
+            self.last_assignment = torch.full_like(assigned[-1], self.num_classes)
         return losses
 
     @torch.no_grad()

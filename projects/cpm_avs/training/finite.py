@@ -1,52 +1,86 @@
-"""Stop before a loss that is not a number reaches the parameters."""
+"""What becomes of a loss that is not a number: the run ends, or the gradient scaler skips it."""
 
 from collections.abc import Mapping, Sequence
 
 import torch
+from mmengine.dist import all_gather_object, all_reduce
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from ..structures import UserError
+
+REMEDY = (
+    "Look at these first; then lower the learning rate, clip gradients, or train without --amp."
+)
 
 
 class NonFiniteLossError(UserError, FloatingPointError):
     """A loss is NaN or infinite; nothing was updated with it."""
 
 
-def check_finite(losses: Mapping[str, Tensor], data_samples: Sequence[BaseDataElement]) -> None:
-    """Raise if a loss is NaN or infinite, naming the losses and the samples of the batch.
-
-    Called at the end of the model's ``loss``, which is before the backward pass in every wrapper
-    and precision: parameters, optimiser and the last checkpoint stay as they were. The other ranks
-    wait for this one in the next collective, so that they don't step either, until the launcher
-    ends them. Gradients that overflow under fp16 are the gradient scaler's business, not an error.
+def describe_non_finite(
+    losses: Mapping[str, Tensor], data_samples: Sequence[BaseDataElement]
+) -> str:
+    """The losses that are NaN or infinite and the samples of the batch; empty if there are none.
 
     Args:
         losses: Named losses of any shape.
         data_samples: The batch, with ``img_path``, ``clip_id`` and ``frame_index`` in its metainfo.
     """
-    if not losses:
-        return
-    # One reduction a loss and one transfer in all: a NaN or inf anywhere makes the sum not finite.
-    sums = torch.stack([loss.detach().double().sum() for loss in losses.values()])
-    if bool(sums.isfinite().all()):
-        return
     bad = ", ".join(
         f"{name} = {loss.detach().float().mean().item()}"
-        for (name, loss), total in zip(losses.items(), sums, strict=True)
-        if not total.isfinite()
+        for name, loss in losses.items()
+        if not loss.isfinite().all()
     )
-    samples = "\n".join(f"  {_describe(sample)}" for sample in data_samples)
-    raise NonFiniteLossError(
-        f"{bad}. Training stops before the parameters are touched; the last checkpoint is whole. "
-        f"The samples of this batch:\n{samples}\n"
-        "Look at these first; then lower the learning rate, clip gradients, or train without --amp."
-    )
+    return "\n".join([f"{bad} in the batch of", *map(_name, data_samples)]) if bad else ""
 
 
-def _describe(sample: BaseDataElement) -> str:
+def _name(sample: BaseDataElement) -> str:
     info = sample.metainfo
     return (
-        f"{info.get('img_path')} (clip_id {info.get('clip_id')}, "
+        f"  {info.get('img_path')} (clip_id {info.get('clip_id')}, "
         f"frame_index {info.get('frame_index')})"
     )
+
+
+class FiniteGuard:
+    """Looks at the losses at the end of the model's ``loss``: before the backward pass.
+
+    All ranks come to the same answer, since DDP adds their gradients up: one that is not a number
+    spoils all.
+
+    Attributes:
+        skips: Whether a gradient scaler will skip a step that is not finite (``FiniteLossHook``
+            knows). If not, the first one is an error.
+        met: What the last step met, empty if all was finite.
+    """
+
+    def __init__(self) -> None:
+        self.skips = False
+        self.met = ""
+
+    def check(self, losses: Mapping[str, Tensor], data_samples: Sequence[BaseDataElement]) -> bool:
+        """Whether all losses of all ranks are finite; nothing may be learned from this step if not.
+
+        Args:
+            losses: See ``describe_non_finite``.
+            data_samples: See ``describe_non_finite``.
+
+        Raises:
+            NonFiniteLossError: They are not, and no scaler will skip the step. Parameters,
+                optimiser and the last checkpoint are as they were.
+        """
+        # A NaN or inf anywhere makes a sum not finite; one number goes to the host and the ranks.
+        total = torch.stack([loss.detach().double().sum() for loss in losses.values()]).sum()
+        spoiled = (~total.isfinite()).float()
+        all_reduce(spoiled, op="max")
+        self.met = ""
+        if spoiled > 0:
+            ranks = all_gather_object(describe_non_finite(losses, data_samples))
+            self.met = "\n".join(filter(None, ranks))
+        if self.met and not self.skips:
+            raise NonFiniteLossError(
+                f"{self.met}\nTraining stops before the parameters are touched; the last "
+                f"checkpoint is whole. {REMEDY}"
+            )
+        return not self.met

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ...structures import AudioFeatures, DecoderOutput, VisualFeatures
 from .av_decoder import AVDecoder
+from .gaussian_functional import full_precision
 
 
 def build_pixel_decoder(
@@ -109,8 +110,13 @@ class CPMHead(BaseModule):
         return self.decoder.classifier
 
     def decode_pixels(self, feature_maps: Sequence[Tensor]) -> VisualFeatures:
-        """Run the pixel decoder on the image backbone's maps; clean and prompted path share it."""
-        mask_features, memories = self.pixel_decoder(list(feature_maps))
+        """Run the pixel decoder on the image backbone's maps; clean and prompted path share it.
+
+        In float32 under autocast, as Mask2Former's authors do: six layers of sampling and adding up
+        are where half precision overflows first, and mmcv's kernel has no bfloat16.
+        """
+        with torch.autocast(feature_maps[0].device.type, enabled=False):
+            mask_features, memories = self.pixel_decoder([full_precision(x) for x in feature_maps])
         return VisualFeatures(mask_features, tuple(memories))
 
     def forward(self, visual: VisualFeatures, audio: AudioFeatures) -> DecoderOutput:

@@ -69,7 +69,7 @@ def write_config(path: Path, model: dict[str, Any], *, batch_size: int, max_iter
             dict(type="SkipReportHook", interval=7),
         ],
         visualizer=dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")]),
-        log_processor=dict(by_epoch=False),
+        log_processor=dict(type="AVSLogProcessor", by_epoch=False),
         randomness=dict(seed=3),
     )
     Config(content).dump(path)

@@ -37,7 +37,7 @@ default_hooks = dict(
 
 vis_backends = [dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
 visualizer = dict(type="AVSLocalVisualizer", vis_backends=vis_backends, name="visualizer")
-log_processor = dict(by_epoch=True)
+log_processor = dict(type="AVSLogProcessor", by_epoch=True)
 log_level = "INFO"
 load_from = None
 resume = False

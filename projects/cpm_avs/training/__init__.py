@@ -2,5 +2,6 @@
 
 from . import hooks  # noqa: F401
 from .cpm_criterion import CPMCriterion
+from .log_processor import AVSLogProcessor
 
-__all__ = ["CPMCriterion"]
+__all__ = ["AVSLogProcessor", "CPMCriterion"]

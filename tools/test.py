@@ -11,10 +11,10 @@ import argparse
 from collections.abc import Sequence
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from projects.cpm_avs.launch import (
     CheckpointFitHook,
+    QuietRunner,
     add_common_options,
     keep_freed_memory,
     leave_processes,
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         cfg.model.criterion = None
     keep_freed_memory()
     meet_without_gpu(cfg)
-    runner = Runner.from_cfg(cfg)
+    runner = QuietRunner.from_cfg(cfg)
     runner.register_hook(CheckpointFitHook(source=args.checkpoint, ignored_prefix="criterion."))
     runner.test()
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from projects.cpm_avs.launch import (
+    QuietRunner,
     ResumedCheckpointHook,
     add_common_options,
     keep_freed_memory,
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cfg.resume = args.resume
     keep_freed_memory()
     meet_without_gpu(cfg)
-    runner = Runner.from_cfg(cfg)
+    runner = QuietRunner.from_cfg(cfg)
     if args.resume:
         source = cfg.get("load_from") or f"checkpoint in {cfg.work_dir}"
         runner.register_hook(ResumedCheckpointHook(source=source))

@@ -15,6 +15,8 @@ ensure_mmcv_ops()  # before anything that imports mmcv.ops
 make_checkpoints_safe()  # before anything that reads a file
 # MMDetection's pixel decoder calls it so, at each start of each tool.
 warnings.filterwarnings("ignore", "torch.meshgrid: in an upcoming release", UserWarning)
+# mmseg's hook says so of its own default.
+warnings.filterwarnings("ignore", "The draw is False", UserWarning)
 # It prints that it has no OneDL, a dataset format that nothing here needs.
 with contextlib.redirect_stdout(io.StringIO()):
     import mmseg.datasets  # noqa: F401

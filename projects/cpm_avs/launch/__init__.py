@@ -13,10 +13,12 @@ from .options import (
     setting,
 )
 from .processes import keep_freed_memory, leave_processes, meet_without_gpu
+from .quiet_runner import QuietRunner
 
 __all__ = [
     "FIGURES",
     "CheckpointFitHook",
+    "QuietRunner",
     "ResumedCheckpointHook",
     "add_cfg_options",
     "add_common_options",

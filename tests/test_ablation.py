@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from projects.cpm_avs.ablation import runs as ablation_runs
-from projects.cpm_avs.ablation.records import RunRecord, write_whole
+from projects.cpm_avs.ablation.records import RunRecord
 from projects.cpm_avs.ablation.report import additions_markdown, curves_figure, markdown
 from projects.cpm_avs.ablation.rows import Addition
 from projects.cpm_avs.ablation.summary import (
@@ -146,24 +146,6 @@ def test_rows_are_added_without_the_earlier_work_folder(tools, tmp_path):
     path.write_text("{")
     with pytest.raises(SystemExit, match=r"table_runs\.json is no report of this tool"):
         run("ccdm", seeds="0", folder="third")
-
-
-def test_a_report_that_cannot_be_written_leaves_the_earlier_runs(tmp_path, monkeypatch):
-    path = tmp_path / "table_runs.json"
-    path.write_text("before")
-    write = Path.write_text
-
-    def fill_up(self, text):  # half of it, then the disk is full
-        write(self, text[: len(text) // 2])
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(Path, "write_text", fill_up)
-    with pytest.raises(OSError, match="No space"):
-        write_whole(path, "after, and more")
-    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
-    monkeypatch.undo()
-    write_whole(path, "after")
-    assert path.read_text() == "after" and list(tmp_path.iterdir()) == [path]
 
 
 def test_m3_is_the_full_model_and_shares_its_run(tools, tmp_path):

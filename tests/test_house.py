@@ -17,15 +17,23 @@ MAX_LINES = 300
 # `training/` may use models' pure functions but no concrete head.
 ROOMS = {
     "media": {"structures"},
-    "datasets": {"structures", "media"},
+    "datasets": {"structures", "files", "media"},
     "models": {"structures"},
-    "training": {"structures", "models.cpm.gaussian_functional", "models.spectrogram"},
-    "evaluation": {"structures"},
+    "training": {"structures", "files", "models.cpm.gaussian_functional", "models.spectrogram"},
+    "evaluation": {"structures", "files"},
     "visualization": {"structures"},
-    "inference": {"structures", "safe_checkpoint", "media", "datasets", "models", "visualization"},
-    "ablation": {"visualization"},
+    "inference": {
+        "structures",
+        "files",
+        "safe_checkpoint",
+        "media",
+        "datasets",
+        "models",
+        "visualization",
+    },
+    "ablation": {"files", "visualization"},
     "launch": {"structures", "safe_checkpoint"},
-    "pretrained": {"structures", "safe_checkpoint", "models", "media"},
+    "pretrained": {"structures", "files", "safe_checkpoint", "models", "media"},
 }
 
 # Within a room: which of its folders may import which, beside the files at the room's own top.

@@ -80,8 +80,9 @@ def test_curves_of_another_protocol_and_of_runs_with_one_name_are_told_apart(tmp
     monkeypatch.setattr(
         plot_log.plt.Figure,
         "savefig",
-        lambda figure, *_, **__: labels.extend(
-            line.get_label() for axis in figure.axes for line in axis.lines
+        lambda figure, path, **_: (
+            path.touch(),
+            labels.extend(line.get_label() for axis in figure.axes for line in axis.lines),
         ),
     )
     for group, key in (("x", "dataset/mIoU"), ("y", "avsbench/J")):

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from projects.cpm_avs.files import write_whole
 from projects.cpm_avs.inference.export import (
     ExportableModel,
     example_inputs,
     export_onnx,
     export_program,
+    write_program,
 )
 from projects.cpm_avs.inference.model_loading import build_model, find_checkpoint, load_config
 from projects.cpm_avs.inference.preparation import Preparation
@@ -60,10 +62,9 @@ def main(args: list[str] | None = None) -> int:
         num_samples=preparation.num_samples,
     )
     program = export_program(model, **shapes, dynamic=not options.fixed_size)
-    options.out_dir.mkdir(parents=True, exist_ok=True)
-    torch.export.save(program, options.out_dir / "model.pt2")
+    write_program(program, options.out_dir / "model.pt2")
     export_onnx(program, options.out_dir / "model.onnx")
-    (options.out_dir / "classes.txt").write_text("\n".join(classes) + "\n")
+    write_whole(options.out_dir / "classes.txt", "\n".join(classes) + "\n")
 
     inputs = example_inputs(**shapes)
     with torch.no_grad():

@@ -15,7 +15,6 @@ def main(args: list[str] | None = None) -> None:
         "--subset", choices=("ss", "ms"), default="ms", help="one object sounds, or several"
     )
     options = parser.parse_args(args)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     print(write_example(options.out, seed=options.seed, subset=options.subset))
 
 

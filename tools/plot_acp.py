@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 
+from projects.cpm_avs.files import whole_file
 from projects.cpm_avs.inference.model_loading import find_device
 from projects.cpm_avs.launch import (
     FIGURES,
@@ -106,8 +107,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = [row for row, _ in zip(samples, range(args.num), strict=False)]
     if not rows:
         raise SystemExit("error: no two samples of the validation set could be mixed")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    acp_figure(rows).savefig(args.out, dpi=130)
+    with whole_file(args.out) as part:
+        acp_figure(rows).savefig(part, dpi=130)
     print(f"Wrote {args.out}")
 
 

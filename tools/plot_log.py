@@ -12,6 +12,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from projects.cpm_avs.files import whole_file
 from projects.cpm_avs.launch import FIGURES, output_file, plain_errors
 from projects.cpm_avs.visualization.colors import LINE_COLORS, LINE_STYLES
 from projects.cpm_avs.visualization.run_log import Run, read_run
@@ -50,8 +51,8 @@ def draw(runs: Sequence[Run], out: Path) -> None:
             axis.legend(fontsize="small")
         else:
             axis.text(0.5, 0.5, "not logged", ha="center", va="center", transform=axis.transAxes)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=130)
+    with whole_file(out) as part:
+        figure.savefig(part, dpi=130)
     plt.close(figure)
 
 

@@ -12,6 +12,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmseg.registry import DATASETS
 
+from projects.cpm_avs.files import whole_file
 from projects.cpm_avs.inference.model_loading import build_model, find_device, load_config
 from projects.cpm_avs.launch import (
     FIGURES,
@@ -73,8 +74,8 @@ def draw(options: argparse.Namespace) -> None:
                 title=f"{first.metainfo.get('clip_id', place)}",
             )
         )
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(rows, classes).savefig(options.out, dpi=100)
+    with whole_file(options.out) as part:
+        contact_sheet(rows, classes).savefig(part, dpi=100)
     print(options.out)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from projects.cpm_avs.files import write_whole
 from projects.cpm_avs.launch import output_file, plain_errors
 from projects.cpm_avs.safe_checkpoint import CheckpointError, check_finite, load_safely, weights_of
 
@@ -77,8 +78,7 @@ def publish(source: Path, out: Path, *, half: bool = False) -> Path:
     torch.save(stripped, buffer)
     digits = hashlib.sha256(buffer.getvalue()).hexdigest()[:8]
     path = out.with_name(f"{re.sub('-[0-9a-f]{8}$', '', out.stem)}-{digits}{out.suffix}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(buffer.getvalue())
+    write_whole(path, buffer.getvalue())
     return path
 
 

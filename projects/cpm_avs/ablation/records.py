@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from ..files import write_whole
+
 #: Points (iteration, value) in order.
 Curve = list[tuple[int, float]]
 
@@ -43,16 +45,6 @@ def write_runs(records: Sequence[RunRecord], out: Path) -> None:
     """The runs themselves, one a line."""
     runs = [json.dumps(asdict(record)) for record in records]
     write_whole(named(out, "_runs.json"), "[\n" + ",\n".join(runs) + "\n]\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file by a new one only when that is whole."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(text)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def named(out: Path, ending: str) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from ..files import whole_file, write_whole
 from ..visualization.colors import LINE_COLORS, LINE_STYLES
 from .records import RunRecord, named, write_runs
 from .rows import ADDITIONS, TABLE_4, Addition
@@ -74,18 +75,18 @@ def write_report(records: Sequence[RunRecord], out: Path) -> None:
         )
     (iterations,) = lengths
     table = summarise(records)
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_runs(records, out)
-    named(out, ".json").write_text(json.dumps(table, indent=2) + "\n")
+    write_whole(named(out, ".json"), json.dumps(table, indent=2) + "\n")
     page = PAGE.format(
         iterations=iterations,
         curves=f"{out.name}.png",
         added=additions_markdown(records, ADDITIONS),
         tables=markdown(table),
     )
-    named(out, ".md").write_text(page)
+    write_whole(named(out, ".md"), page)
     drawn = [record for record in records if record.row != "m3"]  # the curves of cpm
-    curves_figure(drawn, solid=tuple(TABLE_4)).savefig(named(out, ".png"), dpi=110)
+    with whole_file(named(out, ".png")) as part:
+        curves_figure(drawn, solid=tuple(TABLE_4)).savefig(part, dpi=110)
 
 
 def markdown(table: dict[str, dict[str, dict[str, float]]]) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from ..files import write_whole
 from ..visualization.run_log import read_run
-from .records import RunRecord, recorded, write_whole
+from .records import RunRecord, recorded
 from .rows import COMPARED, MEASURES, ROWS, SCENES, SEPARATION, SOUNDS
 
 ROOT = Path(__file__).resolve().parents[3]

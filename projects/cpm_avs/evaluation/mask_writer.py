@@ -10,6 +10,8 @@ from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 from PIL import Image
 
+from ..files import whole_file
+
 
 @HOOKS.register_module()
 class MaskWriterHook(Hook):
@@ -34,9 +36,9 @@ class MaskWriterHook(Hook):
         """Write the batch."""
         for sample in outputs or ():
             path = self.out_dir / relative_name(sample)
-            path.parent.mkdir(parents=True, exist_ok=True)
             mask = sample.pred_sem_seg.data[0].cpu().numpy()
-            Image.fromarray(mask.astype(np.uint8)).save(path)
+            with whole_file(path) as part:
+                Image.fromarray(mask.astype(np.uint8)).save(part)
 
 
 def relative_name(sample: SegDataSample) -> Path:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from prettytable import PrettyTable
 
+from ..files import write_whole
+
 
 @dataclass(frozen=True)
 class ScoreRow:
@@ -84,8 +86,8 @@ def write_json(
         )
         for row in rows
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(unit="percent", audio=list(audio), results=results), indent=1))
+    report = dict(unit="percent", audio=list(audio), results=results)
+    write_whole(path, json.dumps(report, indent=1))
 
 
 def _table(header: list[str], lines: Iterable[list]) -> str:

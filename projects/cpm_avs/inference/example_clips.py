@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..datasets.composed.clip import compose_clip
+from ..files import whole_file
 from ..media.audio_functional import resample
 from ..media.video_writer import VideoWriter
 
@@ -32,16 +33,21 @@ def write_example(
         size=size,
         channels=2,
     )
-    writer = VideoWriter(
-        path,
-        width=size,
-        height=size,
-        rate=Fraction(12),
-        sound=iter([resample(clip.waveform, clip.sample_rate, _SOUND_RATE)]),
-        sample_rate=_SOUND_RATE,
-        channels=2,
-    )
-    for index, frame in enumerate(clip.frames):
-        writer.write(np.ascontiguousarray(frame[..., ::-1]), index / 12)
-    writer.close(seconds)
+    with whole_file(path) as part:
+        writer = VideoWriter(
+            part,
+            width=size,
+            height=size,
+            rate=Fraction(12),
+            sound=iter([resample(clip.waveform, clip.sample_rate, _SOUND_RATE)]),
+            sample_rate=_SOUND_RATE,
+            channels=2,
+        )
+        try:
+            for index, frame in enumerate(clip.frames):
+                writer.write(np.ascontiguousarray(frame[..., ::-1]), index / 12)
+            writer.close(seconds)
+        except OSError:
+            writer.abort()
+            raise
     return path

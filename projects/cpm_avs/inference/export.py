@@ -8,6 +8,7 @@ Shorthand: B batch, C classes, H W image size, A audio channels, L samples, D wi
 """
 
 import copy
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mmcv.ops import MultiScaleDeformableAttention
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from ..files import write_whole
 from ..models.mask_merge import merge_max
 from ..models.spectrogram import HOP_LENGTH, N_FFT, WIN_LENGTH, first_bin
 
@@ -244,11 +246,17 @@ def export_program(
         )
 
 
+def write_program(program: ExportedProgram, path: str | Path) -> None:
+    """Write a file for ``torch.export.load``."""
+    content = io.BytesIO()
+    torch.export.save(program, content)
+    write_whole(path, content.getvalue())
+
+
 def export_onnx(program: ExportedProgram, path: str | Path) -> None:
     """Write an ONNX file with the inputs ``img`` and ``waveform`` and the output ``scores``."""
-    torch.onnx.export(
+    exported = torch.onnx.export(
         program,
-        f=str(path),
         dynamo=True,
         input_names=["img", "waveform"],
         output_names=["scores"],
@@ -256,3 +264,5 @@ def export_onnx(program: ExportedProgram, path: str | Path) -> None:
         external_data=False,
         verbose=False,
     )
+    assert exported is not None  # it is None for the exporter before dynamo
+    write_whole(path, exported.model_proto.SerializeToString())

@@ -1,6 +1,7 @@
 """What the user is told when a tool ends early: one sentence where their input is at fault."""
 
 import dis
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from ..structures import UserError
 
 PACKAGE = Path(__file__).parents[1]
 # Of an error in a DataLoader's worker torch keeps the class and no attribute; these name a path.
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a write that fails names no file
 _ABOUT_A_PATH = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
@@ -22,6 +24,11 @@ def plain_errors() -> Iterator[None]:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None  # as shells count it: 128 and the signal's number
     except (ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is None and error.errno in _NO_SPACE:
+            raise SystemExit(
+                f"error: {error.strerror}: make room where logs and results go; training goes on "
+                "from its last checkpoint with --resume"
+            ) from error
         if not _is_about_input(error):
             raise
         # Of an error in a DataLoader's worker torch makes the message the whole traceback.

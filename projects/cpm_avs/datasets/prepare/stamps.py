@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from ...files import whole_file
 from ...media.audio_functional import SAMPLE_RATE, resample, root_mean_square
 
 PACKAGE = "tuxpaint-stamps-default 2022.06.04-1"
@@ -70,16 +71,16 @@ def run(args: argparse.Namespace) -> None:
     cutouts = {name: make_cutout(files[stem + ".png"]) for name, stem in SOURCES.items()}
     sounds = {name: make_sound(files[stem + ".ogg"]) for name, stem in SOURCES.items()}
     check_sounds(sounds)
-    for folder in ("cutouts", "sounds"):
-        (args.out / folder).mkdir(parents=True, exist_ok=True)
-    with (args.out / "index.csv").open("w", newline="") as file:
+    with whole_file(args.out / "index.csv") as index_file, index_file.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for index, (name, stem) in enumerate(SOURCES.items(), start=1):
             cutout, sound = f"cutouts/{name}.png", f"sounds/{name}.flac"
-            if not cv2.imwrite(str(args.out / cutout), cutouts[name]):
-                raise OSError(f"{args.out / cutout} could not be written.")
-            soundfile.write(args.out / sound, sounds[name], SAMPLE_RATE, subtype="PCM_16")
+            with whole_file(args.out / cutout) as part:
+                if not cv2.imwrite(str(part), cutouts[name]):
+                    raise OSError(f"{args.out / cutout} could not be written.")
+            with whole_file(args.out / sound) as part:
+                soundfile.write(part, sounds[name], SAMPLE_RATE, subtype="PCM_16")
             writer.writerow([index, name, cutout, sound, stem + ".png", stem + ".ogg"])
     size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
     print(f"{len(SOURCES)} classes in {args.out}, {size / 2**20:.1f} MiB")

@@ -1,6 +1,5 @@
 """Checkpoints that a run can resume from to the bit, written so that a kill can't spoil them."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from ...files import write_whole
+
 
 @register_backend("atomic_local")
 class AtomicLocalBackend(LocalBackend):
@@ -17,16 +18,7 @@ class AtomicLocalBackend(LocalBackend):
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write next to ``filepath``, flush to the disk, then rename."""
-        unfinished = Path(f"{filepath}.part")
-        unfinished.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with unfinished.open("wb") as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(filepath)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_whole(filepath, obj)
 
 
 class CollectedStateHook(Hook):

@@ -25,6 +25,7 @@ ROOMS = {
     "inference": {
         "structures",
         "files",
+        "config_files",
         "safe_checkpoint",
         "media",
         "datasets",
@@ -32,7 +33,7 @@ ROOMS = {
         "visualization",
     },
     "ablation": {"files", "visualization"},
-    "launch": {"structures", "safe_checkpoint"},
+    "launch": {"structures", "config_files", "safe_checkpoint"},
     "pretrained": {"structures", "files", "safe_checkpoint", "models", "media"},
 }
 

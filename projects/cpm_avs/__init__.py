@@ -8,10 +8,12 @@ import contextlib
 import io
 import warnings
 
+from .config_files import make_yaml_safe
 from .mmcv_ops import ensure_mmcv_ops
 from .safe_checkpoint import make_checkpoints_safe
 
 ensure_mmcv_ops()  # before anything that imports mmcv.ops
+make_yaml_safe()
 make_checkpoints_safe()  # before anything that reads a file
 # MMDetection's pixel decoder calls it so, at each start of each tool.
 warnings.filterwarnings("ignore", "torch.meshgrid: in an upcoming release", UserWarning)

@@ -1,6 +1,5 @@
 """Config and checkpoint to a model that predicts; nothing of the training part is imported."""
 
-import difflib
 import re
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,11 @@ import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
-from mmengine.utils import import_modules_from_strings
 from mmseg.registry import DATASETS, MODELS
 
+from ..config_files import ROOT, read_config_file
 from ..safe_checkpoint import CheckpointError, check_fit, load_safely, weights_of
 
-ROOT = Path(__file__).resolve().parents[3]
 BUILT_IN = "cpm_mbv2-yamnet_stamps"
 _TRAINING = "projects.cpm_avs.training"
 _CRITERION = "criterion."
@@ -27,25 +25,7 @@ def load_config(config: str | Path | Config | None) -> Config:
     """
     if isinstance(config, Config):
         return config
-    loaded = Config.fromfile(_find_config(config or BUILT_IN), import_custom_modules=False)
-    modules = loaded.get("custom_imports", {}).get("imports", [])
-    modules = [modules] if isinstance(modules, str) else modules
-    wanted = [name for name in modules if not name.startswith(_TRAINING)]
-    if wanted:
-        import_modules_from_strings(wanted)
-    return loaded
-
-
-def _find_config(name: str | Path) -> Path:
-    path = Path(name)
-    if path.is_file():
-        return path
-    known = {file.stem: file for file in sorted((ROOT / "configs").rglob("*.py"))}
-    known = {stem: file for stem, file in known.items() if "_base_" not in file.parts}
-    if path.name.removesuffix(".py") in known:
-        return known[path.name.removesuffix(".py")]
-    near = difflib.get_close_matches(path.stem, known, n=3) or sorted(known)
-    raise ValueError(f"no config {str(name)!r}; there are {', '.join(near) or 'none'}")
+    return read_config_file(config or BUILT_IN, leave_out=_TRAINING)
 
 
 def find_checkpoint(config: str | Path | Config | None, checkpoint: str | Path | None) -> Path:

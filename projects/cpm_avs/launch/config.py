@@ -8,12 +8,15 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..config_files import ConfigError, read_config_file
+from .config_keys import check_names, check_options
+
 
 def read_config(
     name: str | None,
     settings: dict[str, Any] | None = None,
     *,
-    read: Callable[..., Config] = Config.fromfile,
+    read: Callable[..., Config] = read_config_file,
 ) -> Config:
     """A whole config.
 
@@ -21,18 +24,20 @@ def read_config(
         name: Its file, or what else ``read`` takes.
         settings: Of the option --cfg-options.
         read: For inference, ``load_config`` of ``inference.model_loading``.
+
+    Raises:
+        ConfigError: There is no such config, it can't be read or is a part of one, or nothing
+            reads one of its keys or of the settings.
     """
-    try:
-        cfg = read(name)
-    except OSError as error:
-        problem = error if Path(str(name)).is_file() else "no such config; they are in configs/"
-        raise SystemExit(f"error: {name}: {problem}") from error
+    cfg = read(name)
+    check_names(cfg)
+    check_options(cfg, settings or {})
     try:
         cfg.merge_from_dict(settings or {})
     except (KeyError, TypeError) as error:
-        raise SystemExit(f"error: --cfg-options does not fit {name}: {error.args[0]}") from error
+        raise ConfigError(f"--cfg-options does not fit {name}: {error.args[0]}") from error
     if "model" not in cfg:
-        raise SystemExit(f"error: {name}: it has no model; give a whole config, not a part of one")
+        raise ConfigError(f"{name}: it has no model; give a whole config, not a part of one")
     return cfg
 
 
@@ -44,5 +49,5 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.work_dir is not None:
         cfg.work_dir = str(args.work_dir)
     elif cfg.get("work_dir") is None:
-        cfg.work_dir = str(Path("work_dirs") / Path(args.config).stem)
+        cfg.work_dir = str(Path("work_dirs") / Path(cfg.filename).stem)
     return cfg

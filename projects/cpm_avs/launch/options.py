@@ -55,7 +55,7 @@ def output_folder(text: str) -> Path:
 def setting(text: str) -> str:
     """A type for argparse: a ``KEY=VALUE`` that ``DictAction`` can read."""
     balanced = all(text.count(first) == text.count(last) for first, last in ("()", "[]"))
-    if not re.match("[^=]+=", text) or not balanced:
+    if not re.match(r"[^=.]+(\.[^=.]+)*=", text) or not balanced:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no KEY=VALUE; write a list without white space, and quote its brackets"
         )

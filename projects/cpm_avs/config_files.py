@@ -1,0 +1,185 @@
+"""Configs by file or name; what is wrong with one is said in a sentence, and only .py runs code.
+
+mmengine reads YAML with a loader that builds any Python object, and takes any importable function
+for a ``type``. A config in YAML or JSON is data here: plain values, and names that are registered.
+A config in Python is a program, also where another config names it in ``_base_``.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any
+
+import yaml
+from mmengine.config import Config
+from mmengine.fileio import load, register_handler
+from mmengine.fileio.handlers import YamlHandler
+from mmengine.utils import import_modules_from_strings
+
+from .structures import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+SUFFIXES = (".py", ".yaml", ".yml", ".json")
+_SCOPES = ("mmengine", "mmcv", "mmdet", "mmseg")
+
+
+class ConfigError(UserError):
+    """A config, or an option that changes it, can't be used."""
+
+
+class PlainLoader(yaml.SafeLoader):
+    """Plain values, and tuples, which a config that was written as YAML has."""
+
+
+PlainLoader.add_constructor(
+    "tag:yaml.org,2002:python/tuple", lambda loader, node: tuple(loader.construct_sequence(node))
+)
+
+
+def make_yaml_safe() -> None:
+    """Give mmengine a reader of YAML that makes plain values only."""
+
+    @register_handler(["yaml", "yml"])
+    class PlainYamlHandler(YamlHandler):
+        def load_from_fileobj(self, file: Any, **kwargs: Any) -> Any:
+            return super().load_from_fileobj(file, **{**kwargs, "Loader": PlainLoader})
+
+
+def nearest(name: str, known: Iterable[str], *, count: int = 1, cutoff: float = 0.7) -> list[str]:
+    """The names that one may have meant, best first; none where nothing is like it."""
+    return difflib.get_close_matches(name, list(known), n=count, cutoff=cutoff)
+
+
+def find_config(name: str | Path) -> Path:
+    """The file of a config: a path, or the name of one in ``configs/``.
+
+    Raises:
+        ConfigError: There is none; the message has the nearest names.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; name a config in it")
+    known = {file.stem: file for file in sorted((ROOT / "configs").rglob("*.py"))}
+    known = {stem: file for stem, file in known.items() if "_base_" not in file.parts}
+    stem = path.name.removesuffix(".py")
+    if stem in known and path.parent == Path():
+        return known[stem]
+    beside = [file.stem for suffix in SUFFIXES for file in path.parent.glob(f"*{suffix}")]
+    main = sorted(file.stem for file in (ROOT / "configs").glob("*.py"))
+    near = nearest(stem, {*known, *beside}, count=3) or main
+    raise ConfigError(f"no config {str(name)!r}; there are {', '.join(near)}")
+
+
+def read_config_file(name: str | Path, *, leave_out: str | None = None) -> Config:
+    """Read a config with its bases, and import the modules that it names.
+
+    Args:
+        name: As for ``find_config``.
+        leave_out: Modules below this one are not imported.
+
+    Raises:
+        ConfigError: There is no such config, or it can't be read; the message says where.
+    """
+    path = find_config(name)
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(f"{path}: a config ends in py/yml/yaml/json")
+    try:
+        if path.suffix != ".py" and not isinstance(load(path), dict):
+            raise ConfigError(f"{path}: it holds no keys with values, as a config does")
+        _refuse_loop(path)
+        config = Config.fromfile(path, import_custom_modules=False)
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever the program that a config is may raise
+        raise ConfigError(_problem(path, error)) from error
+    if path.suffix != ".py":
+        _refuse_paths_to_code(path, config.to_dict())
+    _import_modules(path, config.get("custom_imports") or {}, leave_out)
+    return config
+
+
+def _refuse_loop(path: Path, above: tuple[Path, ...] = ()) -> None:
+    """Mmengine would follow the bases until Python's stack is full."""
+    path = path.absolute().resolve()
+    if path in above:
+        names = [one.name for one in above[above.index(path) :]]
+        raise ConfigError(f"{path}: its bases lead back to it ({' -> '.join([*names, path.name])})")
+    bases: list[str] = []
+    with suppress(Exception):  # what is wrong with the file, mmengine finds, too
+        bases = Config._get_base_files(str(path))
+    for base in bases:
+        if "::" not in base:  # in a package, whose configs know nothing of ours
+            _refuse_loop(path.parent / base, (*above, path))
+
+
+def _problem(path: Path, error: Exception) -> str:
+    """Which of the files, where in it, and what."""
+    chain = list(dict.fromkeys(_files_being_read(error))) or [path]
+    file = chain[-1]
+    if not file.is_file() and len(chain) > 1:
+        beside = [one.name for one in file.parent.glob("*") if one.suffix in SUFFIXES]
+        near = nearest(file.name, beside)
+        hint = f"did you mean {near[0]}" if near else "it is taken relative to the config"
+        return f"{chain[-2]}: there is no {file} for its _base_; {hint}"
+    if isinstance(error, yaml.MarkedYAMLError):
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        return f"{file}, line {line}: {error.problem}; a config in YAML holds plain values only"
+    if isinstance(error, UnicodeDecodeError) or "null bytes" in str(error):
+        return f"{file}: it is no text; a config is a text file"
+    line, told = _line(file, error), error.args[0] if error.args else ""
+    told = error.msg if isinstance(error, SyntaxError) else " ".join(str(told).split())
+    where = f"{file}, line {line}" if line else str(file)
+    return f"{where}: {told} ({type(error).__name__}); the config can't be read"
+
+
+def _files_being_read(error: Exception) -> Iterator[Path]:
+    """The files that mmengine had open, each named by the one before in its ``_base_``."""
+    for frame, _ in walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "_file2dict":
+            yield Path(frame.f_locals["filename"]).expanduser().resolve()
+
+
+def _line(file: Path, error: Exception) -> int | None:
+    origin = error.__context__ if isinstance(error.__context__, SyntaxError) else error
+    if isinstance(origin, SyntaxError):
+        return origin.lineno
+    lines = [n for f, n in walk_tb(error.__traceback__) if Path(f.f_code.co_filename) == file]
+    return lines[-1] if lines else None
+
+
+def _refuse_paths_to_code(path: Path, part: Any, where: str = "") -> None:
+    """Mmengine would import and call whatever a ``type`` with dots names, ``os.system`` too."""
+    items = part.items() if isinstance(part, dict) else enumerate(part)
+    for key, value in items:
+        if key == "type" and isinstance(value, str):
+            scope = value.partition(".")[0]
+            if "." in value and (scope not in _SCOPES or value.count(".") > 1):
+                raise ConfigError(
+                    f"{path}: {where}type is {value!r}, a path to code; a config in YAML or JSON "
+                    "names registered classes only"
+                )
+        elif isinstance(value, (dict, list, tuple)):
+            _refuse_paths_to_code(path, value, f"{where}{key}.")
+
+
+def _import_modules(path: Path, custom_imports: Any, leave_out: str | None) -> None:
+    """What mmengine does with ``custom_imports``, told as a sentence."""
+    try:
+        names = custom_imports.get("imports") or []
+        names = [names] if isinstance(names, str) else names
+        wanted = [name for name in names if not (leave_out and str(name).startswith(leave_out))]
+        import_modules_from_strings(wanted, custom_imports.get("allow_failed_imports", False))
+    except ImportError as error:
+        cause = " ".join(str(error.__context__ or "").split())
+        raise ConfigError(
+            f"{path}: custom_imports: {error} ({cause}); modules are found from the repository's "
+            "root and PYTHONPATH"
+        ) from error
+    except (TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{path}: custom_imports is {custom_imports!r}; give dict(imports=['a.module'])"
+        ) from error

@@ -10,8 +10,8 @@ from pathlib import Path
 from ..structures import UserError
 
 PACKAGE = Path(__file__).parents[1]
-# Of an error in a DataLoader's worker torch keeps the class and no attribute; these name a path.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a write that fails names no file
+# Of an error in a DataLoader's worker torch keeps the class and no attribute; these name a path.
 _ABOUT_A_PATH = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 

@@ -3,14 +3,19 @@
 #
 #   bash tools/run_tests.sh
 #   bash tools/run_tests.sh tests/test_mmcv_ops.py -x
+#   FAMILY=openmmlab bash tools/run_tests.sh tests/test_openmmlab.py    # upstream's packages; no lint
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-bash tools/setup_env.sh
-export PATH="$PWD/.venv/bin:$PATH"
+bash tools/setup_env.sh tests
 export OMP_NUM_THREADS=1 # tiny models: threads cost more than they bring
 
-ruff check .
-ruff format --check .
-mypy
+if [ "${FAMILY:-onedl}" = onedl ]; then
+  export PATH="$PWD/.venv/bin:$PATH"
+  ruff check .
+  ruff format --check .
+  mypy
+else
+  export PATH="$PWD/.venv-$FAMILY/bin:$PATH"
+fi
 python -m pytest "$@"

@@ -2,17 +2,29 @@
 # Make .venv and install the project with what it needs; nothing when that was done already.
 #
 #   bash tools/setup_env.sh              # PYTHON=python3.12 picks another interpreter
+#   bash tools/setup_env.sh tests        # and what the tests need
+#   FAMILY=openmmlab bash tools/setup_env.sh    # upstream's OpenMMLab packages, in .venv-openmmlab
 #
 # A machine with a GPU and nvcc gets mmcv's operators compiled; any other takes the pure PyTorch
 # ones. TORCH_INDEX_URL takes torch from another index, such as PyTorch's own of CPU wheels.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-venv_python="$PWD/.venv/bin/python"
-stamp_file=.venv/.installed
-
 say() { printf '[set-up] %s\n' "$*"; }
 die() { printf '[set-up] %s\n' "$*" >&2; exit 1; }
+
+case "${FAMILY:-onedl}" in
+  onedl) venv=.venv lists=(requirements.txt) ;;
+  openmmlab) venv=.venv-openmmlab lists=(requirements-openmmlab.txt) ;;
+  *) die "FAMILY=$FAMILY: there are onedl and openmmlab" ;;
+esac
+case "${1:-}" in
+  "") ;;
+  tests) lists+=(requirements-tests.txt) ;;
+  *) die "usage: bash tools/setup_env.sh [tests]" ;;
+esac
+venv_python="$PWD/$venv/bin/python"
+stamp_file=$venv/.installed${1:+-$1}
 
 find_python() {
   local candidate
@@ -30,13 +42,14 @@ find_python() {
 }
 
 has_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; }
-can_compile_cuda() { has_gpu && command -v nvcc >/dev/null; }
+# Upstream's mmcv is not compiled: its last release is older than the torch that is used here.
+can_compile_cuda() { [ "$venv" = .venv ] && has_gpu && command -v nvcc >/dev/null; }
 
 # What the installation depends on: when none of it changed there is nothing to do.
 fingerprint() {
   { can_compile_cuda && echo cuda || echo cpu
     echo "$PWD"
-    cat requirements.txt constraints.txt pyproject.toml tools/setup_env.sh
+    cat requirements*.txt constraints.txt pyproject.toml tools/setup_env.sh
   } | cksum
 }
 
@@ -75,7 +88,7 @@ compile_mmcv_ops() {
   say "a GPU and nvcc are here: compiling mmcv's operators (13 minutes and more on two cores)"
   # No cache: pip would take the wheel that it built without operators at another time.
   pip_install setuptools wheel ninja packaging
-  PATH="$PWD/.venv/bin:$PATH" "$venv_python" -m pip install -c constraints.txt --no-cache-dir \
+  PATH="$PWD/$venv/bin:$PATH" "$venv_python" -m pip install -c constraints.txt --no-cache-dir \
     --no-build-isolation --no-binary onedl-mmcv --force-reinstall --no-deps onedl-mmcv
 }
 
@@ -95,17 +108,18 @@ fi
 
 if ! "$venv_python" -m pip --version >/dev/null 2>&1; then
   python=$(find_python)
-  say "making .venv with $("$python" --version)"
-  "$python" -m venv --clear .venv
+  say "making $venv with $("$python" --version)"
+  "$python" -m venv --clear "$venv"
 fi
 say "installing; this takes one to five minutes"
-rm -f "$stamp_file"
+rm -f "$venv"/.installed*
 pip_install --upgrade pip
 install_torch
 if can_compile_cuda; then compile_mmcv_ops; fi
 say "the OpenMMLab packages and the rest"
-pip_install -r requirements.txt
+pip_install "${lists[@]/#/-r}"
 use_headless_opencv
 "$venv_python" -c "import projects.cpm_avs" >/dev/null
+printf '%s\n' "$fingerprint" >"$venv/.installed" # what the tests need is more than this
 printf '%s\n' "$fingerprint" >"$stamp_file"
-say "done; activate it with: . .venv/bin/activate"
+say "done; activate it with: . $venv/bin/activate"

@@ -10,14 +10,22 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
 from typing import Any, NoReturn
 
-INSTALL_COMMAND = (
-    "pip install --no-cache-dir --no-build-isolation --no-binary onedl-mmcv --force-reinstall "
-    "--no-deps onedl-mmcv==2.3.6"
-)
+
+def install_command() -> str:
+    """Compiles the operators of the mmcv that is installed: onedl-mmcv or upstream's."""
+    package = metadata.packages_distributions()["mmcv"][0]
+    release = metadata.version(package)
+    options = "--no-cache-dir --no-build-isolation --force-reinstall --no-deps"
+    if package.startswith("onedl"):
+        return f"pip install {options} --no-binary {package} {package}=={release}"
+    # mmcv-lite is upstream's mmcv without operators, in the same folder.
+    build = f"MMCV_WITH_OPS=1 pip install {options} --no-binary mmcv mmcv=={release}"
+    return f"pip uninstall --yes {package}; {build}"
 
 
 class _MissingOps(ModuleType):
@@ -30,7 +38,7 @@ class _MissingOps(ModuleType):
         def missing(*args: Any, **kwargs: Any) -> NoReturn:
             raise RuntimeError(
                 f"mmcv's operator {name!r} is not compiled in this environment. "
-                f"Compile it with: {INSTALL_COMMAND}"
+                f"Compile it with: {install_command()}"
             )
 
         return missing

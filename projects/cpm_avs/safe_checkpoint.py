@@ -5,7 +5,8 @@ mmengine falls back to full unpickling after a mere warning, and reads downloads
 ``init_cfg`` and everything else that reads a checkpoint through mmengine refuses such a file.
 """
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -143,10 +144,10 @@ def _load_url_for_mmengine(
 
 def make_checkpoints_safe() -> None:
     """Give mmengine the readers of this module; every scheme of paths and addresses uses them."""
-    replacements = {
-        "_safe_torch_load": _load_for_mmengine,
-        "load_url": _load_url_for_mmengine,
-    }
+    replacements: dict[str, Callable[..., Any]] = {"load_url": _load_url_for_mmengine}
+    # Upstream's mmengine calls torch.load, which reads data alone unless it is told otherwise.
+    if "weights_only" in inspect.getsource(mmengine_checkpoint):
+        replacements["_safe_torch_load"] = _load_for_mmengine
     for name, reader in replacements.items():
         if not hasattr(mmengine_checkpoint, name):
             raise RuntimeError(

@@ -20,6 +20,8 @@ from .drawing import Picture
 class AVSVisualizationHook(SegVisualizationHook):
     """mmseg's hook, which also hands on the sound and can draw composed scenes (AVS-Stamps)."""
 
+    _test_index = 0  # upstream's mmseg does not count what it drew
+
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[SegDataSample]
     ) -> None:

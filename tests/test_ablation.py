@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 
 from projects.cpm_avs.ablation import runs as ablation_runs
-from projects.cpm_avs.ablation.records import RunRecord
-from projects.cpm_avs.ablation.report import additions_markdown, curves_figure, markdown
+from projects.cpm_avs.ablation.records import RunRecord, recorded
+from projects.cpm_avs.ablation.report import (
+    additions_markdown,
+    curves_figure,
+    markdown,
+    write_report,
+)
 from projects.cpm_avs.ablation.rows import Addition
 from projects.cpm_avs.ablation.summary import (
     against,
@@ -43,7 +48,9 @@ def tools(monkeypatch):
             lines = [dict(time=t, iter=10 * t, step=10 * t) for t in (1, 2, 9)]
             lines += [dict(STS=0.9, step=50), dict(STS=0.5, step=90)]
             lines += [{"dataset/mIoU": 20 + seed, "coverage": 0.1, "time": 70, "step": 100}]
-            lines += [dict(time=3, iter=150, step=150), {"ACP/ratio_error": 0.2, "step": 200}]
+            lines += [dict(time=3, iter=150, step=150)]
+            separation = {"ACP/ratio_error": 0.2, "ACP/deaf_ratio_error": 0.1 * seed}
+            lines += [separation | {"ACP/si_sdr_improvement": 0.6, "step": 200}]
             lines += [{"dataset/mIoU": 35 + seed, "coverage": 0.4, "time": 70, "step": 200}]
             log.write_text("".join(json.dumps(line) + "\n" for line in lines))
             (folder / "last_checkpoint").write_text("iter_200.pth")
@@ -89,10 +96,11 @@ def test_rows_are_trained_tested_and_summed_up(tools, tmp_path, monkeypatch):
     assert "The trainings have\n200 iterations." in page
     added, _, scenes, sounds, separation = page.split("\n## ")[1:]
     assert "| CCDM (`baseline` to `ccdm`) | +0.0 | 0.0 | +0.0, +0.0 | +1.08 |" in added
-    assert "| `baseline` | 2 | 48.0 ± 1.4 | - | 32.0 ± 1.4 | - |" in scenes
+    assert "| `baseline` | 2 | 48.0 ± 1.4 | 32.0 ± 1.4 |" in scenes
     assert "ccdm" not in scenes
     assert "| `baseline` | 2 | 3.0 ± 0.0 |" in sounds and "ccdm" not in sounds
-    assert "| `ccdm` | 2 | 0.200 ± 0.000 | - |" in separation
+    assert "| error of the ratio | without hearing | SI-SDR improvement, dB |" in separation
+    assert "| `ccdm` | 2 | 0.200 ± 0.000 | 0.100 ± 0.141 | 0.60 ± 0.00 |" in separation
     assert (tmp_path / "docs" / "ablation.png").stat().st_size > 10_000
     runs = json.loads((tmp_path / "docs" / "ablation_runs.json").read_text())
     assert [(run["row"], run["seed"]) for run in runs] == [
@@ -217,9 +225,18 @@ def test_the_lead_is_counted_against_the_baseline_of_the_same_seed():
     assert not {"mIoU_over_baseline", "sts_below_baseline"} & table["baseline"].keys()
     assert table["cpm"]["last_quarter_gain"]["mean"] == 25
     lines = markdown(table).splitlines()
-    assert lines[5].startswith("| `cpm` | 2 | 56.0 ± 0.0 | 15.0 ± 14.1 | -")
-    assert lines[6].startswith("| `point` | 1 | 46.0 | -5.0 | -")
+    assert lines[2].startswith("| row | seeds | mIoU | mIoU over the baseline | % of epochs with")
+    assert lines[5] == "| `cpm` | 2 | 56.0 ± 0.0 | 15.0 ± 14.1 | 0 ± 0 | 25.0 ± 0.0 | 150 ± 71 |"
+    assert lines[6] == "| `point` | 1 | 46.0 | -5.0 | 100 | 35.0 | - |"
     assert [line for line in lines if line.startswith("#")] == ["## Scores"]  # nothing else known
+
+
+@pytest.mark.parametrize("name", ["ablation", "ablation-1200"])
+def test_runs_before_a_measure_was_known_make_the_page_they_made(name, tmp_path):
+    docs = _PATH.parents[1] / "docs"
+    write_report(recorded(docs / name), tmp_path / name)
+    for ending in (".md", ".json", "_runs.json"):
+        assert (tmp_path / f"{name}{ending}").read_text() == (docs / f"{name}{ending}").read_text()
 
 
 def test_what_a_part_adds_is_counted_by_seed():

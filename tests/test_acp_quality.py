@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from projects.cpm_avs.training.diagnostics.acp_quality import (
+    loudness,
     ratio_errors,
     rebuild_source,
     si_sdr,
@@ -39,6 +40,15 @@ class TestRatioError:
     def test_silence_has_no_ratio(self):
         nothing = torch.zeros(2, 2)
         assert ratio_errors(nothing, nothing, nothing.bool()).shape == (0,)
+
+
+class TestLoudness:
+    def test_by_hand(self):
+        """Channels 1 + 0 and 2 + 3 have the mean 3: log 4."""
+        clean = torch.tensor([1.0, 2.0]).view(1, 2, 1, 1)
+        noise = torch.tensor([0.0, 3.0]).view(1, 2, 1, 1)
+        assert float(loudness(clean, noise)) == pytest.approx(math.log(4))
+        assert float(loudness(0 * clean, 0 * noise)) == 0
 
 
 class TestSISDR:

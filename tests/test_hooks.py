@@ -21,7 +21,7 @@ from projects.cpm_avs.training.hooks import (
     StabilityHook,
     random_state_hook,
 )
-from projects.cpm_avs.training.hooks.random_state_hook import (
+from projects.cpm_avs.training.random_state import (
     get_random_state,
     seeded_state,
     set_random_state,

@@ -156,7 +156,26 @@ class TestMeasureSeparation:
         samples = items(4)
         samples[0]["inputs"]["waveform"] *= 0  # the other one is its noise, and has none
         measured = measure_separation(model, model.criterion.prompted_path, samples[:2], 2)
-        assert set(measured) == {"ratio_error"} and 0 <= measured["ratio_error"] <= 1
+        assert measured.keys() & {"ratio_error", "si_sdr_improvement"} == {"ratio_error"}
+        assert 0 <= measured["ratio_error"] <= 1
+
+    def test_loud_bins_weigh_more(self, model, monkeypatch):
+        """A mask that is off by 1/4 in the louder half of the bins."""
+        path, weights = model.criterion.prompted_path, []
+        separate = path.separate
+
+        def forged(prompted, clean):
+            parts = separate(prompted, clean)
+            weight = (clean + prompted.noise.specgram).mean(1).log1p()
+            loud = weight > weight.median()
+            weights.extend((weight[loud].sum(), weight.sum()))
+            return replace(parts, predicted=parts.ratio + 0.25 * loud)
+
+        monkeypatch.setattr(path, "separate", forged)
+        scores = measure_separation(model, path, items(4), 4)
+        assert scores["ratio_error"] == pytest.approx(0.125, abs=1e-4)
+        assert scores["loud_ratio_error"] == pytest.approx(float(0.25 * weights[0] / weights[1]))
+        assert scores["loud_ratio_error"] > 0.15
 
 
 class TestHook:
@@ -168,25 +187,61 @@ class TestHook:
     def runner(self, model, dataset=None) -> MagicMock:
         runner = MagicMock(model=model, iter=7, timestamp="now")
         runner.val_dataloader.dataset = items(4) if dataset is None else dataset
+        runner.train_dataloader.dataset = items(6)
         return runner
 
     @pytest.mark.parametrize("wrapped", [False, True])
-    def test_logs_both_numbers(self, hook, model, wrapped):
+    def test_logs_the_prompts_and_what_they_compare_with(self, hook, model, wrapped):
         runner = self.runner(torch.nn.DataParallel(model) if wrapped else model)
+        hook.before_train(runner)
         hook.after_val_epoch(runner)
         (scalars,), options = runner.visualizer.add_scalars.call_args
-        assert set(scalars) == {"ACP/ratio_error", "ACP/si_sdr_improvement"}
-        assert 0 <= scalars["ACP/ratio_error"] <= 1
+        errors = {"ratio_error", "loud_ratio_error"}
+        measures = errors | {"si_sdr_improvement"}
+        expected = {
+            *(f"ACP/{name}" for name in measures),
+            *(f"ACP/deaf_{name}" for name in measures),
+            *(f"ACP/half_{name}" for name in errors),
+        }
+        assert set(scalars) == expected
+        assert all(0 <= scalars[name] <= 1 for name in expected if "error" in name)
         assert options == dict(step=7, file_path="now.json")
-        assert "SI-SDR improvement" in runner.logger.info.call_args.args[0]
+        deaf = scalars["ACP/deaf_si_sdr_improvement"]
+        assert f"without hearing {deaf:.2f}" in runner.logger.info.call_args.args[0]
+
+    def test_fits_once_to_what_the_run_trains_on(self, hook, model, monkeypatch):
+        module, fitted = sys.modules[type(hook).__module__], []
+        fit = module.fit_deaf_predictor
+        monkeypatch.setattr(
+            module, "fit_deaf_predictor", lambda *inputs: (fitted.append(inputs), fit(*inputs))[1]
+        )
+        runner = self.runner(model)
+        hook.before_train(runner)
+        hook.after_val_epoch(runner)
+        hook.after_val_epoch(runner)
+        assert [inputs[1:] for inputs in fitted] == [(3, runner.train_dataloader.dataset)]
+        first, second = (call.args for call in runner.visualizer.add_scalars.call_args_list)
+        assert first == second
+
+    def test_a_validation_alone_reads_no_training_set(self, hook, model):
+        runner = self.runner(model)
+        hook.after_val_epoch(runner)
+        (scalars,) = runner.visualizer.add_scalars.call_args.args
+        assert "ACP/ratio_error" in scalars and "ACP/deaf_ratio_error" not in scalars
+        assert "(0.5 everywhere" in runner.logger.info.call_args.args[0]
 
     def test_logs_what_is_defined(self, hook, model, monkeypatch):
         module = sys.modules[type(hook).__module__]
-        monkeypatch.setattr(module, "measure_separation", lambda *_: dict(ratio_error=0.25))
+        measured = dict(ratio_error=0.25, loud_ratio_error=0.5, half_ratio_error=0.125)
+        monkeypatch.setattr(module, "measure_separation", lambda *_: measured)
         runner = self.runner(model)
         hook.after_val_epoch(runner)
-        assert runner.visualizer.add_scalars.call_args.args == ({"ACP/ratio_error": 0.25},)
-        assert "0.2500, SI-SDR improvement undefined" in runner.logger.info.call_args.args[0]
+        (scalars,) = runner.visualizer.add_scalars.call_args.args
+        assert scalars == {f"ACP/{name}": value for name, value in measured.items()}
+        assert runner.logger.info.call_args.args[0] == (
+            "ACP: mean absolute ratio error 0.250 (0.5 everywhere 0.125); by loudness 0.500; "
+            "SI-SDR improvement in dB undefined"
+        )
 
     def test_says_so_where_nothing_can_be_mixed(self, hook, model):
         runner = self.runner(model, items(4)[::2])

@@ -42,7 +42,13 @@ SECTIONS = {
     ),
     "Separation by audio prompting": (
         ("error of the ratio", "ratio_error", ".3f"),
+        ("without hearing", "deaf_ratio_error", ".3f"),
+        ("0.5 everywhere", "half_ratio_error", ".3f"),
+        ("error by loudness", "loud_ratio_error", ".3f"),
+        ("without hearing", "deaf_loud_ratio_error", ".3f"),
+        ("0.5 everywhere", "half_loud_ratio_error", ".3f"),
         ("SI-SDR improvement, dB", "si_sdr_improvement", ".2f"),
+        ("without hearing", "deaf_si_sdr_improvement", ".2f"),
     ),
 }
 PANELS = {
@@ -90,9 +96,14 @@ def write_report(records: Sequence[RunRecord], out: Path) -> None:
 
 
 def markdown(table: dict[str, dict[str, dict[str, float]]]) -> str:
-    """The page's tables: mean, and deviation where there are several seeds."""
+    """The page's tables: mean, and deviation where there are several seeds.
+
+    What no row has measured is left out, such as measures that are younger than the runs.
+    """
+    measured = {measure for scores in table.values() for measure in scores}
     lines = []
-    for section, columns in SECTIONS.items():
+    for section, all_columns in SECTIONS.items():
+        columns = [column for column in all_columns if column[1] in measured]
         measures = [measure for _, measure, _ in columns]
         rows = [row for row, scores in table.items() if not scores.keys().isdisjoint(measures)]
         if not rows:

@@ -54,8 +54,21 @@ MEASURES = {
     "J&F": "avsbench/J&F",
     "coverage": "coverage",
 }
-#: What rows with audio prompting measure when they are validated.
-SEPARATION = {"ratio_error": "ACP/ratio_error", "si_sdr_improvement": "ACP/si_sdr_improvement"}
+#: What rows with audio prompting measure when they are validated, and what a predictor scores there
+#: that hears nothing.
+SEPARATION = {
+    name: f"ACP/{name}"
+    for name in (
+        "ratio_error",
+        "deaf_ratio_error",
+        "half_ratio_error",
+        "loud_ratio_error",
+        "deaf_loud_ratio_error",
+        "half_loud_ratio_error",
+        "si_sdr_improvement",
+        "deaf_si_sdr_improvement",
+    )
+}
 #: Configs that are also tested with another sound, and on other scenes.
 COMPARED = (TABLE_4["baseline"], TABLE_4["cpm"])
 SOUNDS = ("silence", "noise", "offscreen")

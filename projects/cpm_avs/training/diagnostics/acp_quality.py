@@ -24,6 +24,22 @@ def ratio_errors(pred: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     return (pred - target)[valid].abs()
 
 
+def loudness(clean: Tensor, noise: Tensor) -> Tensor:
+    """log(1 + a_p), by which mix-and-separate weighs bins (Zhao et al., 2018).
+
+    Of the bins of a mixture many are next to silent and weigh like the rest in eq. 5, though
+    nobody hears them; a_p itself would leave the few loudest alone, as SI-SDR does.
+
+    Args:
+        clean: Linear magnitude a_i, (B, A, T, F); the channels are averaged.
+        noise: Linear magnitude a_j, (B, A, T, F).
+
+    Returns:
+        (B, T, F).
+    """
+    return (clean + noise).float().mean(1).log1p()
+
+
 def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
     """Scale-invariant signal-to-distortion ratio (Le Roux et al., 2019), means removed.
 

@@ -1,21 +1,39 @@
 """How well prompts tell a sound from what is mixed into it, on samples of a data set (Fig. 7)."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from mmengine.dataset import pseudo_collate
+from torch import Tensor
 
+from ..prompting.acp_loss import ratio_mask
+from ..prompting.offscreen_noise import offscreen_noise
 from ..prompting.prompted_path import PromptedPath, Separation
 from ..protocols import PromptableModel
+from ..random_state import repeatable
 from ..set_prediction.targets import build_targets
-from .acp_quality import ratio_errors, rebuild_source, si_sdr_improvement
+from .acp_quality import loudness, ratio_errors, rebuild_source, si_sdr_improvement
+from .deaf_predictor import deaf_ratio, fit_deaf_logits
 
 
 def spread_indices(length: int, count: int) -> list[int]:
     """``count`` indices, or all, evenly spaced: neighbours often share their clip and classes."""
     count = min(count, length)
     return [index * length // count for index in range(count)]
+
+
+def sample_batches(
+    model: PromptableModel, dataset: Sequence[dict[str, Any]], count: int, batch_size: int
+) -> Iterator[dict[str, Any]]:
+    """Preprocessed batches of ``count`` samples, or all, evenly spaced over the set."""
+    indices = spread_indices(len(dataset), count)
+    # Every `step`-th one, so that a batch spans the whole set.
+    step = -(-len(indices) // batch_size)
+    for start in range(step):
+        batch = pseudo_collate([dataset[index] for index in indices[start::step]])
+        yield model.data_preprocessor(batch, True)  # pads the masks with the images
 
 
 @torch.no_grad()
@@ -38,52 +56,116 @@ def separate_samples(
     Yields:
         A preprocessed batch, with ``inputs`` and ``data_samples``, and what the prompts made of it.
     """
-    indices = spread_indices(len(dataset), count)
-    for start in range(0, len(indices), batch_size):
-        # Every `step`-th one, so that a batch spans the whole set.
-        step = -(-len(indices) // batch_size)
-        chosen = indices[start // batch_size :: step]
-        batch = pseudo_collate([dataset[index] for index in chosen])
-        batch = model.data_preprocessor(batch, True)  # pads the masks with the images
+    for batch in sample_batches(model, dataset, count, batch_size):
         inputs = batch["inputs"]
         sounding = build_targets(batch["data_samples"], path.num_classes).sounding
         prompted = path.decode(model, model.extract_visual(inputs["img"]), inputs, sounding)
         yield batch, path.separate(prompted, inputs["specgram"])
 
 
+@torch.no_grad()
+def fit_deaf_predictor(
+    model: PromptableModel,
+    num_classes: int,
+    dataset: Sequence[dict[str, Any]],
+    count: int = 512,
+    batch_size: int = 8,
+) -> Tensor:
+    """``fit_deaf_logits`` on samples mixed with one another as in ``separate_samples``.
+
+    The draws, of augmentation and of who is mixed with whom, are the same in every call.
+
+    Args:
+        model: Only its preprocessor is used.
+        num_classes: C.
+        dataset: Packed samples to train on, with ground truth.
+        count: Samples, evenly spaced over the set.
+        batch_size: Samples that are mixed among themselves.
+
+    Returns:
+        Tensor: Logits (C, F), all 0 if no sample could be mixed with another.
+    """
+    parts = []
+    with repeatable(0):
+        for batch in sample_batches(model, dataset, count, batch_size):
+            inputs = batch["inputs"]
+            sounding = build_targets(batch["data_samples"], num_classes).sounding
+            noise = offscreen_noise(inputs, sounding)
+            ratio, defined = ratio_mask(inputs["specgram"], noise.specgram)
+            frames = defined.sum(1)  # (B, F)
+            share = frames / ratio.shape[1] * noise.mixed.unsqueeze(1)
+            parts.append((sounding, ratio.sum(1) / frames.clamp(min=1), share))
+    return fit_deaf_logits(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
 def measure_separation(
-    model: PromptableModel, path: PromptedPath, dataset: Sequence[dict[str, Any]], count: int
+    model: PromptableModel,
+    path: PromptedPath,
+    dataset: Sequence[dict[str, Any]],
+    count: int,
+    deaf_logits: Tensor | None = None,
 ) -> dict[str, float]:
-    """ACP's quality in two numbers.
+    """ACP's quality, and beside it that of predictors that hear nothing.
 
     The draws, of prompts and of who is mixed with whom, are the same in every call.
 
+    Args:
+        model: Segmentor.
+        path: Its prompted path, with an audio mask head.
+        dataset: Packed samples, with ground truth.
+        count: Samples, evenly spaced over the set.
+        deaf_logits: What ``fit_deaf_predictor`` returned, (C, F); None: it is left out.
+
     Returns:
-        dict: ``ratio_error``, the mean absolute error of the ratio mask, in [0, 1]; and
+        dict: ``ratio_error``, the mean absolute error of the ratio mask, in [0, 1], every bin
+        alike; ``loud_ratio_error``, the same with bins weighted by ``loudness``; and
         ``si_sdr_improvement``, by how many dB the sound that is rebuilt from the mask and the
         mixture's phase is nearer to the clean one than the mixture is, left out if it is defined
-        for no sample. Empty if no sample could be mixed with another.
+        for no sample. With the prefix ``deaf_`` those of ``deaf_ratio``, with ``half_`` the
+        errors of 0.5 everywhere, which improves by 0 dB. Empty if no sample could be mixed with
+        another.
     """
-    errors, improvements = [], []
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(0)
+    errors: dict[str, list[Tensor]] = defaultdict(list)
+    gains: dict[str, list[Tensor]] = defaultdict(list)
+    weights: list[Tensor] = []
+    drop_bin = model.data_preprocessor.drop_bin
+    with repeatable(0):
         for batch, parts in separate_samples(model, path, dataset, count):
             if not parts.counted.any():
                 continue
-            errors.append(ratio_errors(parts.predicted, parts.ratio, parts.counted))
+            masks = {"": parts.predicted}
+            if deaf_logits is not None:
+                sounding = build_targets(batch["data_samples"], path.num_classes).sounding
+                logits = deaf_logits.to(parts.ratio)
+                masks["deaf_"] = deaf_ratio(logits, sounding, parts.ratio.shape[1])
+            weights.append(
+                loudness(batch["inputs"]["specgram"], parts.noise.specgram)[parts.counted]
+            )
             clean = batch["inputs"]["waveform"].mean(1)
             mixture = clean + parts.noise.waveform.mean(1)
-            drop_bin = model.data_preprocessor.drop_bin
-            rebuilt = rebuild_source(parts.predicted, mixture, drop_bin=drop_bin)
             separable = parts.counted.flatten(1).any(-1)
-            improvements.append(si_sdr_improvement(rebuilt, mixture, clean)[separable])
-    if not errors:
-        return {}
-    measured = dict(ratio_error=float(torch.cat(errors).mean()))
-    # A sample that is silent itself, or whose noise is, has no SI-SDR.
-    gains = torch.cat(improvements)
-    gains = gains[gains.isfinite()]
-    if len(gains):
-        measured["si_sdr_improvement"] = float(gains.mean())
+            half = torch.full_like(parts.ratio, 0.5)
+            errors["half_"].append(ratio_errors(half, parts.ratio, parts.counted))
+            for prefix, mask in masks.items():
+                errors[prefix].append(ratio_errors(mask, parts.ratio, parts.counted))
+                rebuilt = rebuild_source(mask, mixture, drop_bin=drop_bin)
+                gains[prefix].append(si_sdr_improvement(rebuilt, mixture, clean)[separable])
+    return _means(errors, weights, gains)
+
+
+def _means(
+    errors: dict[str, list[Tensor]], weights: list[Tensor], gains: dict[str, list[Tensor]]
+) -> dict[str, float]:
+    """Scores of ``measure_separation`` from each batch's values by prefix."""
+    measured = {}
+    for prefix, batches in errors.items():
+        error, weight = torch.cat(batches), torch.cat(weights)
+        measured[f"{prefix}ratio_error"] = float(error.mean())
+        measured[f"{prefix}loud_ratio_error"] = float((weight * error).sum() / weight.sum())
+    for prefix, batches in gains.items():
+        # A sample that is silent itself, or whose noise is, has no SI-SDR.
+        gain = torch.cat(batches)
+        gain = gain[gain.isfinite()]
+        if len(gain):
+            measured[f"{prefix}si_sdr_improvement"] = float(gain.mean())
     return measured

@@ -1,61 +1,14 @@
 """Random states in the checkpoint, so that a resumed run draws what the unbroken one would have."""
 
-import random
 from typing import Any
 
-import numpy as np
-import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from ..random_state import RandomState, get_random_state, seeded_state, set_random_state
 from .checkpoint_hook import CollectedStateHook
-
-RandomState = dict[str, Any]
-
-
-def get_random_state() -> RandomState:
-    """Python's, NumPy's and PyTorch's generators as tensors and numbers (weights_only-safe)."""
-    version, words, gauss = random.getstate()
-    _, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    state = dict(
-        python=[version, torch.tensor(words), gauss],
-        numpy=[
-            torch.from_numpy(np.asarray(keys, dtype=np.int64)),
-            int(position),
-            int(has_gauss),
-            cached,
-        ],
-        torch=torch.get_rng_state(),
-    )
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
-    return state
-
-
-def set_random_state(state: RandomState) -> None:
-    """Undo of `get_random_state`; the tensors may lie on any device."""
-    version, words, gauss = state["python"]
-    random.setstate((version, tuple(words.tolist()), gauss))
-    keys, position, has_gauss, cached = state["numpy"]
-    keys = keys.cpu().numpy().astype(np.uint32)
-    np.random.set_state(("MT19937", keys, position, has_gauss, cached))
-    torch.set_rng_state(state["torch"].cpu())
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"].cpu())
-
-
-def seeded_state(seed: int, rank: int, iteration: int) -> RandomState:
-    """State that a rank begins with, the same for the same arguments and unlike any other's."""
-    word = int(np.random.SeedSequence((seed, rank, iteration)).generate_state(1)[0])
-    outer = get_random_state()
-    random.seed(word)
-    np.random.seed(word)
-    torch.manual_seed(word)
-    state = get_random_state()
-    set_random_state(outer)
-    return state
 
 
 @HOOKS.register_module()

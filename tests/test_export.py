@@ -20,7 +20,9 @@ from projects.cpm_avs.inference.export import (
 )
 from projects.cpm_avs.inference.model_loading import load_config
 from projects.cpm_avs.launch import plain_errors
+from projects.cpm_avs.models.mask_merge import merge_max, resizer
 from projects.cpm_avs.models.spectrogram import stft_magnitude
+from projects.cpm_avs.structures import DecoderOutput
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPES = dict(size=(64, 96), channels=1, num_samples=3200)
@@ -82,6 +84,22 @@ def test_scores_are_those_of_predict(model, exportable):
         given = exportable(img, waveform)[0]
     assert expected.max() > 0.01
     torch.testing.assert_close(given, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_merging_is_that_of_predict_whatever_is_named(exportable, monkeypatch):
+    """Images whose queries name background and objects, objects alone, no-object alone."""
+    generator = torch.Generator().manual_seed(0)
+    cls_logits = torch.randn(3, 6, 26, generator=generator)
+    cls_logits[0, :2, 0] = cls_logits[1, :3, 4] = 9.0
+    cls_logits[0, 2:, 25] = cls_logits[1, 3:, 25] = cls_logits[2, :, 25] = 9.0
+    masks = 3 * torch.randn(3, 6, 16, 16, generator=generator)
+    output = DecoderOutput(torch.zeros(1), cls_logits[None], (masks,))
+    monkeypatch.setattr(exportable.model, "encode_decode", lambda inputs, metas: output)
+    given = exportable(torch.zeros(3, 3, 64, 64), torch.zeros(3, 1, 3200))
+    to_size = resizer((64, 64), (64, 64), (64, 64))
+    for own, *predicted in zip(given, cls_logits, masks, strict=True):
+        torch.testing.assert_close(own, merge_max(*predicted, to_size))
+    assert given[1, 0].max() > 0.5 and not given[2].any()
 
 
 def test_torch_export_at_another_size(exportable, program):

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from projects.cpm_avs.evaluation.mask_functional import foreground_probability
 from projects.cpm_avs.models.mask_merge import MERGE_RULES, merge_max, merge_sum, resizer
 
 CLASSES, QUERIES = 4, 6
@@ -25,6 +26,7 @@ def unchanged(masks: Tensor) -> Tensor:
 @pytest.mark.parametrize("seed", range(5))
 def test_max_equals_the_papers_rule_pixel_by_pixel(seed):
     cls_logits, mask_logits = predictions(seed)
+    cls_logits[0, 0] = 4.0  # background, which the paper's rule needs
     scores = merge_max(cls_logits, mask_logits, unchanged)
     probabilities, masks = cls_logits.softmax(-1), mask_logits.sigmoid()
     for y in range(5):
@@ -38,6 +40,64 @@ def test_max_equals_the_papers_rule_pixel_by_pixel(seed):
             assert int(scores[:, y, x].argmax()) == label
             assert float(scores[:, y, x].max()) == pytest.approx(best)
     assert scores.min() >= 0 and scores.max() <= 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_without_a_background_query_a_pixel_goes_to_the_best_claim_or_to_background(seed):
+    cls_logits, mask_logits = predictions(seed)
+    cls_logits[:, 0] = -9.0
+    scores = merge_max(cls_logits, mask_logits, unchanged)
+    probabilities, masks = cls_logits.softmax(-1), mask_logits.sigmoid()
+    for y in range(5):
+        for x in range(4):
+            claims = [
+                (float(p.max() * mask[y, x]), float(p.max()), int(p.argmax()))
+                for p, mask in zip(probabilities, masks, strict=True)
+                if p.argmax() != CLASSES
+            ]
+            best, own, label = max(claims)
+            assert float(scores[0, y, x]) == pytest.approx(own - best, abs=1e-6)
+            assert float(scores[label, y, x]) == pytest.approx(best)
+            assert int(scores[:, y, x].argmax()) == (label if 2 * best > own else 0)
+
+
+def logit(probabilities: list) -> Tensor:
+    return torch.tensor(probabilities).logit()
+
+
+def test_one_object_query_does_not_take_the_whole_picture_hand_numbers():
+    """Class 2 with 0.8; its mask says 0.9, 0.6, 0.4 and 0.01."""
+    cls_logits = torch.tensor([[0.05, 0.05, 0.8, 0.05, 0.05]]).log()
+    scores = merge_max(cls_logits, logit([[[0.9, 0.6, 0.4, 0.01]]]), unchanged)
+    assert scores[2, 0].tolist() == pytest.approx([0.72, 0.48, 0.32, 0.008])
+    assert scores[0, 0].tolist() == pytest.approx([0.08, 0.32, 0.48, 0.792])
+    assert not scores[[1, 3]].any()
+    assert scores.argmax(0)[0].tolist() == [2, 2, 0, 0]
+
+
+def test_a_query_that_is_sure_elsewhere_takes_nothing_from_another_hand_numbers():
+    """Classes 1 (0.9) and 2 (0.4, beside 0.3 for no-object): each mask holds one pixel of three."""
+    rows = [[0.02, 0.9, 0.02, 0.02, 0.04], [0.1, 0.1, 0.4, 0.1, 0.3]]
+    masks = [[[0.98, 0.01, 0.01]], [[0.02, 0.95, 0.02]]]
+    scores = merge_max(torch.tensor(rows).log(), logit(masks), unchanged)
+    assert scores[1, 0].tolist() == pytest.approx([0.882, 0.009, 0.009], abs=1e-6)
+    assert scores[2, 0].tolist() == pytest.approx([0.008, 0.38, 0.008], abs=1e-6)
+    # p (1 - m) of the best claim: the first query's, the second's, the first's.
+    assert scores[0, 0].tolist() == pytest.approx([0.018, 0.02, 0.891], abs=1e-6)
+    assert scores.argmax(0)[0].tolist() == [1, 2, 0]
+
+
+def test_the_objects_share_of_two_classes_is_the_mask_itself():
+    """S4 and MS3: one query says "sounding" with 0.7, none says background."""
+    masks = torch.tensor([[[0.95, 0.5, 0.2, 1e-4]]])
+    cls_logits = torch.tensor([[0.2, 0.7, 0.1]]).log()
+    scores = merge_max(cls_logits, masks.logit(), unchanged)
+    torch.testing.assert_close(foreground_probability(scores), masks[0])
+    # With a background query it is p1 m1 / (p0 m0 + p1 m1), as before.
+    both = torch.tensor([[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]]).log()
+    scores = merge_max(both, torch.cat([masks, 1 - masks]).logit(), unchanged)
+    expected = 0.7 * masks / (0.7 * masks + 0.6 * (1 - masks))
+    torch.testing.assert_close(foreground_probability(scores), expected[0])
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -9,11 +9,33 @@ from torch import Tensor
 Resize = Callable[[Tensor], Tensor]
 
 
+def background_floor(claims: Tensor, scores: Tensor) -> Tensor:
+    """Background's score where no query is named background: p_i (1 - m_i) of the best claim.
+
+    The rule leaves background nothing then, and any sigmoid beats nothing: one query would take the
+    whole picture. With this a pixel goes to the query with the best claim where that query's own
+    mask says so (m_i > 0.5), and with two classes the object's share p m / (p m + p (1 - m)) is the
+    mask itself. The largest p (1 - m) of all queries will not do: a query that is sure of itself
+    elsewhere would take the pixel from the one that claims it.
+
+    Args:
+        claims: p_i m_i, (..., Q, H, W) with Q at least 1.
+        scores: p_i, (..., Q).
+
+    Returns:
+        Tensor: (..., H, W).
+    """
+    best, query = claims.max(-3)
+    own = scores.gather(-1, query.flatten(-2)).view_as(best)
+    return own - best
+
+
 def merge_max(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> Tensor:
     """The paper's rule: a pixel goes to the query with the largest p_i(c_i) * m_i, c_i no-object.
 
-    Queries whose likeliest class is no-object are dropped before their masks are upsampled, which
-    saves most of the work.
+    Where no query is named background, that of ``background_floor`` is background's score. Queries
+    whose likeliest class is no-object are dropped before their masks are upsampled, which saves
+    most of the work.
 
     Args:
         cls_logits: (Q, C + 1), the last class is no-object.
@@ -27,10 +49,13 @@ def merge_max(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> Tensor
     num_classes = cls_logits.shape[-1] - 1
     scores, labels = cls_logits.softmax(-1).max(-1)
     kept = labels != num_classes
-    masks = resize(mask_logits[kept]).sigmoid() * scores[kept, None, None]
-    merged = masks.new_zeros(num_classes, *masks.shape[-2:])
-    index = labels[kept, None, None].expand_as(masks)
-    return merged.scatter_reduce_(0, index, masks, "amax")
+    scores, labels = scores[kept], labels[kept]
+    claims = resize(mask_logits[kept]).sigmoid() * scores[:, None, None]
+    merged = claims.new_zeros(num_classes, *claims.shape[-2:])
+    merged.scatter_reduce_(0, labels[:, None, None].expand_as(claims), claims, "amax")
+    if len(labels) > 0 and (labels != 0).all():
+        merged[0] = background_floor(claims, scores)
+    return merged
 
 
 def merge_sum(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> Tensor:

@@ -1,6 +1,6 @@
 _base_ = [
     "_base_/no_val_runtime.py",
-    "_base_/schedules/schedule_100e.py",
+    "_base_/schedules/schedule_100e_resnet18.py",
     "_base_/models/cpm_r50_resnet18.py",
     "_base_/datasets/vpo-msmi.py",
 ]

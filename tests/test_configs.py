@@ -73,6 +73,7 @@ SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
         "model.audio_backbone.in_channels": 2,
         "model.audio_backbone.init_cfg.checkpoint": ANY,
         "sync_bn": "torch",
+        "optim_wrapper.paramwise_cfg.custom_keys.audio_backbone.lr_mult": 1.0,
         "val_dataloader.dataset.split": "test",
         "default_hooks.checkpoint.save_best": None,
         "test_evaluator": ANY,  # VPO has no published number of clips to compare with
@@ -171,8 +172,8 @@ class TestLeaves:
         assert 8 * cfg.train_dataloader.batch_size == 16
         optimizer = cfg.optim_wrapper.optimizer
         assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ("AdamW", 1e-4, 1e-4)
-        assert [s.type for s in cfg.param_scheduler] == ["PolyLR"]
-        assert cfg.param_scheduler[0].power == 0.9 and "end" not in cfg.param_scheduler[0]
+        assert [s.type for s in cfg.param_scheduler] == ["LinearLR", "PolyLR"]
+        assert cfg.param_scheduler[1].power == 0.9 and "end" not in cfg.param_scheduler[1]
         assert cfg.train_cfg.max_epochs == 100
         head = cfg.model.decode_head
         assert (head.num_queries, head.embed_dims, head.classifier.num_components) == (100, 256, 3)

@@ -1,6 +1,6 @@
 # AdamW as in Mask2Former: norms and learnt embeddings are not decayed, and gradients are clipped;
-# the paper names neither. Rate and clipping come with the schedule. Where a schedule has a rule for
-# a backbone, it holds for the backbone's norms too, which then decay.
+# the paper names neither. Rate and clipping come with the schedule, which also has a rule for each
+# backbone; that holds for the backbone's norms too, so that these decay where they train.
 no_decay = dict(decay_mult=0.0)
 optim_wrapper = dict(
     type="OptimWrapper",

@@ -12,7 +12,7 @@ optim_wrapper = dict(
 # A scheduler without an end takes the end of training.
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, begin=0, end=20, by_epoch=False),
-    dict(type="CosineAnnealingLR", begin=20, by_epoch=False),
+    dict(type="CosineAfterWarmupLR", begin=20, by_epoch=False),
 ]
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=600, val_interval=150)

@@ -4,7 +4,7 @@ img_scale = 96
 num_classes = 25
 audio_channels = 1
 dataset = dict(type="StampsDataset", subset="ss", image_size=img_scale)
-test_pipeline = [dict(type="ComposeStampsScene"), dict(type="PackAVSInputs")]
+test_pipeline = [dict(type="ComposeScene"), dict(type="PackAVSInputs")]
 
 # 9,600 scenes: 600 iterations of 16 without seeing one twice. Scenes are mirrored, lit and
 # scaled at random as they are composed; more augmentation adds nothing.

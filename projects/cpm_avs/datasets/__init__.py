@@ -2,4 +2,4 @@
 
 from . import avs_dataset, offscreen_noise, samplers, transforms  # noqa: F401
 from .benchmarks import avsbench, benchmark_transforms, vpo  # noqa: F401
-from .composed import stamps  # noqa: F401
+from .composed import composed_dataset, stamps  # noqa: F401

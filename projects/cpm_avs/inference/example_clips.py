@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..datasets.composed.clip import compose_clip
+from ..datasets.composed.stamps import StampsDataset
 from ..files import whole_file
 from ..media.audio_functional import resample
 from ..media.video_writer import VideoWriter
@@ -25,14 +26,16 @@ def write_example(
         seconds: Its length.
         size: Side of the frames, pixels, even.
     """
-    clip = compose_clip(
-        seed=seed,
-        seconds=seconds,
-        fps=12,
+    scenes = StampsDataset(
         subset=subset,
-        size=size,
-        channels=2,
+        split="test",
+        num_scenes=1,
+        image_size=size,
+        num_channels=2,
+        seed=seed,
+        pipeline=[],
     )
+    clip = compose_clip(scenes, seconds=seconds, fps=12)
     with whole_file(path) as part:
         writer = VideoWriter(
             part,

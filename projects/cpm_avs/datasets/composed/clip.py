@@ -1,4 +1,4 @@
-"""Clips of AVS-Stamps: several seconds in which the objects of one scene take turns to sound."""
+"""Composed clips: several seconds in which the objects of one scene take turns to sound."""
 
 import math
 from dataclasses import dataclass, replace
@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...media.audio_functional import SAMPLE_RATE, Waveform
-from .library import BUILT_IN, Stamp, load_library
+from .composed_dataset import ComposedDataset
+from .library import Library
 from .placement import PlacedObject
-from .plan import SceneConfig, ScenePlan, Source, plan_scene
+from .plan import ScenePlan, Source
 from .scene import draw_picture, mix_sources
-from .stamps import default_object_size, difficulty
 
 #: Every so many seconds other objects sound; longer than the 0.96 s that the model hears.
 TURN_SECONDS = 1.92
@@ -20,7 +20,7 @@ _FADE_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
-class StampsClip:
+class ComposedClip:
     """A composed clip.
 
     Attributes:
@@ -38,72 +38,60 @@ class StampsClip:
     sample_rate: int
 
 
-def compose_clip(
-    *,
-    seed: int,
-    seconds: float,
-    fps: float,
-    subset: str = "ss",
-    size: int = 96,
-    channels: int = 1,
-    split: str = "test",
-    data_root: str = BUILT_IN,
-) -> StampsClip:
-    """Compose a clip; the same one for the same arguments.
+def compose_clip(scenes: ComposedDataset, *, seconds: float, fps: float) -> ComposedClip:
+    """Compose a clip of the set's first scene; the same one for the same arguments.
 
     Args:
-        seed: Which clip.
+        scenes: What is shown and heard, with everything that is seen able to sound: subset, split,
+            seed, size and channels of the clip are the set's.
         seconds: Its length.
         fps: Frames a second.
-        subset: How many objects there are and how many sound at once, as in ``StampsDataset``.
-        size: Side of the frames, px.
-        channels: 1 mono or 2 stereo.
-        split: Whose backgrounds to use.
-        data_root: The folder with index.csv, cut-outs and sounds.
     """
     num_frames = round(seconds * fps)
     if num_frames < 1:
         raise ValueError(f"seconds={seconds}, fps={fps}: that is less than one frame.")
-    objects, sounding = difficulty(subset)
-    config = SceneConfig(
-        subset=subset,
-        split=split,
-        seed=seed,
-        num_objects=objects,
-        num_sounding=sounding,
-        offscreen_prob=0.0,
-        silent_prob=0.0,
-        object_size=default_object_size(objects),
-        gain_db=2.0,
-    )
-    stamps = load_library(data_root)
-    plan = plan_scene(config, stamps, 0)
+    library, config = scenes.library, scenes.scene_config
+    plan = scenes.plan(0)
     rng = np.random.default_rng((*plan.background_seed, 2))
     times = np.arange(num_frames) / fps
-    turns = _draw_turns(rng, plan, max(sounding), math.ceil(num_frames / fps / TURN_SECONDS))
-    phases = rng.uniform(0, 2 * np.pi, size=(objects, 2))
+    count = math.ceil(num_frames / fps / TURN_SECONDS)
+    voices = _voices(plan, library)
+    turns = _draw_turns(rng, sorted(voices), max(config.num_sounding), count)
+    phases = rng.uniform(0, 2 * np.pi, size=(len(plan.objects), 2))
     frames, masks = [], []
     for time in times.tolist():
-        turn = turns[int(time // TURN_SECONDS)]
-        moved = [
-            replace(_drift(item, phase, time), sounds=number in turn)
-            for number, (item, phase) in enumerate(zip(plan.objects, phases, strict=True))
-        ]
-        picture = draw_picture(
-            moved, stamps, split=split, background_seed=plan.background_seed, size=size
-        )
+        moved = _at_time(plan, turns[int(time // TURN_SECONDS)], phases, time)
+        picture = draw_picture(moved, library, split=config.split, size=scenes.image_size)
         frames.append(picture.image)
-        masks.append(picture.class_map(moved, all_visible=False))
-    parts = [_mix_turn(rng, plan, turn, stamps, channels) for turn in turns]
+        masks.append(
+            picture.class_map(moved.things, all_visible=False, num_labelled=library.num_labelled)
+        )
+    parts = [
+        _mix_turn(rng, [voices[n] for n in sorted(turn)], library, scenes.num_channels)
+        for turn in turns
+    ]
     waveform = np.concatenate(parts, axis=1)[:, : round(num_frames / fps * SAMPLE_RATE)]
-    return StampsClip(np.stack(frames), np.stack(masks), waveform, fps, SAMPLE_RATE)
+    return ComposedClip(np.stack(frames), np.stack(masks), waveform, fps, SAMPLE_RATE)
+
+
+def _voices(plan: ScenePlan, library: Library) -> dict[int, Source]:
+    """What can sound in the scene, by its number in ``plan.things``."""
+    faces = np.random.default_rng((*plan.background_seed, 3))
+    voices = {}
+    for number, thing in enumerate(plan.things):
+        recordings = len(library.sounds[thing.class_index - 1])
+        if recordings:
+            recording = int(faces.integers(recordings))
+            position = thing.center[0] if isinstance(thing, PlacedObject) else 0.5
+            voices[number] = Source(thing.class_index, 0.0, 1.0, position, recording)
+    return voices
 
 
 def _draw_turns(
-    rng: np.random.Generator, plan: ScenePlan, most: int, count: int
+    rng: np.random.Generator, numbers: list[int], most: int, count: int
 ) -> list[frozenset[int]]:
-    """Which objects sound in each turn, by number: others each time, and now and then none."""
-    numbers = np.arange(len(plan.objects))
+    """Which things sound in each turn, by number: others each time, and now and then none."""
+    most = min(most, len(numbers))
     turns: list[frozenset[int]] = []
     while len(turns) < count:
         how_many = 0 if turns and rng.random() < 0.15 else int(rng.integers(1, most + 1))
@@ -113,24 +101,31 @@ def _draw_turns(
     return turns
 
 
+def _at_time(
+    plan: ScenePlan, turn: frozenset[int], phases: NDArray[np.float64], time: float
+) -> ScenePlan:
+    """The scene at a time, s: objects have moved, and others sound."""
+    objects = tuple(
+        replace(_drift(item, phase, time), sounds=number in turn)
+        for number, (item, phase) in enumerate(zip(plan.objects, phases, strict=True))
+    )
+    backdrop = plan.backdrop
+    if backdrop is not None:
+        backdrop = replace(backdrop, sounds=len(objects) in turn)
+    return replace(plan, objects=objects, backdrop=backdrop)
+
+
 def _drift(item: PlacedObject, phase: NDArray[np.float64], time: float) -> PlacedObject:
     x, y = np.array(item.center) + _DRIFT * np.sin(phase + 1.3 * time)
     return replace(item, center=(float(x), float(y)))
 
 
 def _mix_turn(
-    rng: np.random.Generator,
-    plan: ScenePlan,
-    turn: frozenset[int],
-    stamps: tuple[Stamp, ...],
-    channels: int,
+    rng: np.random.Generator, voices: list[Source], library: Library, channels: int
 ) -> Waveform:
     """The sound of one turn, faded in and out so that it does not click."""
-    sources = [
-        Source(plan.objects[n].class_index, rng.random(), 1.0, plan.objects[n].center[0])
-        for n in sorted(turn)
-    ]
+    sources = [replace(voice, phase=rng.random()) for voice in voices]
     length = round(TURN_SECONDS * SAMPLE_RATE)
     ramp = np.minimum(np.arange(length), np.arange(length)[::-1]) / (_FADE_SECONDS * SAMPLE_RATE)
-    mixed = mix_sources(sources, stamps, num_samples=length, channels=channels)
+    mixed = mix_sources(sources, library, num_samples=length, channels=channels)
     return mixed * ramp.clip(max=1).astype(np.float32)

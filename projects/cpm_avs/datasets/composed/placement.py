@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .library import Stamp
+from .library import Cutout, Library
 
 #: At least this share of every object's opaque area can be seen.
 MIN_VISIBLE_SHARE = 0.5
@@ -15,7 +15,8 @@ MIN_VISIBLE_SHARE = 0.5
 MIN_TWIN_DISTANCE = 0.35
 #: Longest side of an object.
 MAX_SIDE = 0.7
-_GRID = 48  # px; places are tried at this picture size, so that they don't depend on the real one
+#: Places are tried at this picture size, px, so that they don't depend on the real one.
+GRID = 48
 _TRIES = 30
 _SHRINK = 0.85
 
@@ -32,6 +33,7 @@ class PlacedObject:
         angle: Rotation, degrees.
         mirrored: Flipped left to right.
         light: Gain of blue, green and red.
+        photo: Number of the class's photograph.
     """
 
     class_index: int
@@ -41,11 +43,12 @@ class PlacedObject:
     angle: float
     mirrored: bool
     light: tuple[float, float, float]
+    photo: int = 0
 
-    def scale(self, stamp: Stamp, picture_side: int) -> float:
+    def scale(self, cutout: Cutout, picture_side: int) -> float:
         """Pixels of the picture per pixel of the cut-out."""
-        width, height = stamp.size
-        by_area = self.size / np.sqrt(stamp.opaque_share * width * height)
+        width, height = cutout.size
+        by_area = self.size / np.sqrt(cutout.opaque_share * width * height)
         return float(min(by_area, MAX_SIDE / max(width, height))) * picture_side
 
 
@@ -65,27 +68,40 @@ def affine(
 
 
 def place_objects(
-    rng: np.random.Generator, objects: Sequence[PlacedObject], stamps: Sequence[Stamp]
+    rng: np.random.Generator,
+    objects: Sequence[PlacedObject],
+    library: Library,
+    behind: NDArray[np.bool_] | None = None,
 ) -> tuple[PlacedObject, ...]:
     """Give objects, back to front, places at which each can be seen well enough.
 
     Where there is no room for one, all are made smaller and placed anew.
+
+    Args:
+        rng: Draws the places.
+        objects: Without a place yet.
+        library: Has their cut-outs.
+        behind: What the backdrop shows, which has to be seen as well, (``GRID``, ``GRID``).
     """
     while True:
-        placed = _try_to_place(rng, objects, stamps)
+        placed = _try_to_place(rng, objects, library, behind)
         if placed is not None:
             return placed
         objects = [replace(item, size=item.size * _SHRINK) for item in objects]
 
 
 def _try_to_place(
-    rng: np.random.Generator, objects: Sequence[PlacedObject], stamps: Sequence[Stamp]
+    rng: np.random.Generator,
+    objects: Sequence[PlacedObject],
+    library: Library,
+    behind: NDArray[np.bool_] | None,
 ) -> tuple[PlacedObject, ...] | None:
     placed: list[PlacedObject] = []
-    visible: list[NDArray[np.bool_]] = []  # what can be seen of each
-    needed: list[float] = []  # pixels
+    # What can be seen of each, and the least that has to, pixels.
+    visible = [] if behind is None else [behind]
+    needed = [MIN_VISIBLE_SHARE * np.count_nonzero(seen) for seen in visible]
     for item in objects:
-        canvas = _outline_on_canvas(item, stamps[item.class_index - 1])
+        canvas = _outline_on_canvas(item, library.cutout(item.class_index, item.photo))
         need = MIN_VISIBLE_SHARE * np.count_nonzero(canvas)
         centers = rng.uniform(0.12, 0.88, size=(_TRIES, 2))
         for x, y in centers.tolist():
@@ -95,23 +111,23 @@ def _try_to_place(
                 for other in placed
             ):
                 continue
-            left, top = _GRID - round(x * _GRID), _GRID - round(y * _GRID)
-            mask = canvas[top : top + _GRID, left : left + _GRID]
-            behind = [seen & ~mask for seen in visible]
-            counts = [np.count_nonzero(seen) for seen in (*behind, mask)]
+            left, top = GRID - round(x * GRID), GRID - round(y * GRID)
+            mask = canvas[top : top + GRID, left : left + GRID]
+            left_over = [seen & ~mask for seen in visible]
+            counts = [np.count_nonzero(seen) for seen in (*left_over, mask)]
             if all(count >= least for count, least in zip(counts, (*needed, need), strict=True)):
                 break
         else:
             return None
         placed.append(replace(item, center=(x, y)))
-        visible, needed = [*behind, mask], [*needed, need]
+        visible, needed = [*left_over, mask], [*needed, need]
     return tuple(placed)
 
 
-def _outline_on_canvas(item: PlacedObject, stamp: Stamp) -> NDArray[np.bool_]:
+def _outline_on_canvas(item: PlacedObject, cutout: Cutout) -> NDArray[np.bool_]:
     """Opaque pixels of an object in the middle of a canvas of twice the grid's side."""
-    outline = stamp.outline
-    scale = item.scale(stamp, _GRID) * stamp.size[1] / outline.shape[0]
-    matrix = affine(item, outline, scale, (_GRID, _GRID))
-    drawn = cv2.warpAffine(outline, matrix, (2 * _GRID, 2 * _GRID), flags=cv2.INTER_LINEAR)
+    outline = cutout.outline
+    scale = item.scale(cutout, GRID) * cutout.size[1] / outline.shape[0]
+    matrix = affine(item, outline, scale, (GRID, GRID))
+    drawn = cv2.warpAffine(outline, matrix, (2 * GRID, 2 * GRID), flags=cv2.INTER_LINEAR)
     return drawn > 0.5

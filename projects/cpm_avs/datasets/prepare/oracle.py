@@ -5,8 +5,9 @@ import argparse
 import numpy as np
 
 from ..avs_dataset import SPLITS
+from ..composed.composed_dataset import ComposedDataset
 from ..composed.plan import SUBSETS
-from ..composed.stamps import CLASSES, StampsDataset
+from ..composed.stamps import StampsDataset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,13 +40,13 @@ def run(args: argparse.Namespace) -> None:
         )
 
 
-def oracle_miou(scenes: StampsDataset) -> float:
+def oracle_miou(scenes: ComposedDataset) -> float:
     """MIoU (%) of labelling every visible object with its true class, whether it sounds or not.
 
     Dataset protocol: intersections and unions summed over the set, the mean over all classes with
     background, 0 for a class that does not occur.
     """
-    count = len(CLASSES)
+    count = len(scenes.metainfo["classes"])
     confusion = np.zeros((count, count), dtype=np.int64)  # truth x prediction
     for index in range(len(scenes)):
         scene = scenes.compose(index, index)

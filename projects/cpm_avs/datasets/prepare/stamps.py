@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ...files import whole_file
 from ...media.audio_functional import SAMPLE_RATE, resample, root_mean_square
+from ..composed.index import COLUMNS
 
 PACKAGE = "tuxpaint-stamps-default 2022.06.04-1"
 #: Class -> photograph and recording (``.png`` and ``.ogg``), below usr/share/tuxpaint/stamps/.
@@ -45,7 +46,7 @@ SOURCES = {
     "toilet": "household/toilet",
     "violin": "hobbies/music/string/violin",
 }
-COLUMNS = ("index", "name", "cutout", "sound", "source_cutout", "source_sound")
+LICENCE = "GPL-2"
 MAX_SIDE = 256  # px
 MAX_SECONDS, MIN_SECONDS = 4.0, 0.6
 MIN_LEVEL = 0.02  # root mean square of a recording scaled to a peak of 0.9
@@ -74,14 +75,17 @@ def run(args: argparse.Namespace) -> None:
     with whole_file(args.out / "index.csv") as index_file, index_file.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for index, (name, stem) in enumerate(SOURCES.items(), start=1):
-            cutout, sound = f"cutouts/{name}.png", f"sounds/{name}.flac"
+        for name, stem in SOURCES.items():
+            cutout = f"cutouts/{name}.png"
             with whole_file(args.out / cutout) as part:
                 if not cv2.imwrite(str(part), cutouts[name]):
                     raise OSError(f"{args.out / cutout} could not be written.")
+            writer.writerow(["photo", name, "", cutout, "", stem + ".png", LICENCE])
+        for name, stem in SOURCES.items():
+            sound = f"sounds/{name}.flac"
             with whole_file(args.out / sound) as part:
                 soundfile.write(part, sounds[name], SAMPLE_RATE, subtype="PCM_16")
-            writer.writerow([index, name, cutout, sound, stem + ".png", stem + ".ogg"])
+            writer.writerow(["sound", name, "", sound, "", stem + ".ogg", LICENCE])
     size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
     print(f"{len(SOURCES)} classes in {args.out}, {size / 2**20:.1f} MiB")
 

@@ -1,0 +1,93 @@
+"""index.csv of a set that scenes are composed from: photographs with masks, and recordings.
+
+Columns: ``kind`` (photo or sound), ``class``, ``split`` (train, val or test; empty: all of them),
+``file``, ``mask``, ``source``, ``licence``; files are named from the index's folder. A mask is a
+PNG of one channel that numbers the instances of the photograph's own class from 1; 0 is the rest.
+A photograph without a mask is a cut-out, whose opacity is in its fourth channel.
+"""
+
+import csv
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...structures import BadSampleError
+from ..avs_dataset import SPLITS
+
+KINDS = ("photo", "sound")
+COLUMNS = ("kind", "class", "split", "file", "mask", "source", "licence")
+_NEEDED = ("kind", "class", "split", "file", "mask")
+
+
+@dataclass(frozen=True)
+class Item:
+    """A photograph or a recording.
+
+    Attributes:
+        kind: ``'photo'`` or ``'sound'``.
+        class_name: What it shows, or what is heard.
+        split: ``'train'``, ``'val'``, ``'test'``, or empty for all of them.
+        file: Path of the picture or the sound.
+        mask: Path of the photograph's mask; None for a cut-out and for a sound.
+        source: Where it comes from.
+        licence: As its source states it.
+    """
+
+    kind: str
+    class_name: str
+    split: str
+    file: str
+    mask: str | None = None
+    source: str = ""
+    licence: str = ""
+
+
+def read_index(root: Path, remedy: str) -> list[Item]:
+    """All items, in the order of the file.
+
+    Args:
+        root: The folder that holds index.csv.
+        remedy: What an error tells the user to do.
+
+    Raises:
+        BadSampleError: The file is missing or has no such columns, or a row does not fit them.
+    """
+    path = root / "index.csv"
+    if not path.is_file():
+        raise BadSampleError(path, "there is no such index of photographs and recordings", remedy)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
+            if missing:
+                raise BadSampleError(path, f"it lacks the columns {', '.join(missing)}", remedy)
+            return [_item(root, path, reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadSampleError(path, f"it can't be read ({error})", remedy) from error
+
+
+def _item(root: Path, index: Path, line: int, row: dict[str, str | None]) -> Item:
+    values = {name: (row.get(name) or "").strip() for name in COLUMNS}
+    kind, split = values["kind"], values["split"]
+    if kind not in KINDS or split not in ("", *SPLITS) or not values["class"] or not values["file"]:
+        raise BadSampleError(
+            index,
+            f"line {line}: kind {kind!r}, class {values['class']!r}, split {split!r}, "
+            f"file {values['file']!r}",
+            f"kind is one of {', '.join(KINDS)}, split of {', '.join(SPLITS)} or empty; class and "
+            "file have to be named",
+        )
+    return Item(
+        kind=kind,
+        class_name=values["class"],
+        split=split,
+        file=str(root / values["file"]),
+        mask=str(root / values["mask"]) if values["mask"] else None,
+        source=values["source"],
+        licence=values["licence"],
+    )
+
+
+def choose(items: Iterable[Item], split: str, leave_out: Collection[str] = ()) -> list[Item]:
+    """Items of a split whose source is not left out."""
+    return [item for item in items if item.split in ("", split) and item.source not in leave_out]

@@ -80,7 +80,7 @@ def test_rebuilding_gives_identical_files(tmp_path, files, command, capsys):
     assert contents[0] == contents[1] and len(contents[0]) == 5
     assert "2 classes" in capsys.readouterr().out
     index = contents[0]["index.csv"].decode().splitlines()
-    assert index[1] == "1,dog,cutouts/dog.png,sounds/dog.flac,animals/dog.png,animals/dog.ogg"
+    assert index[1] == "photo,dog,,cutouts/dog.png,,animals/dog.png,GPL-2"
 
 
 def test_cutout_is_cropped_and_scaled_with_clean_edges(files):

@@ -43,9 +43,7 @@ class StampsDataset(ComposedDataset):
     METAINFO = dict(classes=CLASSES, palette=PALETTE)
     scene_name = "stamps"
 
-    def __init__(
-        self, *, data_root: str = BUILT_IN, image_size: int = 96, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, data_root: str = BUILT_IN, image_size: int = 96, **kwargs: Any) -> None:
         super().__init__(data_root=data_root, image_size=image_size, **kwargs)
 
     @property

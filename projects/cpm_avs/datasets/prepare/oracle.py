@@ -17,20 +17,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-scenes", type=int, default=500)
     parser.add_argument("--num-objects", type=int, help="objects in a picture")
     parser.add_argument("--num-sounding", type=int, nargs="+", help="how many of them sound")
-    parser.add_argument("--data-root", default="data/stamps")
+    parser.add_argument(
+        "--data-root", help="folder with index.csv of a composed set; default: AVS-Stamps"
+    )
+    parser.add_argument("--plain-prob", type=float, help="share of photographs as they are")
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the mIoU of the oracle for each subset."""
+    settings = dict(
+        split=args.split,
+        num_scenes=args.num_scenes,
+        num_objects=args.num_objects,
+        num_sounding=args.num_sounding,
+        test_mode=True,
+    )
+    if args.plain_prob is not None:
+        settings["plain_prob"] = args.plain_prob
     for subset in [args.subset] if args.subset else SUBSETS:
-        scenes = StampsDataset(
-            subset=subset,
-            split=args.split,
-            num_scenes=args.num_scenes,
-            num_objects=args.num_objects,
-            num_sounding=args.num_sounding,
-            data_root=args.data_root,
-            test_mode=True,
+        scenes = (
+            StampsDataset(subset=subset, **settings)
+            if args.data_root is None
+            else ComposedDataset(subset=subset, data_root=args.data_root, **settings)
         )
         config = scenes.scene_config
         sounding = " or ".join(map(str, config.num_sounding))

@@ -14,6 +14,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, HOOKS
 from tiny import FRAMES, SAMPLES, SIZE, build_tiny, linear_cfg, tiny_batch, tiny_model_cfg
 
+from projects.cpm_avs.config_files import ConfigError
 from projects.cpm_avs.models.spectrogram import stft_magnitude
 from projects.cpm_avs.safe_checkpoint import CheckpointError
 from projects.cpm_avs.training.diagnostics.separation import (
@@ -285,8 +286,12 @@ class TestFigureTool:
             num_samples=SAMPLES, test_mode=True,
             pipeline=[dict(type="ComposeStampsScene"), dict(type="PackAVSInputs")],
         )  # fmt: skip
+        training_set = dict(dataset, split="train", num_scenes=24, test_mode=False)
         config, checkpoint = tmp_path / "tiny_stamps.py", tmp_path / "tiny.pth"
-        Config(dict(model=cfg, val_dataloader=dict(dataset=dataset))).dump(config)
+        loaders = dict(
+            val_dataloader=dict(dataset=dataset), train_dataloader=dict(dataset=training_set)
+        )
+        Config(dict(model=cfg, **loaders)).dump(config)
         torch.save(dict(state_dict=build_tiny(cfg).state_dict()), checkpoint)
         return config, checkpoint
 
@@ -305,9 +310,13 @@ class TestFigureTool:
         cfg = Config.fromfile(config)
         init_default_scope("mmseg")
         dataset = DATASETS.build(cfg.val_dataloader.dataset)
-        rows = list(tool.separated_rows(tool.load_model(cfg, str(checkpoint)), dataset))
+        classes = dataset.metainfo["classes"]
+        logits = torch.arange(25 * 256).view(25, 256) / 6400
+        rows = list(tool.separated_rows(tool.load_model(cfg, str(checkpoint)), dataset, logits))
         assert 2 <= len(rows) <= 12
         for row in rows:
+            summed = sum(logits[classes.index(name)] for name in row.title.split(", "))
+            torch.testing.assert_close(row.deaf, summed.sigmoid().expand(FRAMES, -1))
             names = set(row.title.split(", "))
             assert names <= set(dataset.metainfo["classes"][1:]) and len(names) in (2, 3)
             clean = row.mixture - row.noise
@@ -330,6 +339,9 @@ class TestFigureTool:
         torch.save(stripped, tmp_path / "published.pth")
         with pytest.raises(CheckpointError, match="Give the file that training wrote"):
             tool.load_model(cfg, str(tmp_path / "published.pth"))
+        cfg.pop("train_dataloader")
+        with pytest.raises(ConfigError, match=r"no train_dataloader.*config of a training"):
+            tool.build_dataset(cfg, "train_dataloader")
         cfg.model.criterion.prompting = None
         with pytest.raises(CheckpointError, match="without audio prompting"):
             tool.load_model(cfg, str(checkpoint))

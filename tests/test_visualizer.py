@@ -232,18 +232,20 @@ class TestPlots:
         source, noise = np.ones((96, 256), "f"), np.full((96, 256), 3, "f")
         ratio = torch.from_numpy(source / (source + noise))
         rows = [
-            SeparationRow(source + noise, noise, ratio, ratio, "dog"),
-            SeparationRow(torch.from_numpy(source), 0 * noise, ratio.square(), 1 - ratio),
+            SeparationRow(source + noise, noise, ratio, ratio, ratio + 0.125, "dog"),
+            SeparationRow(torch.from_numpy(source), 0 * noise, ratio.square(), 1 - ratio, ratio),
         ]
         figure = acp_figure(rows)
         figure.savefig(tmp_path / "acp.png")
-        shown = [axis.images[0] for axis in figure.axes[:8]]
+        shown = [axis.images[0] for axis in figure.axes[:10]]
         means = [float(image.get_array().mean()) for image in shown]
         silence = 20 * np.log10(1e-5)
         quarter = 20 * np.log10(0.75)
-        expected = [0, quarter, 0.25, 0.25, 0, silence, 0.0625, 0.75]
+        expected = [0, quarter, 0.25, 0.25, 0.375, 0, silence, 0.0625, 0.75, 0.25]
         np.testing.assert_allclose(means, expected, atol=1e-3)
-        assert [image.get_clim() for image in shown] == [(-60, 0), (-60, 0), (0, 1), (0, 1)] * 2
+        limits = [image.get_clim() for image in shown]
+        assert limits == [(-60, 0), (-60, 0), (0, 1), (0, 1), (0, 1)] * 2
+        assert figure.axes[4].get_title() == "without hearing"
         assert shown[0].get_array().shape == (256, 96)  # frequency upwards, time to the right
         assert figure.axes[0].get_ylabel().startswith("dog")
         with pytest.raises(ValueError, match="at least one"):

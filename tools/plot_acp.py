@@ -3,7 +3,9 @@
     python tools/plot_acp.py configs/cpm_r50_avss.py work_dirs/cpm_r50_avss/epoch_100.pth --num 4
 
 A row is a sample: the mixture, the noise in it (the sound of another sample), the share of the
-sample's own sound in each bin, and the share that the prompts of its true classes predict.
+sample's own sound in each bin, the share that the prompts of its true classes predict, and the
+share that the names of these classes alone predict, without hearing. That predictor is fitted to
+samples of the training set.
 """
 
 import argparse
@@ -15,7 +17,9 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
+from torch import Tensor
 
+from projects.cpm_avs.config_files import ConfigError
 from projects.cpm_avs.files import whole_file
 from projects.cpm_avs.inference.model_loading import find_device
 from projects.cpm_avs.launch import (
@@ -27,7 +31,8 @@ from projects.cpm_avs.launch import (
     read_config,
 )
 from projects.cpm_avs.safe_checkpoint import CheckpointError, check_fit, load_safely, weights_of
-from projects.cpm_avs.training.diagnostics.separation import separate_samples
+from projects.cpm_avs.training.diagnostics.deaf_predictor import deaf_ratio
+from projects.cpm_avs.training.diagnostics.separation import fit_deaf_predictor, separate_samples
 from projects.cpm_avs.training.set_prediction.targets import build_targets
 from projects.cpm_avs.visualization.plots import SeparationRow, acp_figure
 
@@ -77,13 +82,30 @@ def load_model(cfg: Config, checkpoint: str) -> Any:
     return model.eval()
 
 
-def separated_rows(model: Any, dataset: Any) -> Iterator[SeparationRow]:
-    """One row for each sample that could be mixed with another."""
+def build_dataset(cfg: Config, loader: str) -> Any:
+    """The data set of ``train_dataloader`` or ``val_dataloader``."""
+    if cfg.get(loader) is None:
+        raise ConfigError(
+            f"{cfg.filename}: there is no {loader}; the prompts are drawn on validation samples, "
+            "beside a predictor that is fitted to training samples. Give the config of a training"
+        )
+    return DATASETS.build(cfg[loader].dataset)
+
+
+def separated_rows(model: Any, dataset: Any, deaf_logits: Tensor) -> Iterator[SeparationRow]:
+    """One row for each sample that could be mixed with another.
+
+    Args:
+        model: Segmentor with audio prompting.
+        dataset: Packed samples, with ground truth.
+        deaf_logits: Of ``fit_deaf_predictor``, (C, F).
+    """
     path = model.criterion.prompted_path
     names = dataset.metainfo["classes"]
     for batch, parts in separate_samples(model, path, dataset, len(dataset)):
         sounding = build_targets(batch["data_samples"], path.num_classes).sounding
         clean, noise = batch["inputs"]["specgram"].mean(1).cpu(), parts.noise.specgram.mean(1).cpu()
+        deaf = deaf_ratio(deaf_logits, sounding.cpu(), clean.shape[1])
         for index in parts.counted.flatten(1).any(-1).nonzero().flatten().tolist():
             heard = sounding[index].nonzero().flatten().tolist()
             yield SeparationRow(
@@ -91,6 +113,7 @@ def separated_rows(model: Any, dataset: Any) -> Iterator[SeparationRow]:
                 noise=noise[index],
                 target=parts.ratio[index].cpu(),
                 prediction=parts.predicted[index].cpu(),
+                deaf=deaf[index],
                 title=", ".join(names[label] for label in heard),
             )
 
@@ -103,7 +126,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     init_default_scope(cfg.get("default_scope", "mmseg"))
     torch.manual_seed(args.seed)
     model = load_model(cfg, args.checkpoint).to(device)
-    samples = separated_rows(model, DATASETS.build(cfg.val_dataloader.dataset))
+    validation_set = build_dataset(cfg, "val_dataloader")
+    training_set = build_dataset(cfg, "train_dataloader")
+    num_classes = model.criterion.prompted_path.num_classes
+    deaf_logits = fit_deaf_predictor(model, num_classes, training_set)
+    samples = separated_rows(model, validation_set, deaf_logits)
     rows = [row for row, _ in zip(samples, range(args.num), strict=False)]
     if not rows:
         raise SystemExit("error: no two samples of the validation set could be mixed")

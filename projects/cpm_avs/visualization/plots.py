@@ -75,6 +75,7 @@ class SeparationRow:
         noise: Magnitude a_j.
         target: Ratio a_i / a_p in [0, 1].
         prediction: The predicted ratio.
+        deaf: What the classes' names alone predict, the same in all frames.
         title: Written at the left, such as what sounds.
     """
 
@@ -82,11 +83,15 @@ class SeparationRow:
     noise: NDArray[np.float32] | torch.Tensor
     target: NDArray[np.float32] | torch.Tensor
     prediction: NDArray[np.float32] | torch.Tensor
+    deaf: NDArray[np.float32] | torch.Tensor
     title: str = ""
 
 
 def acp_figure(rows: Sequence[SeparationRow], *, hop_seconds: float = 0.01) -> Figure:
     """What ACP has learnt (Fig. 7): how sources are told from the noise that was mixed in.
+
+    The last column hears nothing. Only where the prediction is nearer to the target than that
+    column is, the prompts have listened.
 
     Args:
         rows: Examples. Loudness is shown relative to the mixture's loudest bin.
@@ -94,16 +99,17 @@ def acp_figure(rows: Sequence[SeparationRow], *, hop_seconds: float = 0.01) -> F
     """
     if not rows:
         raise ValueError("an ACP figure needs at least one row")
-    figure = Figure(figsize=(12, 2.4 * len(rows) + 0.6), layout="constrained")
-    axes = figure.subplots(len(rows), 4, squeeze=False, sharey=True)
-    titles = ("mixture $a_p$", "noise $a_j$", "target $a_i/a_p$", "prediction")
+    titles = ("mixture $a_p$", "noise $a_j$", "target $a_i/a_p$", "prediction", "without hearing")
+    figure = Figure(figsize=(3 * len(titles), 2.4 * len(rows) + 0.6), layout="constrained")
+    axes = figure.subplots(len(rows), len(titles), squeeze=False, sharey=True)
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title)
     for row, line in zip(rows, axes, strict=True):
         spectra = np.stack([np.asarray(x) for x in (row.mixture, row.noise)]).astype(np.float32)
         decibels = 20 * np.log10(np.maximum(spectra, 1e-5) / max(spectra[0].max(), 1e-5))
         extent = (0, spectra.shape[1] * hop_seconds, 0, 8)
-        for axis, values in zip(line, (*decibels, row.target, row.prediction), strict=True):
+        ratios = (row.target, row.prediction, row.deaf)
+        for axis, values in zip(line, (*decibels, *ratios), strict=True):
             axis.imshow(
                 np.asarray(values).T, origin="lower", aspect="auto", cmap="cividis", extent=extent
             )
@@ -115,7 +121,7 @@ def acp_figure(rows: Sequence[SeparationRow], *, hop_seconds: float = 0.01) -> F
     for axis in axes[-1]:
         axis.set_xlabel("s")
     figure.colorbar(axes[0, 1].images[0], ax=axes[:, 1], label="dB")
-    figure.colorbar(axes[0, 3].images[0], ax=axes[:, 3], label="ratio")
+    figure.colorbar(axes[0, -1].images[0], ax=axes[:, -1], label="ratio")
     return figure
 
 

@@ -36,7 +36,8 @@ from .streaming import (
     to_fixed,
 )
 
-PROTOCOLS = ("dataset", "avsbench")
+_SCORES = dict(dataset=("mIoU", "F", "F1", "FDR", "aAcc"), avsbench=("J&F", "J", "F"))
+PROTOCOLS = tuple(_SCORES)
 
 
 @METRICS.register_module()
@@ -86,6 +87,13 @@ class AVSMetric(StreamingMetric):
         self.expected_clips = dict(expected_clips or {})
         self.json_path = json_path
         self.ignore_index = ignore_index
+
+    @property
+    def score_names(self) -> list[str]:
+        """Keys of the whole set's scores."""
+        names = [f"{protocol}/{name}" for protocol in self.protocols for name in _SCORES[protocol]]
+        legacy = () if self.legacy_batch is None else ("J", "F")
+        return names + [f"avsbench/{name}_batch{self.legacy_batch}" for name in legacy]
 
     def measure(self, sample: dict[str, Any], position: int) -> Sums:
         num_classes = len(class_names(self))

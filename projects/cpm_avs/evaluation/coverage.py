@@ -26,6 +26,8 @@ class CoverageMetric(StreamingMetric):
         collect_device, prefix, collect_dir: As in ``BaseMetric``.
     """
 
+    score_names = ("coverage",)
+
     def __init__(
         self,
         *,

@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from ...files import write_whole
+from .best_score import check_best_score
 
 
 @register_backend("atomic_local")
@@ -55,12 +56,14 @@ class ExactCheckpointHook(CheckpointHook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Choose the atomic backend for local folders."""
+        """Choose the atomic backend for local folders; refuse what would fail much later."""
         if self.max_keep_ckpts == 1:
             raise ValueError(
                 "max_keep_ckpts=1 deletes the only whole checkpoint before the next one is "
                 "written; use 2 or more, or -1 to keep all."
             )
+        if runner.val_loop is not None:
+            check_best_score(self.save_best, runner.val_loop.evaluator.metrics)
         super().before_train(runner)
         if isinstance(self.file_backend, LocalBackend):
             self.backend_args = dict(backend="atomic_local")

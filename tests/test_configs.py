@@ -62,7 +62,10 @@ SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
         "test_evaluator": ANY,
     },
     ("cpm_r50_ms3-224", "cpm_r50_s4-224"): of_data(type="AVSBenchMS3Dataset", data_root=ANY)
-    | {"test_evaluator.expected_clips.total": 64},
+    | {
+        "train_dataloader.dataset.frames_per_clip": "all",
+        "test_evaluator.expected_clips.total": 64,
+    },
     ("cpm_r50_vpo-ss", "cpm_r50_avss"): of_data(
         type="VPODataset", data_root=ANY, subset="vpo-ss", pipeline=ANY
     )
@@ -74,6 +77,7 @@ SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
         "model.audio_backbone.init_cfg.checkpoint": ANY,
         "sync_bn": "torch",
         "optim_wrapper.paramwise_cfg.custom_keys.audio_backbone.lr_mult": 1.0,
+        "train_dataloader.dataset.frames_per_clip": MISSING,  # an item is a picture
         "val_dataloader.dataset.split": "test",
         "default_hooks.checkpoint.save_best": None,
         "test_evaluator": ANY,  # VPO has no published number of clips to compare with

@@ -8,7 +8,10 @@ dataset = dict(type="AVSBenchS4Dataset", data_root="data/AVSBench/AVSBench-objec
 
 train_dataloader = dict(
     **_base_.train_loader,
-    dataset=dict(**dataset, split="train", pipeline=_base_.train_pipeline_224),
+    # Only the first frame of a video for training is labelled.
+    dataset=dict(
+        **dataset, split="train", frames_per_clip="one", pipeline=_base_.train_pipeline_224
+    ),
 )
 val_dataloader = dict(
     **_base_.test_loader,

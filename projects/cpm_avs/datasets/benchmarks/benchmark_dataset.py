@@ -1,8 +1,10 @@
-"""The base of the published benchmarks: clip records to one entry per frame."""
+"""The base of the published benchmarks: clip records to items, a frame or a clip each."""
 
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ...structures import BadSampleError
 from ..avs_dataset import SPLITS, AVSDataset
@@ -19,6 +21,9 @@ class BenchmarkDataset(AVSDataset):
 
     Args:
         split: 'train', 'val' or 'test'.
+        frames_per_clip: What training sees of a clip in an epoch: 'one', a random one of its
+            labelled frames, or 'all'. Validation and test (any split with ``test_mode``) always
+            have all.
     """
 
     #: Index file below the data root, where ``ann_file`` names no other.
@@ -29,11 +34,14 @@ class BenchmarkDataset(AVSDataset):
         *,
         split: str,
         ann_file: str = "",
+        frames_per_clip: str = "one",
         **kwargs: Any,  # to AVSDataset
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split={split!r}: use one of {', '.join(SPLITS)}.")
-        self.split = split
+        if frames_per_clip not in ("one", "all"):
+            raise ValueError(f"frames_per_clip={frames_per_clip!r}: use 'one' or 'all'.")
+        self.split, self.frames_per_clip = split, frames_per_clip
         super().__init__(ann_file=ann_file or self.INDEX, **kwargs)
 
     @abstractmethod
@@ -49,14 +57,17 @@ class BenchmarkDataset(AVSDataset):
                 "index",
             )
         clips = self.read_clips(Path(self.data_root or "."))
-        entries = [
-            self._frame_entry(clip, frame)
+        labelled = [
+            [self._frame_entry(clip, frame) for frame in clip.frames if frame.seg_map_path]
             for clip in clips
             if clip.split == self.split
-            for frame in clip.frames
-            if frame.seg_map_path is not None
         ]
-        if not entries:
+        # An item is what one draw chooses from: the frames of a clip, or one frame.
+        if self.frames_per_clip == "all" or self.split != "train" or self.test_mode:
+            items = [[entry] for entries in labelled for entry in entries]
+        else:
+            items = [entries for entries in labelled if entries]
+        if not items:
             splits = sorted({clip.split for clip in clips})
             raise BadSampleError(
                 self.ann_file,
@@ -64,7 +75,17 @@ class BenchmarkDataset(AVSDataset):
                 "of the subset asked for",
                 "Choose another split or subset",
             )
-        return entries
+        return [dict(frames=entries) for entries in items]
+
+    def get_data_info(self, idx: int) -> dict[str, Any]:
+        """An item; of several frames one at random.
+
+        numpy's random state chooses, which ``__getitem__`` seeds by the draw: the same frame for
+        the same draw, on any rank and in any worker, in a resumed run, too.
+        """
+        info = super().get_data_info(idx)
+        frames = info.pop("frames")
+        return info | frames[np.random.randint(len(frames))]
 
     def _frame_entry(self, clip: Clip, frame: Frame) -> dict[str, Any]:
         source: dict[str, Any] = {} if clip.source is None else dict(source=clip.source)

@@ -57,7 +57,7 @@ def test_out_dir_and_all_options(demo, model, tmp_path, capsys):
     assert demo.main([str(clip), *options, *model]) == 0
     assert "green square 0.4-1.2 s" in capsys.readouterr().out
     written = {path.name for path in (tmp_path / "out" / "clip").iterdir()}
-    assert written == {"masks", "overlay.mp4", "report.json", "sound.png"}
+    assert written == {".cpm_avs", "masks", "overlay.mp4", "report.json", "sound.png"}
     assert len(list((tmp_path / "out" / "clip" / "masks").iterdir())) == 4
 
 

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.clip import Clip
 from projects.cpm_avs.inference.model_loading import BUILT_IN, load_config
+from projects.cpm_avs.inference.output_names import clean_name
 from projects.cpm_avs.inference.results import ClipResult
 from projects.cpm_avs.inference.sources import OnError, open_sources
 from projects.cpm_avs.launch import output_file, output_folder, plain_errors, read_config
@@ -113,7 +114,7 @@ def main(args: list[str] | None = None) -> int:
         report(error)
         return 1
     for result in results:
-        print(f"{result.name}: {result.summary()}")
+        print(f"{clean_name(result.name)}: {result.summary()}")
         for kind, path in result.files.items():
             print(f"  {kind}: {path}")
     return int(failed)

@@ -14,8 +14,10 @@ from mmseg.structures import SegDataSample
 
 from ..media.sound_io import Sound, SoundWindows
 from ..media.video_io import Frame
+from .arguments import check_batch_size, check_frames, check_output, check_times
 from .clip import Clip
 from .model_loading import build_model, find_checkpoint, find_device, load_config
+from .output_names import result_folder
 from .outputs import ClipOutputs
 from .preparation import Preparation
 from .results import ClipResult, FrameResult, Timeline, fit_class_map
@@ -52,8 +54,7 @@ class AVSInferencer:
         *,
         batch_size: int = 4,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}: give at least 1")
+        batch_size = check_batch_size(batch_size)
         self.device = find_device(device)
         loaded = load_config(config)
         weights = find_checkpoint(config, checkpoint)
@@ -105,6 +106,7 @@ class AVSInferencer:
             ValueError: A source can't be used; the message says why and what to do. No half of
                 an overlay or report is left.
         """
+        folder, overlay_file = check_output("out_dir", out_dir), check_output("overlay", overlay)
         several = isinstance(source, list) or (
             isinstance(source, (str, Path)) and Path(source).is_dir()
         )
@@ -112,17 +114,18 @@ class AVSInferencer:
         if overlay is not None and len(clips) > 1:
             raise ValueError(f"overlay={str(overlay)!r} is one file for {len(clips)} clips; "
                              "give out_dir")  # fmt: skip
-        folders: set[str] = set()
+        taken: set[str] = set()
 
         def segment(clip: Clip) -> ClipResult:
-            _check_times(clip, fps, start, end)
+            check_times(clip.name, clip.duration, fps, start, end)
             stop = clip.duration if end is None else min(end, clip.duration)
             outputs = ClipOutputs(
                 clip,
                 self.classes,
                 end=stop,
-                out_dir=Path(out_dir) / _free_name(clip.name, folders) if out_dir else None,
-                overlay=Path(overlay) if overlay else None,
+                out_dir=result_folder(folder, clip.name, taken) if folder else None,
+                overlay=overlay_file,
+                read=[path for one in clips for path in one.files],
                 strip=strip,
                 sample_rate=self.preparation.sample_rate,
             )
@@ -156,7 +159,7 @@ class AVSInferencer:
             start: First second.
             end: Last second; None is the clip's end.
         """
-        _check_times(clip, fps, start, end)
+        check_times(clip.name, clip.duration, fps, start, end)
         windows = SoundWindows(
             clip.sound(self.preparation.sample_rate, self.preparation.channels, 0.0, clip.duration),
             length=self.preparation.num_samples,
@@ -201,6 +204,8 @@ class AVSInferencer:
         results: list[FrameResult] = []
         if not frames:
             return results
+        for frame in frames:
+            check_frames(frame.image)
         height, width = frames[0].image.shape[:2]
         most = _MOST_SCORES // len(self.classes)
         shrink = min(1.0, math.sqrt(most / (height * width)))
@@ -276,23 +281,3 @@ def _next_due(time: float, due: float, step: float) -> float:
     if due == -math.inf:
         return time + step
     return due + step * max(1, math.floor((time - due) / step + 1 + 1e-6))
-
-
-def _check_times(clip: Clip, fps: float | None, start: float, end: float | None) -> None:
-    if fps is not None and not 0 < fps < math.inf:
-        raise ValueError(f"fps={fps}: give more than 0, or leave it out to segment every frame")
-    if not 0 <= start < clip.duration or not (end is None or end > start):
-        raise ValueError(
-            f"start={start} and end={end} leave nothing of {clip.name!r}, which lasts "
-            f"{clip.duration:.2f} s"
-        )
-
-
-def _free_name(name: str, taken: set[str]) -> str:
-    """A folder for a clip; two clips of one name in a list don't overwrite each other."""
-    free, number = name, 1
-    while free in taken:
-        number += 1
-        free = f"{name}_{number}"
-    taken.add(free)
-    return free

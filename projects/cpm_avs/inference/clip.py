@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +16,7 @@ from ..media.audio_functional import resample, to_channels
 from ..media.sound_io import Sound, read_sound
 from ..media.video_io import Frame, probe, read_frames
 from ..structures import BadSampleError
+from .arguments import check_frames, check_sound
 
 Picture = str | Path | NDArray[np.uint8]
 Samples = NDArray[np.floating] | NDArray[np.signedinteger]
@@ -124,12 +124,7 @@ def _open_picture(picture: Picture) -> tuple[int, Callable[[int], NDArray[np.uin
         path = picture
         read_image(path)  # refuses it now; held until its turn, a folder of them would fill memory
         return 1, lambda _: read_image(path)
-    images = picture[None] if picture.ndim == 3 else picture
-    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or not len(images):
-        raise ValueError(
-            f"frames of shape {images.shape} and type {images.dtype} can't be read; give uint8 "
-            "BGR of (H, W, 3) or (N, H, W, 3)"
-        )
+    images = check_frames(picture)
     return len(images), lambda index: images[index]
 
 
@@ -146,19 +141,7 @@ def _open_sound(sound: SoundSource) -> tuple[Callable[..., Iterator[Sound]], flo
         if length == 0:
             raise BadSampleError(sound, "is shorter than one sample", "Give a longer sound")
         return _file_sound(sound), length / rate, 48000
-    samples, rate = sound if isinstance(sound, tuple) else (sound, 16000)
-    array: NDArray[Any] = np.asarray(samples)
-    if array.dtype.kind not in "fi" or rate <= 0:
-        raise ValueError(
-            f"a sound of type {array.dtype} at {rate} Hz can't be read; give floats in [-1, 1] or "
-            "signed integers, and a rate above 0"
-        )
-    full_scale = -np.iinfo(array.dtype).min if array.dtype.kind == "i" else 1
-    waveform = np.atleast_2d(array.astype(np.float32) / np.float32(full_scale))
-    if waveform.ndim != 2 or waveform.shape[0] not in (1, 2) or not waveform.shape[1]:
-        raise ValueError(
-            f"a sound of shape {np.shape(array)} can't be read; give (L,), (1, L) or (2, L)"
-        )
+    waveform, rate = check_sound(sound)
 
     def chunks(sample_rate: int, channels: int, start: float, end: float) -> Iterator[Sound]:
         whole = resample(to_channels(waveform, channels), rate, sample_rate)

@@ -1,6 +1,7 @@
 """What is written of a clip: masks, overlay with sound, report, figure; frame by frame."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..files import whole_file
 from ..media.video_io import Frame
 from ..media.video_writer import VideoWriter
+from ..structures import UserError
 from ..visualization.colors import class_color
 from ..visualization.drawing import MaskPainter
 from ..visualization.plots import sound_figure
@@ -57,7 +60,8 @@ class OverlayWriter:
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self._clip, self._end = path, clip, end
-        self._part = path.with_name(f".{path.stem}.part{path.suffix}")
+        # A name may be as long as the file system takes already.
+        self._part = path.with_name(f".{path.stem[:40]}.part{path.suffix}")
         self._painter = MaskPainter(classes)
         self._maker = strip
         self._strip: SpectrogramStrip | None = None
@@ -186,13 +190,14 @@ class ClipOutputs:
         clip: The source.
         classes: Names by label.
         end: Where the result ends, seconds of the clip.
-        out_dir: Folder for masks, overlay, report and figure, or None.
+        out_dir: Folder of ``result_folder`` for masks, overlay, report and figure, or None.
         overlay: File for the overlay, or None for its place in ``out_dir``.
+        read: Files that nothing may be written to.
         strip: Whether the spectrogram hangs under the overlay's frames.
         sample_rate: At which the model hears, Hz.
 
     Raises:
-        ValueError: The clip itself lies where a file would be written.
+        ValueError: One of ``read`` lies where a file would be written.
     """
 
     def __init__(
@@ -203,6 +208,7 @@ class ClipOutputs:
         end: float,
         out_dir: Path | None,
         overlay: Path | None,
+        read: Iterable[Path],
         strip: bool,
         sample_rate: int,
     ) -> None:
@@ -217,8 +223,9 @@ class ClipOutputs:
             self.files["figure"] = out_dir / "sound.png"
         if overlay is not None:
             self.files["overlay"] = overlay
-        earlier = list(self.files["masks"].glob("frame_*.png")) if out_dir else []
-        _refuse_source(clip, [*self.files.values(), *earlier])
+        masks = self.files["masks"].glob("frame_*.png") if out_dir else ()
+        earlier = [path for path in masks if re.fullmatch(r"frame_\d{6,}\.png", path.name)]
+        _refuse_sources(read, [*self.files.values(), *earlier])
         for mask in earlier:
             mask.unlink()
         self._sound = ClipSound(clip, sample_rate) if strip or out_dir else None
@@ -245,7 +252,8 @@ class ClipOutputs:
             self._report.close(segments)
             self._report = None
         if "figure" in self.files and self._sound is not None:
-            self._sound.figure(segments).savefig(self.files["figure"], dpi=160)
+            with whole_file(self.files["figure"]) as part:
+                self._sound.figure(segments).savefig(part, dpi=160)
 
     def abort(self) -> None:
         """Leave no half of a video or of a report behind."""
@@ -255,8 +263,9 @@ class ClipOutputs:
             self._report.abort()
 
 
-def _refuse_source(clip: Clip, outputs: Iterable[Path]) -> None:
+def _refuse_sources(read: Iterable[Path], outputs: Iterable[Path]) -> None:
     """Frames are still read while the result is written."""
+    sources = [source for source in read if source.exists()]
     for path in outputs:
-        if path.exists() and any(path.samefile(source) for source in clip.files):
-            raise ValueError(f"{path}: the clip itself is read from it; write to another file")
+        if path.exists() and any(path.samefile(source) for source in sources):
+            raise UserError(f"{path}: the clip itself is read from it; write to another file")

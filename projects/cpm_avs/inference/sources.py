@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..media.video_io import Frame
-from ..structures import BadSampleError
+from ..structures import BadSampleError, UserError
 from .clip import Clip, Picture, SoundSource, pair_clip, read_image, video_clip
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
@@ -47,7 +47,11 @@ def open_sources(
     Raises:
         BadSampleError: A file can't be used; the message says why and what to do.
     """
+    if audio is not None and not isinstance(audio, (str, Path)):
+        raise UserError(f"audio of type {type(audio).__name__}: give the path of a sound file")
     if isinstance(source, list):
+        if not source:
+            raise UserError("the list of sources is empty; give at least one")
         open_one = partial(open_sources, audio=audio, silent_ok=silent_ok, on_error=on_error)
         return [
             clip for one in source for clips in attempt(on_error, open_one, one) for clip in clips
@@ -55,9 +59,11 @@ def open_sources(
     if isinstance(source, Clip):
         return [source]
     if isinstance(source, tuple):
+        if len(source) != 2:
+            raise UserError(f"a source of {len(source)} parts is not known; give (image, sound)")
         return [pair_clip(*source)]
     if not isinstance(source, (str, Path)):
-        raise ValueError(
+        raise UserError(
             f"a source of type {type(source).__name__} is not known; give a path, an (image, "
             "sound) pair or a list of these"
         )

@@ -1,0 +1,122 @@
+"""What a caller hands in as numbers and arrays: checked, with an error that says what is wanted.
+
+Shorthand: N frames of H W, A audio channels, L samples.
+"""
+
+import math
+import os
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..structures import UserError
+
+_SLOWEST, _FASTEST = 1000, 1_000_000  # Hz, of sounds
+_LOUDEST = 8.0  # resampling and mixing may pass 1 a little; numbers of 16 bits do by far
+_FRAMES = "give uint8 BGR of (H, W, 3) or (N, H, W, 3)"
+_SOUND = "give (L,), (1, L) or (2, L), floats in [-1, 1] or signed integers"
+
+
+def check_number(name: str, value: object) -> float:
+    """A finite number, or an error that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise UserError(f"{name}={value!r} is no finite number")
+    return float(value)
+
+
+def check_batch_size(value: object) -> int:
+    """An integer from 1 on."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise UserError(f"batch_size={value!r}: give a whole number, at least 1")
+    return int(value)
+
+
+def check_times(name: str, duration: float, fps: object, start: object, end: object) -> None:
+    """Refuse what leaves nothing of a clip.
+
+    Args:
+        name: Of the clip.
+        duration: Of the clip, seconds.
+        fps: Frames per second to segment, or None.
+        start: First second.
+        end: Last second, or None.
+    """
+    if fps is not None and check_number("fps", fps) <= 0:
+        raise UserError(f"fps={fps}: give more than 0, or leave it out to segment every frame")
+    first = check_number("start", start)
+    last = math.inf if end is None else check_number("end", end)
+    if not 0 <= first < min(last, duration):
+        raise UserError(
+            f"start={start} and end={end} leave nothing of {name!r}, which lasts {duration:.2f} s"
+        )
+
+
+def check_output(name: str, path: object) -> Path | None:
+    """A path to write to, None where there is none; its folder is there or can be made."""
+    if path is None:
+        return None
+    if not isinstance(path, (str, Path)) or not str(path):
+        raise UserError(f"{name}={path!r}: give a path")
+    folder = Path(path) if name == "out_dir" else Path(path).parent
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise UserError(f"{name}={str(path)!r}: '{nearest}' is a file, not a folder")
+    if not os.access(nearest, os.W_OK):
+        raise UserError(
+            f"{name}={str(path)!r}: '{nearest}' can't be written to; name another place"
+        )
+    return Path(path)
+
+
+def check_frames(frames: object) -> NDArray[np.uint8]:
+    """Frames as (N, H, W, 3) uint8."""
+    if not isinstance(frames, np.ndarray):
+        raise UserError(f"frames of type {type(frames).__name__} can't be read; {_FRAMES}")
+    images = frames[None] if frames.ndim == 3 else frames
+    if images.ndim == 4 and images.shape[-1] == 3 and images.dtype == np.uint8 and images.size:
+        return images
+    hint = ""
+    if not images.size:
+        hint = "; there is no pixel in them"
+    elif images.ndim == 4 and images.shape[1] == 3 != images.shape[-1]:
+        hint = "; move the channels to the end: transpose"
+    elif images.ndim == 4 and images.shape[-1] == 4:
+        hint = "; leave the fourth channel out: [..., :3]"
+    elif frames.ndim == 2 or images.shape[-1] == 1:
+        hint = "; repeat grey three times"
+    elif images.dtype.kind == "f":
+        hint = "; floats in [0, 1] go times 255"
+    raise UserError(
+        f"frames of shape {frames.shape} and type {frames.dtype} can't be read; {_FRAMES}{hint}"
+    )
+
+
+def check_sound(sound: object) -> tuple[NDArray[np.float32], int]:
+    """A sound as (A, L) float32 in [-1, 1], and its rate in Hz."""
+    if isinstance(sound, tuple) and len(sound) != 2:
+        raise UserError(f"a sound of {len(sound)} parts can't be read; give it, or (sound, rate)")
+    samples, rate = sound if isinstance(sound, tuple) else (sound, 16000)
+    try:
+        array: NDArray[Any] = np.asarray(samples)
+    except (ValueError, TypeError) as error:  # lists of different lengths, a tensor on a GPU
+        raise UserError(
+            f"a sound of type {type(samples).__name__} is no array; {_SOUND}"
+        ) from error
+    hertz = check_number("the sound's rate", rate)
+    if not _SLOWEST <= hertz <= _FASTEST or hertz != round(hertz):
+        raise UserError(f"a sound at {rate} Hz can't be read; give {_SLOWEST} to {_FASTEST} Hz")
+    if array.dtype.kind not in "fi":
+        raise UserError(f"a sound of type {array.dtype} can't be read; {_SOUND}")
+    if array.ndim not in (1, 2) or np.atleast_2d(array).shape[0] not in (1, 2) or not array.size:
+        hint = "; channels come first: transpose" if array.ndim == 2 and array.size else ""
+        raise UserError(f"a sound of shape {array.shape} can't be read; {_SOUND}{hint}")
+    full_scale = -np.iinfo(array.dtype).min if array.dtype.kind == "i" else 1
+    waveform = np.atleast_2d(array.astype(np.float32) / np.float32(full_scale))
+    if not np.isfinite(waveform).all():
+        raise UserError("the sound holds NaN or inf; give finite numbers in [-1, 1]")
+    if (loudest := float(np.abs(waveform).max())) > _LOUDEST:
+        raise UserError(f"the sound goes to {loudest:g}; give floats in [-1, 1], or integers")
+    return waveform, int(hertz)

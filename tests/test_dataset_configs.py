@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from benchmark_trees import make_avss, make_ms3, make_s4, make_vpo
 from mmengine.config import Config
@@ -9,8 +10,9 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
+from PIL import Image
 
-import projects.cpm_avs  # noqa: F401
+from projects.cpm_avs.datasets.sample_index import SampleIndex
 
 BASES = Path(__file__).resolve().parents[1] / "configs/_base_/datasets"
 WINDOW, MIX = (1, 15360), (2, 48000)
@@ -67,6 +69,33 @@ def test_only_vpo_validates_on_its_test_images(tmp_path):
     for name in CASES:
         split = load(name, tmp_path).val_dataloader.dataset.split
         assert split == ("test" if name.startswith("vpo") else "val")
+
+
+def test_the_224_protocol_trains_at_scales_from_a_half_to_twice(tmp_path):
+    """Crops of 224 of the frame at 112 to 448; a white object stays where its mask is."""
+    config = load("s4-224", make_s4(tmp_path))
+    folder = tmp_path / "s4_data/visual_frames/train/dog_barking/t0"
+    picture = np.zeros((240, 320, 3), np.uint8)
+    picture[60:180, 80:240] = 255
+    Image.fromarray(picture).save(folder / "t0_1.png")
+    mask = folder.parents[3] / "gt_masks/train/dog_barking/t0/t0_1.png"
+    Image.fromarray(picture[..., 0]).save(mask)
+    plain = dict(type="PhotoMetricDistortion")
+    pipeline = [step for step in config.train_pipeline_224 if step != plain]
+    dataset = DATASETS.build(config.train_dataloader.dataset | dict(pipeline=pipeline))
+    sides, covered = set(), []
+    for draw in range(40):
+        item = dataset[SampleIndex(0, draw)]
+        image, label = item["inputs"]["img"], item["data_samples"].gt_sem_seg.data[0]
+        assert image.shape == (3, 224, 224) and label.shape == (224, 224)
+        known = label != 255
+        sides.add(int(known.any(1).sum()))
+        covered.append(float((label == 1).sum() / known.sum()))
+        wrong = ((image[0] > 127) != (label == 1)) & known
+        assert wrong.float().mean() < 0.02  # the borders' blend
+    assert min(sides) >= 112 and len(sides) > 5 and max(sides) == 224
+    # Of the whole frame the object is a quarter, of a crop of it up to all.
+    assert min(covered) < 0.25 < 0.5 < max(covered)
 
 
 def test_padding_is_ignored_and_grey(tmp_path):

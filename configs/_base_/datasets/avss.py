@@ -9,9 +9,7 @@ dataset = dict(type="AVSBenchSemanticDataset", data_root="data/AVSBench/AVSBench
 train_dataloader = dict(
     **_base_.train_loader,
     # An epoch is one random labelled frame of every video, as CAVP's; 'all' is 6.2 times as long.
-    dataset=dict(
-        **dataset, split="train", frames_per_clip="one", pipeline=_base_.train_pipeline
-    ),
+    dataset=dict(**dataset, split="train", frames_per_clip="one", pipeline=_base_.train_pipeline),
 )
 val_dataloader = dict(
     **_base_.test_loader,

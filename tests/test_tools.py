@@ -446,11 +446,43 @@ def _free_port() -> str:
         return str(probe.getsockname()[1])
 
 
+@pytest.mark.parametrize(
+    ("words", "settings", "said"),
+    [
+        (["train", "c.py", "--amp"], {}, "'--amp' is no number of GPUs"),
+        (["train", "c.py", "0"], {}, "'0' is no number of GPUs"),
+        (["test", "c.py", "c.pth", "two"], {}, "'two' is no number of GPUs"),
+        (["train", "c.py", "2"], dict(PORT="{port}"), "port {port} is taken"),
+        (["test", "c.py", "c.pth", "2"], dict(PORT="{port}", NNODES="2"), "port {port} is taken"),
+    ],
+)
+def test_what_keeps_processes_from_meeting_is_said(
+    words: list[str], settings: dict[str, str], said: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other_job:
+        port = other_job.getsockname()[1]
+        named = {name: value.format(port=port) for name, value in settings.items()}
+        command = ["bash", ROOT / "tools" / f"dist_{words[0]}.sh", *words[1:]]
+        done = subprocess.run(command, env=os.environ | named, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {said.format(port=port)}")
+    assert len(done.stderr.splitlines()) == 1
+    assert f"PORT={port + 1}" in done.stderr or "PORT" not in settings
+
+
+def test_a_process_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    meet_without_gpu(Config(dict(launcher="pytorch")))
+    monkeypatch.setenv("LOCAL_RANK", "4")
+    with pytest.raises(SystemExit, match="process 5 of this node has no GPU, torch sees 4"):
+        meet_without_gpu(Config(dict(launcher="pytorch")))
+
+
 @pytest.mark.slow
 def test_dist_train_runs_two_ranks_over_gloo(tmp_path: Path) -> None:
-    environment = dict(
-        os.environ, PYTHONPATH=str(ROOT / "tests"), PORT=_free_port(), OMP_NUM_THREADS="1"
-    )
+    environment = dict(os.environ, PYTHONPATH=str(ROOT / "tests"), OMP_NUM_THREADS="1")
     options = ["train_cfg.max_iters=4", "train_cfg.val_interval=100"]
     options += ["default_hooks.checkpoint.interval=4"]
     command = ["bash", "tools/dist_train.sh", "tests/configs/toy_iter.py", "2"]

@@ -2,6 +2,7 @@
 # Test with one process per GPU, on one node or several; on a machine without CUDA over gloo.
 #
 #   bash tools/dist_test.sh configs/cpm_r50_avss.py work_dirs/cpm_r50_avss/epoch_100.pth 8
+#   PORT=29501 bash tools/dist_test.sh ...    # instead of a port that is free
 #   NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 PORT=29500 bash tools/dist_test.sh ...  # on each node
 set -euo pipefail
 
@@ -13,10 +14,4 @@ config=$1 checkpoint=$2 gpus=$3
 shift 3
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}" exec python -m torch.distributed.run \
-  --nnodes="${NNODES:-1}" \
-  --node_rank="${NODE_RANK:-0}" \
-  --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-  --master_port="${PORT:-29500}" \
-  --nproc_per_node="$gpus" \
-  "$tools/test.py" "$config" "$checkpoint" --launcher pytorch "$@"
+exec bash "$tools/dist_run.sh" "$gpus" "$tools/test.py" "$config" "$checkpoint" --launcher pytorch "$@"

@@ -2,6 +2,7 @@
 # Train with one process per GPU, on one node or several; on a machine without CUDA over gloo.
 #
 #   bash tools/dist_train.sh configs/cpm_r50_avss.py 8
+#   PORT=29501 bash tools/dist_train.sh ...    # instead of a port that is free
 #   NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 PORT=29500 bash tools/dist_train.sh ...  # on each node
 set -euo pipefail
 
@@ -13,10 +14,4 @@ config=$1 gpus=$2
 shift 2
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}" exec python -m torch.distributed.run \
-  --nnodes="${NNODES:-1}" \
-  --node_rank="${NODE_RANK:-0}" \
-  --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-  --master_port="${PORT:-29500}" \
-  --nproc_per_node="$gpus" \
-  "$tools/train.py" "$config" --launcher pytorch "$@"
+exec bash "$tools/dist_run.sh" "$gpus" "$tools/train.py" "$config" --launcher pytorch "$@"

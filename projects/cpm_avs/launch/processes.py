@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 import sys
 
 import torch
@@ -26,10 +27,17 @@ def keep_freed_memory() -> None:
 
 
 def meet_without_gpu(cfg: Config) -> None:
-    """Let several processes meet over gloo on a machine without CUDA.
+    """Let several processes meet over gloo on a machine without CUDA; with it, one a GPU.
 
     mmengine would pick a GPU for each process whatever the backend is, and wrap the model for it.
     """
+    if cfg.launcher == "pytorch" and torch.cuda.is_available():
+        gpus, place = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", 0))
+        if place >= gpus:
+            raise SystemExit(
+                f"error: process {place + 1} of this node has no GPU, torch sees {gpus}; give "
+                f"tools/dist_train.sh or tools/dist_test.sh {gpus} after the config and checkpoint"
+            )
     if cfg.launcher == "none" or torch.cuda.is_available():
         return
     if cfg.launcher != "pytorch":

@@ -6,7 +6,8 @@ import torch
 from projects.cpm_avs.structures import AudioFeatures
 from projects.cpm_avs.training.prompting.acp_loss import acp_loss, predict_ratio, ratio_mask
 from projects.cpm_avs.training.prompting.audio_mask_head import AudioMaskHead
-from projects.cpm_avs.training.prompting.offscreen_noise import draw_partners, offscreen_noise
+from projects.cpm_avs.training.prompting.offscreen_noise import draw_partners as draw_from_pool
+from projects.cpm_avs.training.prompting.offscreen_noise import offscreen_noise
 
 
 def test_masks_are_scaled_products_with_the_dense_map():
@@ -99,6 +100,11 @@ def tags(*classes: list[int]) -> torch.Tensor:
     for row, own in zip(sounding, classes, strict=True):
         row[own] = True
     return sounding
+
+
+def draw_partners(sounding, audible, generator=None) -> torch.Tensor:
+    """The batch is all that there is to draw from."""
+    return draw_from_pool(sounding, audible, torch.arange(len(sounding)), generator)
 
 
 def test_partners_share_no_class_and_are_audible():

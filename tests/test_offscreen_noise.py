@@ -13,7 +13,8 @@ from toy_avs import LOAD, ToySet, write_toy_files
 from projects.cpm_avs.datasets.avs_dataset import seeded
 from projects.cpm_avs.models.spectrogram import stft_magnitude
 from projects.cpm_avs.structures import BadSampleError
-from projects.cpm_avs.training.prompting.offscreen_noise import draw_partners, offscreen_noise
+from projects.cpm_avs.training.prompting.offscreen_noise import draw_partners as draw_from_pool
+from projects.cpm_avs.training.prompting.offscreen_noise import offscreen_noise
 
 
 def write_sound(path, *, seconds: float = 2.0, rate: int = 16000, channels: int = 1, value=None):
@@ -145,6 +146,10 @@ class TestEndToEnd:
         assert losses_of(model, batch)["loss_acp"].item() == 0
         batch["inputs"]["noise_waveform"] = batch["inputs"]["waveform"][::-1]
         assert losses_of(model, batch)["loss_acp"].item() > 0
+
+
+def draw_partners(sounding, audible) -> torch.Tensor:
+    return draw_from_pool(sounding, audible, torch.arange(len(sounding)))
 
 
 def test_binary_sets_take_any_other_sample():

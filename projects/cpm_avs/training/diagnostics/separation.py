@@ -59,7 +59,9 @@ def separate_samples(
     for batch in sample_batches(model, dataset, count, batch_size):
         inputs = batch["inputs"]
         sounding = build_targets(batch["data_samples"], path.num_classes).sounding
-        prompted = path.decode(model, model.extract_visual(inputs["img"]), inputs, sounding)
+        noise = offscreen_noise(inputs, sounding)  # of this batch: all ranks measure the same one
+        visual = model.extract_visual(inputs["img"])
+        prompted = path.decode(model, visual, inputs, sounding, noise)
         yield batch, path.separate(prompted, inputs["specgram"])
 
 

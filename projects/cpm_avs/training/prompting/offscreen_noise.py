@@ -1,34 +1,33 @@
 """The off-screen noise a_j that audio prompting mixes in (Sec. 3.2.2)."""
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
+from mmengine.dist import get_rank
+from mmengine.logging import print_log
 from torch import Tensor
 
+from ..distributed import gather_variable
 
-def draw_partners(
-    sounding: Tensor, audible: Tensor, generator: torch.Generator | None = None
-) -> Tensor:
-    """For each sample, another one of the batch that shares no sounding class with it.
 
-    Binary masks (S4, MS3) have one class for all that sounds; there, any other sample will do.
+@dataclass(frozen=True)
+class SoundPool:
+    """Sounds that may be mixed into those of a batch.
 
-    Args:
-        sounding: Classes that sound in each image, (B, C) bool.
-        audible: Samples whose sound is not silent, (B,) bool.
-        generator: Source of randomness on the same device.
-
-    Returns:
-        Tensor: Index of the partner, (B,), uniform over those possible; -1 where there is none.
+    Attributes:
+        specgram: Linear magnitudes, (P, A, T, F).
+        waveform: (P, A, L).
+        sounding: Classes that sound in each, (P, C) bool.
+        own: Places of the batch's own samples among them, (B,).
     """
-    classes = sounding.float()
-    disjoint = classes @ classes.T == 0
-    binary = sounding.shape[1] == 2
-    allowed = (disjoint | binary) & audible.unsqueeze(0)
-    allowed.fill_diagonal_(False)
-    scores = torch.rand(allowed.shape, generator=generator, device=allowed.device)
-    best, partner = scores.masked_fill(~allowed, -1).max(-1)
-    return torch.where(best >= 0, partner, -1)
+
+    specgram: Tensor
+    waveform: Tensor
+    sounding: Tensor
+    own: Tensor
 
 
 @dataclass(frozen=True)
@@ -46,21 +45,88 @@ class OffscreenNoise:
     mixed: Tensor
 
 
-def offscreen_noise(inputs: dict[str, Tensor], sounding: Tensor) -> OffscreenNoise:
-    """The noise that the data set loaded, or else other samples of the batch.
+def sounds_of_batch(specgram: Tensor, waveform: Tensor, sounding: Tensor) -> SoundPool:
+    """This process's batch alone; see ``SoundPool`` for the arguments, with P = B."""
+    own = torch.arange(len(sounding), device=sounding.device)
+    return SoundPool(specgram, waveform, sounding, own)
+
+
+@torch.no_grad()
+def sounds_of_ranks(specgram: Tensor, waveform: Tensor, sounding: Tensor) -> SoundPool:
+    """The batches of all ranks, as one process would have them.
+
+    Of two samples, a GPU's share, each would always hear the other one, and nothing where they
+    have a class in common. A rank sends 0.3 MB (VPO: 2 MB) an iteration.
+    """
+    rank = torch.full((len(sounding),), get_rank(), device=sounding.device)
+    specgrams, waveforms, classes, ranks = gather_variable(
+        specgram, waveform, sounding.float(), rank
+    )
+    if len(ranks) == 1:
+        _tell_of_a_single_sound()
+    own = (ranks == get_rank()).nonzero().squeeze(1)
+    return SoundPool(specgrams, waveforms, classes > 0, own)
+
+
+@cache  # once is enough
+def _tell_of_a_single_sound() -> None:
+    print_log(
+        "A batch of one sample on one process has no other sound to mix in: audio prompting (ACP) "
+        "learns nothing from it. Set train_dataloader.batch_size to 2 or more, or put "
+        "LoadOffscreenNoise into the pipeline.",
+        logger="current",
+        level=logging.WARNING,
+    )
+
+
+def draw_partners(
+    sounding: Tensor, audible: Tensor, own: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """For each sample of a batch, another sound of the pool that shares no sounding class with it.
+
+    Binary masks (S4, MS3) have one class for all that sounds; there, any other sample will do.
+
+    Args:
+        sounding: Classes that sound in each sample of the pool, (P, C) bool.
+        audible: Those whose sound is not silent, (P,) bool.
+        own: Places of the batch in the pool, (B,).
+        generator: Source of randomness on the same device.
+
+    Returns:
+        Tensor: Place of the partner, (B,), uniform over those possible; -1 where there is none.
+    """
+    classes = sounding.float()
+    disjoint = classes[own] @ classes.T == 0
+    binary = sounding.shape[1] == 2
+    allowed = (disjoint | binary) & audible.unsqueeze(0)
+    allowed.scatter_(1, own.unsqueeze(1), False)
+    scores = torch.rand(allowed.shape, generator=generator, device=allowed.device)
+    best, partner = scores.masked_fill(~allowed, -1).max(-1)
+    return torch.where(best >= 0, partner, -1)
+
+
+def offscreen_noise(
+    inputs: dict[str, Tensor],
+    sounding: Tensor,
+    pool_of: Callable[[Tensor, Tensor, Tensor], SoundPool] = sounds_of_batch,
+) -> OffscreenNoise:
+    """The noise that the data set loaded, or else another sample's sound.
 
     Args:
         inputs: Preprocessed batch with ``specgram`` (B, A, T, F) and ``waveform`` (B, A, L), and
             with ``noise_specgram`` and ``noise_waveform`` where the pipeline has
             ``LoadOffscreenNoise``.
         sounding: Classes that sound in each image, (B, C) bool.
+        pool_of: Whose sounds to draw from: ``sounds_of_batch``, or in training ``sounds_of_ranks``.
     """
-    specgram, waveform = inputs["specgram"], inputs["waveform"]
     if "noise_specgram" in inputs:
         noise = inputs["noise_specgram"]
         return OffscreenNoise(noise, inputs["noise_waveform"], noise.flatten(1).amax(-1) > 0)
-    partner = draw_partners(sounding, specgram.flatten(1).amax(-1) > 0)
+    pool = pool_of(inputs["specgram"], inputs["waveform"], sounding)
+    partner = draw_partners(pool.sounding, pool.specgram.flatten(1).amax(-1) > 0, pool.own)
     mixed, index = partner >= 0, partner.clamp(min=0)
     return OffscreenNoise(
-        specgram[index] * mixed.view(-1, 1, 1, 1), waveform[index] * mixed.view(-1, 1, 1), mixed
+        pool.specgram[index] * mixed.view(-1, 1, 1, 1),
+        pool.waveform[index] * mixed.view(-1, 1, 1),
+        mixed,
     )

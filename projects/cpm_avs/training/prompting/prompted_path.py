@@ -14,7 +14,7 @@ from ..set_prediction.targets import SegmentTargets
 from .acp_loss import acp_loss, predict_ratio, ratio_mask
 from .audio_mask_head import AudioMaskHead
 from .norm_statistics import keep_statistics
-from .offscreen_noise import OffscreenNoise, offscreen_noise
+from .offscreen_noise import OffscreenNoise, offscreen_noise, sounds_of_ranks
 from .pcl_loss import POOLINGS, info_nce, saliency, sample_pixels
 from .prompts import GaussianPrompter, PointPrompter, pad_labels
 from .vcp_loss import vcp_loss
@@ -148,7 +148,8 @@ class PromptedPath(nn.Module):
             dict: Weighted losses ``loss_acp``, ``loss_pcl``, and those of VCP with the prefix
             ``vcp.``; all 0 with a live gradient path when nothing sounds.
         """
-        prompted = self.decode(model, visual, inputs, targets.sounding)
+        noise = offscreen_noise(inputs, targets.sounding, sounds_of_ranks)
+        prompted = self.decode(model, visual, inputs, targets.sounding, noise)
         losses: dict[str, Tensor] = {}
         if self.vcp_weight > 0:
             vcp = vcp_loss(
@@ -169,6 +170,7 @@ class PromptedPath(nn.Module):
         visual: VisualFeatures,
         inputs: dict[str, Tensor],
         sounding: Tensor,
+        noise: OffscreenNoise,
     ) -> PromptedOutput:
         """Mix noise in, and decode the prompts of all images in one call.
 
@@ -177,9 +179,9 @@ class PromptedPath(nn.Module):
             visual: See ``forward``.
             inputs: See ``forward``.
             sounding: Classes to prompt in each image, (B, C) bool.
+            noise: What to mix in.
         """
         labels, padding = pad_labels(sounding)
-        noise = offscreen_noise(inputs, sounding)
         with keep_statistics(model.audio_backbone):  # those of the clean sound, as at test
             audio = model.extract_audio(inputs["specgram"] + noise.specgram)
         output = model.decode_head.decode_prompts(

@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
 from mmseg.registry import DATASETS, HOOKS, MODELS
 from tiny import tiny_batch
-from tiny_config import check_step_and_prediction, shrink
+from tiny_config import COMPOSED, check_step_and_prediction, shrink
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 MAIN = sorted(path.stem for path in CONFIGS.glob("*.py"))
@@ -89,6 +89,9 @@ SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
         subset="msmi", num_channels=2
     )
     | {"model.audio_backbone.in_channels": 2, "model.audio_backbone.frozen_stages": -1},
+    ("cpm_mbv2-yamnet_real-ms", "cpm_mbv2-yamnet_real"): of_data(
+        subset="ms", num_sounding=[2], plain_prob=0.0
+    ),
 }
 # What a run reads; other top-level names are only variables of the data sets' bases.
 READ = (
@@ -128,6 +131,7 @@ class TestLeaves:
     def test_every_main_config_is_compared(self):
         compared = {leaf for leaf, _ in SIBLINGS}
         starts = {"cpm_r50_avss", "cpm_r50_stamps", "cpm_mbv2-yamnet_stamps"}
+        starts |= {"cpm_mbv2-yamnet_real"}
         assert compared | starts == set(MAIN) and not compared & starts
 
     def test_nothing_else_is_read(self):
@@ -188,13 +192,14 @@ class TestLeaves:
 
 @cache
 def made_batch(name: str) -> dict[str, Any]:
-    """Scenes of AVS-Stamps, or made tensors where the data would have to be downloaded."""
+    """Composed scenes, or made tensors where the data would have to be downloaded."""
     cfg = shrink(load(name), narrow=False)
     dataset = cfg.train_dataloader.dataset
-    if dataset.type != "StampsDataset":
+    if dataset.type not in COMPOSED:
         return tiny_batch(num_classes=cfg.num_classes, channels=cfg.audio_channels)
-    # With this seed the two scenes have no class in common, so that their sounds can be mixed.
-    return pseudo_collate(list(DATASETS.build(dataset | dict(seed=1))))
+    # With these seeds the two scenes have no class in common, so that their sounds can be mixed.
+    seed = 1 if dataset.type == "StampsDataset" else 3
+    return pseudo_collate(list(DATASETS.build(dataset | dict(seed=seed))))
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
 from mmseg.registry import DATASETS
+from photo_set import shared_photo_set
 from tiny import SAMPLES, SIZE, build_tiny, predictions_of
 
 # What has no gradient before the first step: the position of deformable attention, whose offsets
@@ -15,6 +16,10 @@ from tiny import SAMPLES, SIZE, build_tiny, predictions_of
 STILL_AT_FIRST = re.compile(
     r"decode_head\.pixel_decoder\.level_encoding|audio_backbone\.layer\d\.\d\.(conv|bn)\d"
 )
+
+
+#: Data sets that need no file of a user's.
+COMPOSED = ("StampsDataset", "ComposedDataset")
 
 
 def shrink(cfg: Config, *, narrow: bool) -> Config:
@@ -43,11 +48,15 @@ def shrink(cfg: Config, *, narrow: bool) -> Config:
     model.criterion.set_loss = dict(points=points)
     if model.criterion.mixture is not None:
         model.criterion.mixture.update(bank_size=32, max_per_push=8, min_samples=4)
-    if cfg.train_dataloader.dataset.type == "StampsDataset":
+    if cfg.train_dataloader.dataset.type in COMPOSED:
         for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
             loader.dataset.update(
                 image_size=SIZE, num_samples=SAMPLES, num_scenes=2, silent_prob=0.0
             )
+            if loader.dataset.type == "ComposedDataset":
+                loader.dataset.update(
+                    data_root=shared_photo_set(cfg.model.decode_head.num_classes), plain_prob=0.0
+                )
     return cfg
 
 
@@ -92,7 +101,9 @@ def check_step_and_prediction(cfg: Config, batch: dict[str, Any]) -> None:
         assert int(predicted.min()) >= 0 and int(predicted.max()) < num_classes
 
     evaluator = Evaluator(cfg.test_evaluator)
-    evaluator.dataset_meta = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO
+    evaluator.dataset_meta = DATASETS.build(
+        cfg.test_dataloader.dataset | dict(lazy_init=True)
+    ).metainfo
     assert len(evaluator.dataset_meta["classes"]) == num_classes
     evaluator.process(data_samples=samples, data_batch=batch)
     scores = evaluator.evaluate(len(samples))

@@ -138,8 +138,9 @@ def test_bad_sample_is_raised_where_nothing_may_be_lost(root, mode):
 
 
 def test_a_programming_error_is_not_taken_for_a_bad_sample(root):
-    with pytest.raises(KeyError):
-        ToySet(root=root, pipeline=[*PIPELINE[:1], PIPELINE[-1]])[0]  # no waveform
+    with pytest.raises(ValueError, match="lacks LoadAudioWindow") as caught:
+        ToySet(root=root, pipeline=[*PIPELINE[:1], PIPELINE[-1]])[0]
+    assert not isinstance(caught.value, BadSampleError)
 
 
 def test_set_without_a_usable_sample(root):

@@ -21,6 +21,8 @@ SPLITS = ("train", "val", "test")
 AUDIO_CONDITIONS = ("normal", "silence", "noise", "offscreen")
 #: Level of the noise that stands in for a clip which is silent itself.
 _NOISE_FLOOR = 0.01
+#: Masks that are looked at, evenly spaced over the set, until one labels something.
+_MASKS_TO_TRY = 1000
 
 
 @DATASETS.register_module()
@@ -100,6 +102,41 @@ class AVSDataset(BaseSegDataset):
             chosen = (renamed.get(label, label) for label in sound_classes)
             entry["sound_classes"] = [label for label in chosen if label != self.ignore_index]
         return entry
+
+    def full_init(self) -> None:
+        """Read the index, and look whether the masks label anything."""
+        if not self._fully_initialized:
+            super().full_init()
+            with seeded(self.seed):  # an item may choose its frame at random
+                self._check_foreground()
+
+    def _check_foreground(self) -> None:
+        """Stop where no mask labels what sounds: all would be background, and score 100.
+
+        A mask that can't be read is left to its turn. A test may be of silence alone.
+        """
+        nothing: list[str] = []
+        ignored = False
+        for idx in range(0, len(self), max(len(self) // _MASKS_TO_TRY, 1)):
+            info = self.get_data_info(idx)
+            try:
+                values = self._mask_values(info)
+            except BadSampleError:
+                continue
+            if values - {0, self.ignore_index}:
+                return
+            if values:
+                nothing.append(info["seg_map_path"])
+                ignored |= self.ignore_index in values
+        if nothing and (ignored or not self.test_mode):
+            held = "background (0) and what is ignored (255)" if ignored else "background (0)"
+            raise BadSampleError(
+                nothing[0],
+                f"the mask holds {held} alone, and so do all of the {len(nothing)} masks looked "
+                "at: nothing is labelled as sounding",
+                "For masks of 0 and 255 set MASK_ENCODING = 'binary' in the data set's class; "
+                "other masks need class indices from 1 on, of classes that metainfo.classes keeps",
+            )
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
         info = super().get_data_info(idx)
@@ -189,6 +226,10 @@ class AVSDataset(BaseSegDataset):
         info = self.get_data_info(idx)
         if "sound_classes" in info:
             return set(info["sound_classes"])
+        return self._mask_values(info) - {0, self.ignore_index}
+
+    def _mask_values(self, info: dict[str, Any]) -> set[int]:
+        """Values of an entry's decoded mask; none where it has no mask."""
         path = info["seg_map_path"]
         if path is None:
             return set()
@@ -200,7 +241,7 @@ class AVSDataset(BaseSegDataset):
             palette=info["palette"],
             label_map=info["label_map"],
         )
-        return set(np.unique(classes).tolist()) - {0, self.ignore_index}
+        return set(np.unique(classes).tolist())
 
     def visible_classes(self, idx: int) -> set[Any]:
         """What is known to be in the item's picture; where only what sounds is labelled, that."""

@@ -10,6 +10,8 @@ from PIL import Image
 from ..structures import BadSampleError
 
 IGNORE_INDEX = 255
+#: Pillow's modes of one channel of whole numbers.
+INDEX_MODES = ("1", "L", "P", "I;16", "I")
 #: What Pillow raises at a picture that it can't decode.
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
@@ -21,15 +23,8 @@ def read_mask(path: str | Path, *, color: bool = False) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path) as image:
-            if color:
-                return np.asarray(image.convert("RGB"))
-            if image.mode not in ("1", "L", "P", "I;16", "I"):
-                raise BadSampleError(
-                    path,
-                    f"the mask is a picture of mode {image.mode}, not one of class indices",
-                    "Use the index masks, or MASK_ENCODING = 'color' for colours",
-                )
-            values = np.asarray(image)
+            mode = image.mode
+            values = np.asarray(image.convert("RGB") if color else image)
     except FileNotFoundError as error:
         raise BadSampleError(
             path, "the mask is missing", "Check data_root and the index"
@@ -40,6 +35,15 @@ def read_mask(path: str | Path, *, color: bool = False) -> NDArray[np.uint8]:
             f"the mask can't be decoded ({error})",
             "Extract it again or take the sample out of the index",
         ) from error
+    if color:
+        return values
+    if mode not in INDEX_MODES:
+        raise BadSampleError(
+            path,
+            f"the mask is a picture of mode {mode}, not one of class indices",
+            "Use the index masks, or MASK_ENCODING = 'color' for colours of the palette; a grey "
+            "picture must be saved with one channel",
+        )
     if values.dtype != bool and values.max(initial=0) > IGNORE_INDEX:
         raise BadSampleError(
             path, f"the mask holds {values.max()}", "Class indices go from 0 to 255"
@@ -105,5 +109,6 @@ def _refuse(path: str | Path, unknown: NDArray[np.uint8], kind: str, expected: s
         raise BadSampleError(
             path,
             f"the mask holds the {kind} {', '.join(map(str, found))}, which is not {expected}",
-            "Check that the masks belong to this data set and are of its encoding",
+            "Check that the masks belong to this data set and are of its encoding (MASK_ENCODING: "
+            "'index', 'color', or 'binary' where anything but 0 is the object)",
         )

@@ -19,7 +19,13 @@ ROOMS = {
     "media": {"structures"},
     "datasets": {"structures", "files", "media"},
     "models": {"structures"},
-    "training": {"structures", "files", "models.cpm.gaussian_functional", "models.spectrogram"},
+    "training": {
+        "structures",
+        "files",
+        "work_folder",
+        "models.cpm.gaussian_functional",
+        "models.spectrogram",
+    },
     "evaluation": {"structures", "files"},
     "visualization": {"structures"},
     "inference": {

@@ -53,32 +53,75 @@ def stability(work_dir: Path) -> dict[int, float]:
 
 
 def check_resume(
-    folder: Path, config: str | Path, final: str, *, kill_at: int, ranks: int = 1, **options: Any
+    folder: Path,
+    config: str | Path,
+    final: str,
+    *,
+    kill_at: int,
+    amid: str = "step",
+    twice: bool = False,
+    ranks: int = 1,
+    **options: Any,
 ) -> None:
-    """Run whole; run, kill, resume; compare all steps and the last checkpoints."""
+    """Run whole; run, kill, resume (killed at its start, too, if ``twice``); compare.
+
+    All steps are, and what is left at the end.
+    """
     whole, broken = folder / "whole", folder / "broken"
     running = start(config, whole, ranks=ranks, options=options)
-    killed = start(config, broken, ranks=ranks, options=options, kill_at=kill_at)
+    killed = start(config, broken, ranks=ranks, options=options, kill_at=kill_at, amid=amid)
     finish(killed, broken, -signal.SIGKILL)
-    saved_at = load_safely((broken / "last_checkpoint").read_text())["meta"]["iter"]
-    assert 0 < saved_at < kill_at == len(steps(broken))
+    saved_at = load_safely(broken / (broken / "last_checkpoint").read_text())["meta"]["iter"]
+    done = len(steps(broken))
+    assert 0 < saved_at <= kill_at and done in (kill_at - 1, kill_at)
     options = {**options, "randomness.seed": 8}  # the resumed run's own seed must not matter
-    finish(start(config, broken, ranks=ranks, options=options, resume=True), broken)
+    common: dict[str, Any] = dict(ranks=ranks, options=options, resume=True)
+    if twice:
+        killed = start(config, broken, kill_at=saved_at, amid="start", **common)
+        finish(killed, broken, -signal.SIGKILL)
+    finish(start(config, broken, **common), broken)
     finish(running, whole)
 
     for rank in range(ranks):
         expected = steps(whole, rank)
-        assert steps(broken, rank) == expected[:kill_at] + expected[saved_at:]
+        assert steps(broken, rank) == expected[:done] + expected[saved_at:]
     assert stability(broken) == stability(whole)
+    assert best(broken) == best(whole)
     left, right = load_safely(whole / final), load_safely(broken / final)
     assert {"state_dict", "optimizer", "param_schedulers", "random_states"} < left.keys()
     assert len(left["random_states"]) == ranks
     assert_same(left, right)
 
 
+def best(work_dir: Path) -> list[str]:
+    """The best checkpoint's file."""
+    return sorted(path.name for path in work_dir.glob("best_*.pth"))
+
+
+@pytest.mark.parametrize(
+    ("config", "final", "kill_at", "amid", "val_interval"),
+    [
+        ("toy_iter", "iter_24.pth", 24, "validation", 24),
+        ("toy_iter", "iter_24.pth", 16, "validation", 8),
+        ("toy_epoch", "epoch_8.pth", 24, "validation", 8),
+        ("toy_iter", "iter_24.pth", 16, "save", 6),
+    ],
+)
+def test_a_run_that_is_killed_amid_its_other_work_resumes_to_the_bit(
+    tmp_path: Path, config: str, final: str, kill_at: int, amid: str, val_interval: int
+) -> None:
+    """The interrupted validation is done: at the end, it alone knows of the best checkpoint."""
+    options = {"train_cfg.val_interval": val_interval}
+    check_resume(
+        tmp_path, f"tests/configs/{config}.py", final, kill_at=kill_at, amid=amid, **options
+    )
+
+
 def test_a_killed_run_by_iterations_resumes_to_the_bit(tmp_path: Path) -> None:
     workers = {"train_dataloader.num_workers": 2, "train_dataloader.persistent_workers": True}
-    check_resume(tmp_path, "tests/configs/toy_iter.py", "iter_24.pth", kill_at=15, **workers)
+    check_resume(
+        tmp_path, "tests/configs/toy_iter.py", "iter_24.pth", kill_at=15, twice=True, **workers
+    )
 
 
 def test_a_killed_run_by_epochs_resumes_to_the_bit(tmp_path: Path) -> None:
@@ -110,5 +153,5 @@ def test_a_loss_that_is_nan_stops_and_leaves_the_last_checkpoint_whole(
     assert runner.iter == 11
     assert all(parameter.isfinite().all() for parameter in runner.model.parameters())
     last = (tmp_path / "last_checkpoint").read_text()
-    assert load_safely(last)["meta"]["iter"] == 8
+    assert load_safely(tmp_path / last)["meta"]["iter"] == 8
     assert not list(tmp_path.glob("*.part"))

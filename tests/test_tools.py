@@ -412,9 +412,23 @@ def test_a_run_goes_on_only_with_its_optimiser() -> None:
     best = dict(state_dict=nn.Linear(2, 3).state_dict())
     with pytest.raises(CheckpointError, match=r"best_3\.pth.*optimiser.*numbered"):
         hook.after_load_checkpoint(runner, best)
-    hook.after_load_checkpoint(runner, best | dict(optimizer={}))
+    whole = best | dict(
+        optimizer=dict(state={}, param_groups=[]),
+        meta=dict(epoch=0, iter=3),
+        message_hub=dict(log_scalars={}, runtime_info={}, resumed_keys={}),
+    )
+    hook.after_load_checkpoint(runner, whole)
+    for odd in (
+        dict(meta=dict(epoch=0)),
+        dict(meta=dict(epoch=0, iter="3")),
+        dict(message_hub=[]),
+        dict(message_hub=dict(log_scalars={})),
+        dict(optimizer={}),
+    ):
+        with pytest.raises(CheckpointError, match=rf"its {next(iter(odd))} is no dict with"):
+            hook.after_load_checkpoint(runner, whole | odd)
     with pytest.raises(CheckpointError, match="does not fit"):
-        hook.after_load_checkpoint(runner, dict(state_dict={}, optimizer={}))
+        hook.after_load_checkpoint(runner, whole | dict(state_dict={}))
 
 
 def test_masks_are_written_by_clip_and_frame(tmp_path: Path) -> None:

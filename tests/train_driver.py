@@ -49,15 +49,34 @@ class StepRecorder(Hook):
 
 
 class KillHook(Hook):
-    """A real SIGKILL at the end of a step: no handler runs, nothing is flushed."""
+    """A real SIGKILL: no handler runs, nothing is flushed.
+
+    Args:
+        at: After how many iterations.
+        amid: "step" (at its end), "start", "validation", or "save", when a checkpoint is written
+            but has not come to its place.
+    """
 
     priority = "LOWEST"
 
-    def __init__(self, at: int) -> None:
-        self.at = at
+    def __init__(self, at: int, amid: str) -> None:
+        self.at, self.amid = at, amid
+
+    def before_train(self, runner) -> None:
+        self._kill_at(runner.iter, "start")
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if runner.iter + 1 == self.at:
+        self._kill_at(runner.iter + 1, "step")
+
+    def before_save_checkpoint(self, runner, checkpoint) -> None:
+        if (checkpoint["meta"]["iter"], "save") == (self.at, self.amid):
+            os.fsync = lambda _: self._kill_at(self.at, "save")
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        self._kill_at(runner.iter, "validation")
+
+    def _kill_at(self, iteration: int, amid: str) -> None:
+        if (iteration, amid) == (self.at, self.amid):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -66,7 +85,7 @@ def train(
     work_dir: Path,
     options: dict[str, Any],
     resume: bool,
-    kill_at: int,
+    kill: tuple[int, str],
     environment: dict[str, str],
 ) -> None:
     """What a process does; its output goes to ``log_rank<rank>.txt``."""
@@ -86,7 +105,7 @@ def train(
         meet_without_gpu(cfg)
     runner = Runner.from_cfg(cfg)
     runner.register_hook(StepRecorder(work_dir / f"steps_rank{rank}.jsonl"))
-    runner.register_hook(KillHook(kill_at))
+    runner.register_hook(KillHook(*kill))
     runner.train()
 
 
@@ -96,13 +115,14 @@ def start(
     *,
     options: dict[str, Any] | None = None,
     resume: bool = False,
-    kill_at: int = 0,
+    kill_at: int = -1,
+    amid: str = "step",
     ranks: int = 1,
 ) -> list[BaseProcess]:
     """Start a run; with more than one rank they meet over gloo."""
     processes = []
     for environment in rank_environments(ranks):
-        arguments = (ROOT / config, work_dir, options or {}, resume, kill_at, environment)
+        arguments = (ROOT / config, work_dir, options or {}, resume, (kill_at, amid), environment)
         processes.append(fork_server().Process(target=train, args=arguments))
         processes[-1].start()
     return processes

@@ -10,6 +10,7 @@ import os
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
@@ -21,20 +22,22 @@ _DTYPES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8
 _DEEPEST = 50
 
 
-def check_archive(file: BinaryIO) -> None:
+def check_archive(file: BinaryIO) -> bool:
     """Refuse an archive that would grow in memory or whose bytes have changed since it was written.
-
-    Files of torch before 1.6 are no archives and carry no checksums; they pass.
 
     Args:
         file: Read from its start, and left there.
+
+    Returns:
+        Whether it is one; files of torch before 1.6 are none, and carry no checksums.
 
     Raises:
         ValueError, zipfile.BadZipFile: It is damaged, or nothing that ``torch.save`` writes.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    if file.read(4) == b"PK\x03\x04":
+    found = file.read(4) == b"PK\x03\x04"
+    if found:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             packed = [one.filename for one in members if one.compress_type != zipfile.ZIP_STORED]
@@ -45,6 +48,18 @@ def check_archive(file: BinaryIO) -> None:
             if (changed := archive.testzip()) is not None:
                 raise ValueError(f"the checksum of {changed} in it is not that of its bytes")
     file.seek(0)
+    return found
+
+
+def find_damage(path: Path) -> str:
+    """What is wrong with the archive of a checkpoint; empty where it is whole."""
+    try:
+        with path.open("rb") as file:
+            if not check_archive(file):
+                return "it is no archive of torch"
+    except Exception as error:  # anything can come of bytes that mean nothing
+        return str(error)
+    return ""
 
 
 class _DType:

@@ -93,11 +93,6 @@ def load_safely(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     Returns:
         dict: The checkpoint, or a bare state_dict.
     """
-    if str(path) == "":  # what mmengine finds there
-        raise CheckpointError(
-            "last_checkpoint in the work folder is empty: a run ended while it was written. Name "
-            "the newest checkpoint there by --cfg-options load_from=FILE beside --resume."
-        )
     file = Path(path).expanduser()
     if file.is_dir():
         raise CheckpointError(f"{file}: this is a folder. Name a checkpoint file (*.pth) in it.")

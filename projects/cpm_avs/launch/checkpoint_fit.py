@@ -8,6 +8,12 @@ from mmengine.runner import Runner
 
 from ..safe_checkpoint import CheckpointError, check_fit, weights_of
 
+_OF_A_RUN: dict[str, dict[str, type]] = dict(
+    meta=dict(epoch=int, iter=int),
+    message_hub=dict(log_scalars=dict, runtime_info=dict, resumed_keys=dict),
+    optimizer=dict(state=dict, param_groups=list),
+)
+
 
 class CheckpointFitHook(Hook):
     """Refuses a checkpoint of another model before mmengine loads the part that fits.
@@ -40,7 +46,7 @@ class ResumedCheckpointHook(CheckpointFitHook):
     """
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Compare names and shapes, and look for the optimiser's state."""
+        """Compare names and shapes, and look for all that a run has beside weights."""
         super().after_load_checkpoint(runner, checkpoint)
         if "optimizer" not in checkpoint:
             raise CheckpointError(
@@ -48,3 +54,13 @@ class ResumedCheckpointHook(CheckpointFitHook):
                 "files do. Resume from a numbered checkpoint, or leave out --resume: load_from "
                 "alone begins a new run with its weights."
             )
+        for part, keys in _OF_A_RUN.items():
+            found = checkpoint.get(part)
+            if not isinstance(found, dict) or not all(
+                isinstance(found.get(key), kind) for key, kind in keys.items()
+            ):
+                wanted = ", ".join(f"{key} ({kind.__name__})" for key, kind in keys.items())
+                raise CheckpointError(
+                    f"{self.source}: its {part} is no dict with {wanted}, which training goes on "
+                    "with. Resume from a file that tools/train.py wrote."
+                )

@@ -1,16 +1,28 @@
 """Checkpoints that a run can resume from to the bit, written so that a kill can't spoil them."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from mmengine.fileio import LocalBackend, register_backend
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, get_file_backend, register_backend
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.runner import Runner
+from mmengine.logging import MessageHub
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
 from ...files import write_whole
+from ...work_folder import POINTER, claim
 from .best_score import check_best_score
+from .resumed_records import (
+    VALIDATED,
+    histories,
+    is_best_name,
+    is_score,
+    is_validation_due,
+    own_numbers,
+    plain,
+)
 
 
 @register_backend("atomic_local")
@@ -20,6 +32,9 @@ class AtomicLocalBackend(LocalBackend):
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write next to ``filepath``, flush to the disk, then rename."""
         write_whole(filepath, obj)
+
+    def rmtree(self, dir_path: str | Path) -> None:
+        """Leave it: no folder is a checkpoint of this project."""
 
 
 class CollectedStateHook(Hook):
@@ -52,11 +67,14 @@ class ExactCheckpointHook(CheckpointHook):
     """MMEngine's CheckpointHook with the state of all ranks, written atomically.
 
     Takes the same arguments. The oldest checkpoint is deleted before the next is written, so at
-    least two are kept.
+    least two are kept. A run that goes on from a checkpoint deletes files in its own folder only,
+    whatever the checkpoint names, and begins with the validation that was interrupted, if one was.
     """
 
+    _epochs: bool | None = None  # whether validations are counted in epochs; None: no training
+
     def before_train(self, runner: Runner) -> None:
-        """Choose the atomic backend for local folders; refuse what would fail much later."""
+        """Claim the work folder, and go on where the run that is resumed was interrupted."""
         if self.max_keep_ckpts == 1:
             raise ValueError(
                 "max_keep_ckpts=1 deletes the only whole checkpoint before the next one is "
@@ -64,9 +82,67 @@ class ExactCheckpointHook(CheckpointHook):
             )
         if runner.val_loop is not None:
             check_best_score(self.save_best, runner.val_loop.evaluator.metrics)
-        super().before_train(runner)
-        if isinstance(self.file_backend, LocalBackend):
+        if is_main_process():
+            claim(runner.work_dir)
+        if isinstance(get_file_backend(self.out_dir or runner.work_dir), LocalBackend):
             self.backend_args = dict(backend="atomic_local")
+        hub = runner.message_hub
+        if "keep_ckpt_ids" in hub.runtime_info:
+            hub.update_info("keep_ckpt_ids", own_numbers(hub.get_info("keep_ckpt_ids")))
+        super().before_train(runner)
+        self._keep_own_best(hub)
+        self._epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        if is_validation_due(runner):
+            runner.logger.info(
+                "The validation of this checkpoint was interrupted, and is done now."
+            )
+            # A new best is noted in the checkpoint itself, too.
+            step = runner.epoch if self.by_epoch else runner.iter
+            self.last_ckpt = self._find(self.filename_tmpl.format(step))
+            runner.val_loop.run()
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
+        """Note that the validation ended, in the checkpoint of a new best, too."""
+        if self._epochs is not None:
+            runner.message_hub.update_info(VALIDATED, runner.epoch if self._epochs else runner.iter)
+        super().after_val_epoch(runner, metrics)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Save tensors and plain numbers only."""
+        for key in checkpoint.keys() - {"state_dict", "optimizer"}:
+            checkpoint[key] = plain(checkpoint[key])
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Give the message hub its histories back."""
+        hub = checkpoint.get("message_hub")
+        if isinstance(hub, dict) and isinstance(hub.get("log_scalars"), dict):
+            hub["log_scalars"] = histories(hub["log_scalars"])
+
+    def _keep_own_best(self, hub: MessageHub) -> None:
+        """Look for the best checkpoints in this run's folder, wherever they are said to be.
+
+        The one that is replaced by a better one is deleted.
+        """
+        for key, value in list(hub.runtime_info.items()):
+            if key.startswith("best_ckpt"):
+                name = PureWindowsPath(str(value)).name  # takes both kinds of slashes
+                path = self._find(name) if is_best_name(name, self.filename_tmpl) else None
+                hub.pop_info(key)
+                if path is not None:
+                    hub.update_info(key, path)
+            elif key.startswith("best_score") and not is_score(value):
+                hub.pop_info(key)
+        if self.save_best is None:
+            return
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = hub.runtime_info.get("best_ckpt")
+        else:
+            for key in self.key_indicators:
+                self.best_ckpt_path_dict[key] = hub.runtime_info.get(f"best_ckpt_{key}")
+
+    def _find(self, name: str) -> str | None:
+        path = self.file_backend.join_path(self.out_dir, name)
+        return path if self.file_backend.isfile(path) else None
 
     def _save_checkpoint_with_step(
         self, runner: Runner, step: int, meta: Mapping[str, Any]
@@ -75,3 +151,5 @@ class ExactCheckpointHook(CheckpointHook):
             if isinstance(hook, CollectedStateHook):
                 hook.collect_for_checkpoint()
         super()._save_checkpoint_with_step(runner, step, meta)
+        if is_main_process() and self.out_dir == runner.work_dir:
+            write_whole(Path(runner.work_dir, POINTER), self.filename_tmpl.format(step))

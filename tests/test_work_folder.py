@@ -1,0 +1,145 @@
+"""Whose a work folder is, and what in it a run resumes from."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.runner import find_latest_checkpoint
+
+from projects.cpm_avs.work_folder import claim, latest_checkpoint
+
+HOLDER = """
+import os, sys, time
+from projects.cpm_avs.work_folder import claim
+claim(sys.argv[1])
+if os.fork() == 0:  # as a loader's worker is
+    time.sleep(5)
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A work folder with three checkpoints, the last one the newest, and a best one."""
+    place = tmp_path / "run"
+    place.mkdir()
+    for age, name in enumerate(["best_score_iter_24", "iter_24", "iter_16", "iter_8"]):
+        torch.save(dict(weight=torch.ones(4000)), place / f"{name}.pth")
+        os.utime(place / f"{name}.pth", (1e9 - age, 1e9 - age))
+    (place / "last_checkpoint").write_text("iter_24.pth")
+    return place
+
+
+def damage(path: Path) -> None:
+    """A sector of zeros, and the time as it was."""
+    times = path.stat()
+    data = bytearray(path.read_bytes())
+    data[8000:8512] = bytes(512)
+    path.write_bytes(data)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_the_checkpoint_that_is_named_is_resumed_from(folder: Path) -> None:
+    assert find_latest_checkpoint is latest_checkpoint  # mmengine's name leads here
+    assert latest_checkpoint(str(folder)) == str(folder / "iter_24.pth")
+    (folder / "last_checkpoint").write_text("iter_16.pth\n")
+    assert latest_checkpoint(str(folder)) == str(folder / "iter_16.pth")
+
+
+@pytest.mark.parametrize("name", ["{old}/iter_16.pth", r"C:\runs\old\iter_16.pth"])
+def test_a_folder_that_was_moved_or_copied_has_its_own(folder: Path, name: str) -> None:
+    """mmengine wrote whole paths, and a copy resumed from the original."""
+    old = folder.parent / "old"
+    old.mkdir()
+    torch.save({}, old / "iter_16.pth")
+    (folder / "last_checkpoint").write_text(name.format(old=old))
+    assert latest_checkpoint(str(folder)) == str(folder / "iter_16.pth")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "not there"),
+        (b"", "empty"),
+        (b"\xff\0garbage", "not there"),
+        (b"iter_32.pth", "iter_32.pth, which last_checkpoint names, is not there"),
+        (b"..", "not there"),
+    ],
+)
+def test_without_the_name_the_newest_counts(
+    folder: Path, content: bytes | None, reason: str, capsys: pytest.CaptureFixture
+) -> None:
+    (folder / "last_checkpoint").unlink()
+    if content is not None:
+        (folder / "last_checkpoint").write_bytes(content)
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("projects.cpm_avs.work_folder.print_log", lambda text, *_: said.append(text))
+        assert latest_checkpoint(str(folder)) == str(folder / "iter_24.pth")
+    assert reason in said[0] and said[0].endswith(f"resuming from {folder / 'iter_24.pth'}")
+
+
+def test_a_damaged_checkpoint_is_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(
+        "projects.cpm_avs.work_folder.print_log", lambda text, *_: said.append(text)
+    )
+    damage(folder / "iter_24.pth")
+    (folder / "iter_16.pth").write_bytes(b"half of one")
+    os.utime(folder / "iter_16.pth", (1e9 - 2, 1e9 - 2))
+    assert latest_checkpoint(str(folder)) == str(folder / "iter_8.pth")
+    assert "iter_24.pth is damaged (the checksum" in said[0] and "iter_16.pth is damaged" in said[0]
+    (folder / "iter_8.pth").write_bytes(b"")
+    with pytest.raises(ValueError, match="damaged.*begin anew.*load_from"):
+        latest_checkpoint(str(folder))
+
+
+def test_a_name_without_any_checkpoint_is_no_start_from_nothing(folder: Path) -> None:
+    for path in folder.glob("iter_*.pth"):
+        path.unlink()
+    with pytest.raises(ValueError, match=r"iter_24\.pth, which.*is not there.*begin anew"):
+        latest_checkpoint(str(folder))
+    (folder / "last_checkpoint").unlink()
+    assert latest_checkpoint(str(folder)) is None
+
+
+def test_checkpoints_that_go_elsewhere_are_followed(folder: Path, tmp_path: Path) -> None:
+    """By the checkpoint hook's out_dir; the work folder then holds none."""
+    work = tmp_path / "logs"
+    work.mkdir()
+    (work / "last_checkpoint").write_text(str(folder / "iter_24.pth"))
+    assert latest_checkpoint(str(work)) == str(folder / "iter_24.pth")
+
+
+def test_a_second_job_is_refused_until_the_first_one_ends(tmp_path: Path) -> None:
+    environment = dict(os.environ, PYTHONPATH=str(Path(__file__).resolve().parents[1]))
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        pid = first.stdout.readline().strip()
+        with pytest.raises(ValueError, match=rf"process {pid} on .*, since .* trains in this work"):
+            claim(tmp_path)
+        first.kill()
+        first.wait()
+        claim(tmp_path)  # though its worker lives on
+        claim(tmp_path)
+
+
+def test_a_file_system_without_locks_is_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(
+        "projects.cpm_avs.work_folder.print_log", lambda text, *_: said.append(text)
+    )
+
+    def no_locks(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.lockf", no_locks)
+    claim(tmp_path)
+    assert "No locks available" in said[0]

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .library import Cutout, Library
+from .warp import warp_affine
 
 #: At least this share of every object's opaque area can be seen.
 MIN_VISIBLE_SHARE = 0.5
@@ -129,5 +129,4 @@ def _outline_on_canvas(item: PlacedObject, cutout: Cutout) -> NDArray[np.bool_]:
     outline = cutout.outline
     scale = item.scale(cutout, GRID) * cutout.size[1] / outline.shape[0]
     matrix = affine(item, outline, scale, (GRID, GRID))
-    drawn = cv2.warpAffine(outline, matrix, (2 * GRID, 2 * GRID), flags=cv2.INTER_LINEAR)
-    return drawn > 0.5
+    return warp_affine(outline, matrix, (2 * GRID, 2 * GRID)) > 0.5

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +12,7 @@ from .backgrounds import draw_background
 from .library import ENERGY_HOP, Library, Recording
 from .placement import PlacedObject, affine
 from .plan import ScenePlan, Source
+from .warp import warp_affine
 
 #: A stretch of a recording is heard only if it has this share of the loudest stretch's energy.
 _MIN_ENERGY_SHARE = 0.3
@@ -90,7 +90,7 @@ def _draw_object(
     top, bottom = max(0, int(y - reach)), min(side, int(y + reach) + 1)
     matrix = affine(item, source, scale_left, (x - left, y - top))
     extent = (right - left, bottom - top)
-    layer = np.asarray(cv2.warpAffine(source, matrix, extent, flags=cv2.INTER_LINEAR), np.float32)
+    layer = warp_affine(source, matrix, extent)
     color, opacity = layer[..., :3], layer[..., 3:]
     light = np.array(item.light, dtype=np.float32)
     if brightness is not None:

@@ -16,7 +16,7 @@ from projects.cpm_avs.ablation.report import (
     markdown,
     write_report,
 )
-from projects.cpm_avs.ablation.rows import Addition
+from projects.cpm_avs.ablation.rows import STUDIES, Addition
 from projects.cpm_avs.ablation.summary import (
     against,
     iterations_to,
@@ -127,7 +127,7 @@ def test_rows_are_trained_tested_and_summed_up(tools, tmp_path, monkeypatch):
     ablation.main(arguments)
     (call,) = tools
     assert call[0] == "tools/test.py" and call[2] == "iter_200.pth"
-    assert call[-1] == "test_dataloader.dataset.subset=ss" and "normal" in call
+    assert "test_dataloader.dataset.subset=ss" in call and "normal" in call
     assert (tmp_path / "docs" / "ablation_runs.json").read_text() == before
 
 
@@ -166,6 +166,17 @@ def test_m3_is_the_full_model_and_shares_its_run(tools, tmp_path):
     assert table["m3"] == table["cpm"]
     written = {path.name for path in tmp_path.glob("ablation*")}
     assert written == {f"ablation-1.2{end}" for end in (".json", ".md", ".png", "_runs.json")}
+
+
+def test_rows_on_photographs_have_configs_of_their_own(tools, tmp_path):
+    arguments = ["--data", "real", "--rows", "baseline", "cpm", "--seeds", "0"]
+    ablation.main([*arguments, "--work-dir", str(tmp_path), "--out", str(tmp_path / "real")])
+    assert [call[1] for call in tools if call[0] == "tools/train.py"] == [
+        "configs/ablation/cpm_mbv2-yamnet_real-ms_baseline.py",
+        "configs/cpm_mbv2-yamnet_real-ms.py",
+    ]
+    page = (tmp_path / "real.md").read_text()
+    assert page.startswith("# The ablation on photographs and recordings, `ms`\n")
 
 
 _FAILS_BESIDE_ANOTHER = """
@@ -234,7 +245,7 @@ def test_the_lead_is_counted_against_the_baseline_of_the_same_seed():
 @pytest.mark.parametrize("name", ["ablation", "ablation-1200"])
 def test_runs_before_a_measure_was_known_make_the_page_they_made(name, tmp_path):
     docs = _PATH.parents[1] / "docs"
-    write_report(recorded(docs / name), tmp_path / name)
+    write_report(recorded(docs / name), tmp_path / name, STUDIES["stamps"].title)
     for ending in (".md", ".json", "_runs.json"):
         assert (tmp_path / f"{name}{ending}").read_text() == (docs / f"{name}{ending}").read_text()
 

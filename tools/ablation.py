@@ -1,6 +1,7 @@
-"""Train and test the rows of Tables 4 and 5 on AVS-Stamps, several seeds each, and tabulate them.
+"""Train and test the rows of Tables 4 and 5, several seeds each, and tabulate them.
 
     python tools/ablation.py --seeds 0 1 2 --jobs 2 --out docs/ablation
+    python tools/ablation.py --data real --work-dir work_dirs/ablation-real --out docs/ablation-real
 
 A training or test that is finished is not run again, and one that was interrupted goes on where it
 stopped, so the command can be repeated, with more rows and seeds, until all is there. Every row has
@@ -31,7 +32,7 @@ from rich.progress import (
 
 from projects.cpm_avs.ablation.records import named, recorded
 from projects.cpm_avs.ablation.report import write_report
-from projects.cpm_avs.ablation.rows import ROWS
+from projects.cpm_avs.ablation.rows import ROWS, STUDIES
 from projects.cpm_avs.ablation.runs import Tools, finished, folder_of, run
 from projects.cpm_avs.launch import at_least, output_file, output_folder, plain_errors, setting
 from projects.cpm_avs.visualization.run_log import read_run
@@ -57,14 +58,15 @@ def run_all(pairs: Sequence[tuple[str, int]], args: argparse.Namespace, progress
     """
     threads = max((os.cpu_count() or 1) // args.jobs, 1)
     # Rows that share a folder are one run.
-    runs = {folder_of(row, seed, args.work_dir): (row, seed) for row, seed in pairs}
+    study = STUDIES[args.data]
+    runs = {folder_of(study, row, seed, args.work_dir): (row, seed) for row, seed in pairs}
     earlier = {(record.row, record.seed) for record in recorded(args.out)}
     runs = {folder: run for folder, run in runs.items() if folder.exists() or run not in earlier}
     with ThreadPoolExecutor(args.jobs) as pool, Tools(threads) as tools:
         jobs = {}
         for folder, (row, seed) in runs.items():
             task = progress.add_task(f"{row}, seed {seed}", total=None, visible=False)
-            job = pool.submit(run, row, seed, args.work_dir, args.cfg_options, tools)
+            job = pool.submit(run, study, row, seed, args.work_dir, args.cfg_options, tools)
             jobs[job] = (task, folder)
         pending = set(jobs)
         try:
@@ -76,7 +78,8 @@ def run_all(pairs: Sequence[tuple[str, int]], args: argparse.Namespace, progress
                     if job.running() or job in done:
                         show_progress(progress, task, folder)
                 if done:
-                    write_report(finished(args.work_dir, args.out), args.out)
+                    records = finished(study, args.work_dir, args.out)
+                    write_report(records, args.out, study.title)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -85,6 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing and write the report."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", choices=STUDIES, default="stamps", help="what on (default: %(default)s)"
     )
     parser.add_argument(
         "--rows",

@@ -56,7 +56,7 @@ PANELS = {
     "STS": "STS, matching stability (lower is steadier)",
     "coverage": "coverage after TD-A, val",
 }
-PAGE = """# The ablation on AVS-Stamps `ms`
+PAGE = """# {title}
 
 Written by `tools/ablation.py`: mean ± standard deviation over the seeds, on the test scenes; mIoU
 and F_beta by the `dataset` protocol, J&F by `avsbench`, in percent. What compares with the baseline
@@ -71,7 +71,7 @@ iterations; the comparison leaves out the first. `m3` is the same runs as `cpm`.
 {added}{tables}"""
 
 
-def write_report(records: Sequence[RunRecord], out: Path) -> None:
+def write_report(records: Sequence[RunRecord], out: Path, title: str) -> None:
     """Tables, curves and the runs themselves."""
     lengths = {int(record.curves["mIoU"][-1][0]) for record in records}
     if len(lengths) > 1:
@@ -84,6 +84,7 @@ def write_report(records: Sequence[RunRecord], out: Path) -> None:
     write_runs(records, out)
     write_whole(named(out, ".json"), json.dumps(table, indent=2) + "\n")
     page = PAGE.format(
+        title=title,
         iterations=iterations,
         curves=f"{out.name}.png",
         added=additions_markdown(records, ADDITIONS),

@@ -21,22 +21,38 @@ class Addition:
     paper: float
 
 
-BASE = "cpm_mbv2-yamnet_stamps"
+@dataclass(frozen=True)
+class Study:
+    """What the rows are compared on.
+
+    Attributes:
+        base: Config of the whole of CPM; the other rows are ``ablation/BASE_ENDING``.
+        title: Of the page.
+    """
+
+    base: str
+    title: str
+
+    def config(self, row: str) -> str:
+        """A row's config, below ``configs/`` and without suffix."""
+        ending = ROWS[row]
+        return f"ablation/{self.base}_{ending}" if ending else self.base
+
+
+STUDIES = {
+    "stamps": Study("cpm_mbv2-yamnet_stamps", "The ablation on AVS-Stamps `ms`"),
+    "real": Study("cpm_mbv2-yamnet_real-ms", "The ablation on photographs and recordings, `ms`"),
+}
+#: Row and ending of its config's name; None for the whole of CPM.
 TABLE_4 = {
-    "baseline": f"ablation/{BASE}_baseline",
-    "ccdm": f"ablation/{BASE}_ccdm",
-    "ccdm_vcp": f"ablation/{BASE}_ccdm-vcp",
-    "ccdm_acp": f"ablation/{BASE}_ccdm-acp",
-    "ccdm_acp_vcp": f"ablation/{BASE}_ccdm-acp-vcp",
-    "cpm": BASE,
+    "baseline": "baseline",
+    "ccdm": "ccdm",
+    "ccdm_vcp": "ccdm-vcp",
+    "ccdm_acp": "ccdm-acp",
+    "ccdm_acp_vcp": "ccdm-acp-vcp",
+    "cpm": None,
 }
-TABLE_5 = {
-    "point": f"ablation/{BASE}_point",
-    "m1": f"ablation/{BASE}_m1",
-    "m3": BASE,
-    "m5": f"ablation/{BASE}_m5",
-    "m7": f"ablation/{BASE}_m7",
-}
+TABLE_5 = {"point": "point", "m1": "m1", "m3": None, "m5": "m5", "m7": "m7"}
 ROWS = TABLE_4 | TABLE_5
 #: With the differences of the mIoU in Table 4.
 ADDITIONS = (
@@ -69,11 +85,11 @@ SEPARATION = {
         "deaf_si_sdr_improvement",
     )
 }
-#: Configs that are also tested with another sound, and on other scenes.
-COMPARED = (TABLE_4["baseline"], TABLE_4["cpm"])
+#: Rows that are also tested with another sound, and on other scenes; m3 is the same run as cpm.
+COMPARED = ("baseline", "cpm", "m3")
 SOUNDS = ("silence", "noise", "offscreen")
 #: What they change in the test's data set.
 SCENES: dict[str, dict[str, Any]] = {
-    "ss": dict(subset="ss"),
+    "ss": dict(subset="ss", num_sounding=[1]),
     "crowd": dict(num_objects=8, num_sounding=[4]),
 }

@@ -1,13 +1,17 @@
 """Scenes of photographs and recordings: the index, cut-outs, backdrops, plans and labels."""
 
+import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
 from photo_set import SPLITS, write_photo_set
+from PIL import Image
 
 from projects.cpm_avs.datasets.composed.backdrop import MIN_SHARE_INSIDE, draw_window
 from projects.cpm_avs.datasets.composed.clip import compose_clip
@@ -20,7 +24,19 @@ from projects.cpm_avs.datasets.composed.library import (
     load_photograph,
 )
 from projects.cpm_avs.datasets.composed.placement import GRID
+from projects.cpm_avs.inference.example_clips import example_scenes
 from projects.cpm_avs.structures import BadSampleError
+
+_PATH = Path(__file__).resolve().parents[1] / "tools" / "make_clip.py"
+_SPEC = importlib.util.spec_from_file_location("make_clip", _PATH)
+_MAKE_CLIP = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_MAKE_CLIP)
+make_clip_main = _MAKE_CLIP.main
+
+
+def read_frames_of(path: Path) -> list:
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +240,22 @@ def test_a_clip_of_photographs(root):
     assert len({mask.tobytes() for mask in clip.masks}) > 2
     labels = set(np.unique(clip.masks)) - {0}
     assert labels and labels <= {1, 2, 3}
+
+
+def test_a_clip_is_written_with_its_truth(root, tmp_path):
+    arguments = [str(tmp_path / "clip.mp4"), "--subset", "ss", "--seconds", "4"]
+    make_clip_main([*arguments, "--data-root", str(root), "--truth", str(tmp_path / "truth")])
+    report = json.loads((tmp_path / "truth" / "report.json").read_text())
+    assert report["classes"] == ["background", "cat", "cow", "dog"]
+    masks = sorted((tmp_path / "truth" / "masks").iterdir())
+    assert len(masks) == len(report["frames"]) == 48
+    scenes = example_scenes(seed=1, subset="ss", data_root=str(root))
+    composed = compose_clip(scenes, seconds=4.0, fps=12)
+    for path, mask, frame in zip(masks, composed.masks, report["frames"], strict=True):
+        assert np.array_equal(np.array(Image.open(path)), mask)
+        assert {one["label"] for one in frame["objects"]} == set(np.unique(mask)) - {0}
+    # What is said to sound is what the masks show at that time.
+    for segment in report["sounding"]:
+        middle = round((segment["start"] + segment["end"]) / 2 * 12)
+        assert segment["label"] in composed.masks[middle]
+    assert report["sounding"] and len(read_frames_of(tmp_path / "clip.mp4")) == 48

@@ -42,7 +42,7 @@ def main(args: list[str] | None = None) -> int:
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         from projects.cpm_avs.inference import AVSInferencer
         from projects.cpm_avs.inference.app import Limits, Page
-        from projects.cpm_avs.inference.example_clips import write_example
+        from projects.cpm_avs.inference.example_clips import example_scenes, write_example
         from projects.cpm_avs.inference.model_loading import load_config
 
         try:
@@ -58,7 +58,8 @@ def main(args: list[str] | None = None) -> int:
         )
         # Scenes of the test split, which the built-in model has not seen.
         examples = [
-            write_example(Path(folder) / f"scene {seed}.mp4", seed=seed) for seed in (1, 2, 3)
+            write_example(Path(folder) / f"scene {seed}.mp4", example_scenes(seed=seed))
+            for seed in (1, 2, 3)
         ]
         page = Page(inferencer, limits=limits, examples=examples)
         try:

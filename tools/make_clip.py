@@ -1,21 +1,40 @@
-"""Compose a clip of AVS-Stamps, in which objects take turns to sound: ``make_clip.py clip.mp4``."""
+"""Compose a clip in which objects take turns to sound: ``make_clip.py clip.mp4``.
+
+python tools/make_clip.py clip.mp4 --seed 3
+python tools/make_clip.py clip.mp4 --data-root data/real --truth truth
+"""
 
 import argparse
+from pathlib import Path
 
-from projects.cpm_avs.inference.example_clips import write_example
-from projects.cpm_avs.launch import at_least, output_file, plain_errors
+from projects.cpm_avs.inference.example_clips import example_scenes, write_example
+from projects.cpm_avs.launch import at_least, output_file, output_folder, plain_errors
 
 
 def main(args: list[str] | None = None) -> None:
     """Write the clip."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=output_file(".mp4"), help="mp4 to write")
     parser.add_argument("--seed", type=at_least(0), default=1, help="which clip")
     parser.add_argument(
         "--subset", choices=("ss", "ms"), default="ms", help="one object sounds, or several"
     )
+    parser.add_argument(
+        "--data-root", help="folder with index.csv (docs/real.md); default: AVS-Stamps"
+    )
+    parser.add_argument("--seconds", type=at_least(0.1), default=6.0, help="default: %(default)s")
+    parser.add_argument(
+        "--truth",
+        type=output_folder,
+        metavar="FOLDER",
+        help="for masks and report of what sounds, as demo.py --out-dir writes what it finds",
+    )
     options = parser.parse_args(args)
-    print(write_example(options.out, seed=options.seed, subset=options.subset))
+    scenes = example_scenes(seed=options.seed, subset=options.subset, data_root=options.data_root)
+    truth = options.truth and Path(options.truth)
+    print(write_example(options.out, scenes, seconds=options.seconds, truth=truth))
 
 
 if __name__ == "__main__":

@@ -1,32 +1,38 @@
-"""Short videos to try the model on, composed of AVS-Stamps."""
+"""Composed clips as videos, to try a model on, with the truth where it is wanted."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..datasets.composed.clip import compose_clip
+from ..datasets.composed.clip import ComposedClip, compose_clip
+from ..datasets.composed.composed_dataset import ComposedDataset
 from ..datasets.composed.stamps import StampsDataset
 from ..files import whole_file
 from ..media.audio_functional import resample
 from ..media.video_writer import VideoWriter
+from .clip import video_clip
+from .outputs import MaskWriter
+from .report_writer import ReportWriter
+from .results import FrameResult, Timeline
 
 _SOUND_RATE = 48000  # browsers play every rate of AAC but not all of them well
 
 
-def write_example(
-    path: Path, *, seed: int, subset: str = "ms", seconds: float = 6.0, size: int = 256
-) -> Path:
-    """Write a clip in which the objects of one scene take turns to sound.
+def example_scenes(
+    *, seed: int, subset: str = "ms", data_root: str | None = None, size: int = 256
+) -> ComposedDataset:
+    """Where a clip's scene comes from: test photographs and test recordings.
 
     Args:
-        path: An mp4 to write.
-        seed: Which clip.
-        subset: How many objects there are and how many sound, as in ``StampsDataset``.
-        seconds: Its length.
+        seed: Which scene.
+        subset: How many objects there are and how many sound, as in ``ComposedDataset``.
+        data_root: The folder with index.csv; None: AVS-Stamps.
         size: Side of the frames, pixels, even.
     """
-    scenes = StampsDataset(
+    settings: dict[str, Any] = dict(
         subset=subset,
         split="test",
         num_scenes=1,
@@ -35,12 +41,29 @@ def write_example(
         seed=seed,
         pipeline=[],
     )
+    if data_root is None:
+        return StampsDataset(**settings)
+    return ComposedDataset(data_root=data_root, plain_prob=0.0, **settings)
+
+
+def write_example(
+    path: Path, scenes: ComposedDataset, *, seconds: float = 6.0, truth: Path | None = None
+) -> Path:
+    """Write a clip in which the objects of one scene take turns to sound.
+
+    Args:
+        path: An mp4 to write.
+        scenes: See ``example_scenes``.
+        seconds: The clip's length.
+        truth: A folder for what is true of it, as ``demo.py --out-dir`` writes what it finds:
+            ``masks/frame_000000.png`` and so on, and ``report.json``.
+    """
     clip = compose_clip(scenes, seconds=seconds, fps=12)
     with whole_file(path) as part:
         writer = VideoWriter(
             part,
-            width=size,
-            height=size,
+            width=scenes.image_size,
+            height=scenes.image_size,
             rate=Fraction(12),
             sound=iter([resample(clip.waveform, clip.sample_rate, _SOUND_RATE)]),
             sample_rate=_SOUND_RATE,
@@ -53,4 +76,19 @@ def write_example(
         except OSError:
             writer.abort()
             raise
+    if truth is not None:
+        _write_truth(truth, path, clip, scenes.metainfo["classes"])
     return path
+
+
+def _write_truth(folder: Path, path: Path, clip: ComposedClip, classes: Sequence[str]) -> None:
+    masks = MaskWriter(folder / "masks", len(classes))
+    video = video_clip(path, None, silent_ok=True)
+    report = ReportWriter(folder / "report.json", video, classes)
+    timeline = Timeline(len(clip.masks) / clip.fps)
+    for index, mask in enumerate(clip.masks):
+        labels = np.unique(mask[mask > 0]).tolist()
+        result = FrameResult(index / clip.fps, mask, dict.fromkeys(labels, 1.0), classes)
+        report.write(result, f"masks/{masks.write(result)}")
+        timeline.add(result, result.time)
+    report.close(timeline.finish(len(clip.masks) / clip.fps))

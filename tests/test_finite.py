@@ -138,7 +138,7 @@ def test_many_in_a_row_end_the_run(run, tmp_path):
     with pytest.raises(NonFiniteLossError, match=r"(?s)loss_extra = nan.*3 steps in a row.*--amp"):
         run("run", list(range(11, 25)), max_skipped=3)
     last = (tmp_path / "run" / "last_checkpoint").read_text()
-    assert load_safely(last)["meta"]["iter"] == 12  # with the best one
+    assert load_safely(tmp_path / "run" / last)["meta"]["iter"] == 12  # with the best one
 
 
 def test_a_resumed_run_counts_on(run, tmp_path):

@@ -103,10 +103,9 @@ def test_all_frames_where_they_are_wanted_and_at_test(tmp_path):
     assert len(build("AVSBenchMS3Dataset", ms3)) == 1
     assert len(build("AVSBenchMS3Dataset", ms3, frames_per_clip="all")) == 5
     assert len(build("AVSBenchMS3Dataset", ms3, split="val")) == 5
+    s4, vpo = make_s4(tmp_path / "s4"), make_vpo(tmp_path / "vpo")
     for choice in ("one", "all"):
-        s4 = build("AVSBenchS4Dataset", make_s4(tmp_path / "s4"), frames_per_clip=choice)
-        assert keys_of(s4) == [("t0", 0)]
-        vpo = make_vpo(tmp_path / "vpo")
+        assert keys_of(build("AVSBenchS4Dataset", s4, frames_per_clip=choice)) == [("t0", 0)]
         assert len(build("VPODataset", vpo, subset="vpo-ms", frames_per_clip=choice)) == 1
 
 

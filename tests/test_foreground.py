@@ -75,13 +75,24 @@ def test_classes_that_were_all_left_out_are_refused(root):
         ToySet(root=root, known_classes=False, pipeline=PIPELINE, metainfo=metainfo)
 
 
-def test_files_that_cannot_be_read_are_left_to_their_turn(root):
-    write_masks(root, 255)
-    for index in range(6):
+@pytest.mark.parametrize("test_mode", [True, False])
+def test_some_files_that_cannot_be_read_are_left_to_their_turn(root, test_mode):
+    for index in range(5):
         (root / f"{index}.png").unlink()
-    dataset = ToySet(root=root, pipeline=PIPELINE, test_mode=True)
-    with pytest.raises(BadSampleError, match="missing"):
-        dataset[0]
+    dataset = ToySet(root=root, pipeline=PIPELINE, test_mode=test_mode)
+    if test_mode:
+        with pytest.raises(BadSampleError, match="missing"):
+            dataset[0]
+    else:
+        assert dataset[0]["data_samples"].clip_id == "5"
+
+
+def test_masks_none_of_which_can_be_read_stop_with_what_the_first_one_has(root):
+    """Colours where indices were expected: not a thousand tries later, and with its own hint."""
+    for index in range(6):
+        Image.new("RGB", (WIDTH, HEIGHT)).save(root / f"{index}.png")
+    with pytest.raises(BadSampleError, match=r"0\.png.*mode RGB.*MASK_ENCODING = 'color'"):
+        ToySet(root=root, pipeline=PIPELINE)
 
 
 def test_looking_leaves_the_random_state_alone_and_only_happens_once(root, monkeypatch):

@@ -56,7 +56,8 @@ def test_frame_defects_are_named(root):
 
 def test_pictures_of_a_size_that_no_picture_has_are_named(root, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)  # from twice as many on Pillow raises
-    refused(root / "0.jpg", "decoded", root)
+    with pytest.raises(BadSampleError, match=r"0\.jpg.*decoded"):
+        TRANSFORMS.build(LOAD[0])(dict(img_path=str(root / "0.jpg")))
     with pytest.raises(BadSampleError, match=r"0\.png.*decoded"):
         read_mask(root / "0.png")
 

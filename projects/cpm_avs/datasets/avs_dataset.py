@@ -113,21 +113,26 @@ class AVSDataset(BaseSegDataset):
     def _check_foreground(self) -> None:
         """Stop where no mask labels what sounds: all would be background, and score 100.
 
-        A mask that can't be read is left to its turn. A test may be of silence alone.
+        Stop, too, where no mask can be read; of some the bad ones are left to their turn. A test
+        may be of silence alone.
         """
         nothing: list[str] = []
         ignored = False
+        unreadable: BadSampleError | None = None
         for idx in range(0, len(self), max(len(self) // _MASKS_TO_TRY, 1)):
             info = self.get_data_info(idx)
             try:
                 values = self._mask_values(info)
-            except BadSampleError:
+            except BadSampleError as error:
+                unreadable = unreadable or error
                 continue
             if values - {0, self.ignore_index}:
                 return
             if values:
                 nothing.append(info["seg_map_path"])
                 ignored |= self.ignore_index in values
+        if unreadable is not None and not nothing:
+            raise unreadable
         if nothing and (ignored or not self.test_mode):
             held = "background (0) and what is ignored (255)" if ignored else "background (0)"
             raise BadSampleError(

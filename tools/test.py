@@ -16,6 +16,7 @@ from projects.cpm_avs.launch import (
     CheckpointFitHook,
     QuietRunner,
     add_common_options,
+    built_from,
     keep_freed_memory,
     leave_processes,
     load_config,
@@ -91,9 +92,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         cfg.model.criterion = None
     keep_freed_memory()
     meet_without_gpu(cfg)
-    runner = QuietRunner.from_cfg(cfg)
-    runner.register_hook(CheckpointFitHook(source=args.checkpoint, ignored_prefix="criterion."))
-    runner.test()
+    with built_from(cfg):
+        runner = QuietRunner.from_cfg(cfg)
+        runner.register_hook(CheckpointFitHook(source=args.checkpoint, ignored_prefix="criterion."))
+        runner.test()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from projects.cpm_avs.launch import (
     QuietRunner,
     ResumedCheckpointHook,
     add_common_options,
+    built_from,
     keep_freed_memory,
     leave_processes,
     load_config,
@@ -65,11 +66,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     cfg.resume = args.resume
     keep_freed_memory()
     meet_without_gpu(cfg)
-    runner = QuietRunner.from_cfg(cfg)
-    if args.resume:
-        source = cfg.get("load_from") or f"checkpoint in {cfg.work_dir}"
-        runner.register_hook(ResumedCheckpointHook(source=source))
-    runner.train()
+    with built_from(cfg):
+        runner = QuietRunner.from_cfg(cfg)
+        if args.resume:
+            source = cfg.get("load_from") or f"checkpoint in {cfg.work_dir}"
+            runner.register_hook(ResumedCheckpointHook(source=source))
+        runner.train()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the tools share: errors, options, config, processes, fit of checkpoints."""
 
+from .building import built_from
 from .checkpoint_fit import CheckpointFitHook, ResumedCheckpointHook
 from .config import load_config, read_config
 from .errors import plain_errors
@@ -23,6 +24,7 @@ __all__ = [
     "add_cfg_options",
     "add_common_options",
     "at_least",
+    "built_from",
     "keep_freed_memory",
     "leave_processes",
     "load_config",

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from ..config_files import ConfigError, read_config_file
 from .config_keys import check_names, check_options
+from .config_parts import check_parts
 
 
 def read_config(
@@ -38,6 +39,7 @@ def read_config(
         raise ConfigError(f"--cfg-options does not fit {name}: {error.args[0]}") from error
     if "model" not in cfg:
         raise ConfigError(f"{name}: it has no model; give a whole config, not a part of one")
+    check_parts(cfg)
     return cfg
 
 

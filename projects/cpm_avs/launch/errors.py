@@ -43,10 +43,10 @@ def _is_about_input(error: ValueError | OSError) -> bool:
     """
     if isinstance(error, OSError):
         return error.filename is not None or isinstance(error, _ABOUT_A_PATH)
-    return isinstance(error, UserError) or _raised_here(error)
+    return isinstance(error, UserError) or raised_by_the_project(error)
 
 
-def _raised_here(error: ValueError) -> bool:
+def raised_by_the_project(error: Exception) -> bool:
     """Whether a ``raise`` of the project began it, and no call that the project made."""
     origin = error.__traceback__
     while origin is not None and origin.tb_next is not None:
@@ -54,4 +54,6 @@ def _raised_here(error: ValueError) -> bool:
     assert origin is not None  # it was caught
     code = origin.tb_frame.f_code
     raising = code.co_code[origin.tb_lasti] == dis.opmap["RAISE_VARARGS"]
-    return raising and Path(code.co_filename).is_relative_to(PACKAGE)
+    return (
+        isinstance(error, ValueError) and raising and Path(code.co_filename).is_relative_to(PACKAGE)
+    )

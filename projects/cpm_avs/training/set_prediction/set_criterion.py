@@ -70,7 +70,10 @@ class SetCriterion(nn.Module):
             cls_weight=cls_weight, focal_weight=focal_weight, dice_weight=dice_weight
         )
         options = dict(points or dict(type="uncertain"))
-        self.points: PointSampler = POINT_SAMPLERS[options.pop("type")](**options)
+        kind = options.pop("type", None)
+        if kind not in POINT_SAMPLERS:
+            raise ValueError(f"points.type is {kind!r}; choose one of {sorted(POINT_SAMPLERS)}")
+        self.points: PointSampler = POINT_SAMPLERS[kind](**options)
         class_weight = torch.ones(num_classes + 1)
         class_weight[-1] = no_object_weight
         self.register_buffer("class_weight", class_weight, persistent=False)

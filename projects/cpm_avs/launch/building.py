@@ -1,0 +1,149 @@
+"""What goes wrong while a run is built from its config, told by the part of the config."""
+
+import logging
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.registry import Registry
+from mmengine.runner import BaseLoop, Runner
+from torch import OutOfMemoryError
+
+from ..config_files import ConfigError, nearest
+from ..safe_checkpoint import CheckpointError
+from ..structures import UserError
+from .arguments import parameters
+from .config_keys import READ, walk
+from .errors import raised_by_the_project
+
+#: What mmengine says of a name that is in no registry, beside the name of the registry.
+_NOT_FOUND = "None is not a callable|Failed to get"
+_BUILDERS = ("mmengine.registry", "mmengine.runner", "mmengine.optim")
+#: Names by which mmengine has the settings of what it builds.
+_HANDED = ("cfg", "dataloader", "loop", "evaluator", "optimizer_cfg")
+_UNEXPECTED = re.compile(r"(\S+)\(\) got an unexpected keyword argument '([^']*)'")
+
+
+@contextmanager
+def built_from(cfg: Config) -> Iterator[None]:
+    """Turn what a library raises while it is given a config's settings into a sentence on them.
+
+    Errors of the project's own, of files, and of a loop that runs are left as they are. The
+    traceback is in the log of a run with ``log_level='DEBUG'``.
+
+    Raises:
+        ConfigError: The part of the config, what was given, and what is wrong with it.
+        CheckpointError: A checkpoint could not be taken up.
+    """
+    try:
+        yield
+    except (UserError, OSError, OutOfMemoryError):
+        raise
+    except Exception as error:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        if raised_by_the_project(error) or not _is_building(frames):
+            raise
+        print_log("".join(traceback.format_exception(error)), "current", logging.DEBUG)
+        if any(frame.f_code is Runner.load_or_resume.__code__ for frame in frames):
+            source = cfg.get("load_from") or f"the latest checkpoint in {cfg.work_dir}"
+            raise CheckpointError(
+                f"{source}: it can't be taken up ({_told(error)}). Give a checkpoint that "
+                "tools/train.py wrote"
+            ) from error
+        raise ConfigError(_problem(cfg, error, frames)) from error
+
+
+def _is_building(frames: list[FrameType]) -> bool:
+    """Whether mmengine was called to build or start something, and no loop ran yet."""
+    running = any(
+        frame.f_code.co_name == "run" and isinstance(frame.f_locals.get("self"), BaseLoop)
+        for frame in frames
+    )
+    return not running and any(
+        frame.f_globals["__name__"].startswith(_BUILDERS) for frame in frames
+    )
+
+
+def _problem(cfg: Config, error: Exception, frames: list[FrameType]) -> str:
+    """A sentence: where in the config, what was given, what is wrong."""
+    told = _told(error)
+    unexpected = _UNEXPECTED.search(told)
+    if unexpected:
+        return _unexpected(cfg, unexpected[1], unexpected[2], frames[-1])
+    where, part = _part(cfg, frames)
+    kind = part.get("type")
+    if isinstance(kind, str) and re.search(rf"\b{re.escape(kind)}\b.* registry|{_NOT_FOUND}", told):
+        near = nearest(kind, _registered(frames))
+        hint = f"did you mean {near[0]!r}?" if near else "is its module in custom_imports?"
+        return f"{where}.type is {kind!r}, which is not registered; {hint}"
+    given = ", ".join(f"{key}={value!r}" for key, value in part.items() if _is_plain(key, value))
+    return f"{where} can't be built{' from ' * bool(given)}{given}: {told}"
+
+
+def _told(error: Exception) -> str:
+    """The error's own words, in one line, with its kind where they are no sentence."""
+    words = " ".join(str(error.args[0] if error.args else "").split())
+    if isinstance(error, (KeyError, IndexError, AttributeError)) and " " not in words:
+        words = f"{words!r} is missing" if words else ""
+    return words.split(". Please check whether")[0] or type(error).__name__
+
+
+def _unexpected(cfg: Config, name: str, key: str, caller: FrameType) -> str:
+    """Where the key stands, and the nearest that is taken."""
+    places = [".".join(path) for path, _ in walk(cfg._cfg_dict.to_dict()) if path[-1] == key]
+    known = _parameters_of(name, caller)
+    near = nearest(key, known, cutoff=0.6)
+    hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
+    where = " or ".join(places) or key
+    return f"{where}: {name.removesuffix('.__init__')} takes no {key!r}; {hint}"
+
+
+def _parameters_of(name: str, caller: FrameType) -> list[str]:
+    """Of what was called by this name, which the caller has at hand, or as one of its parents."""
+    name = name.removesuffix(".__init__")
+    for value in (*caller.f_locals.values(), *caller.f_globals.values()):
+        for one in (value, *getattr(type(value), "__mro__", ()), *getattr(value, "__mro__", ())):
+            if getattr(one, "__qualname__", None) == name:
+                return [key for key in parameters(one)[0] if key != "self"]
+    return []
+
+
+def _part(cfg: Config, frames: list[FrameType]) -> tuple[str, dict[str, Any]]:
+    """The innermost part of the config that was being built, with its place."""
+    read = {key: value for key, value in cfg._cfg_dict.to_dict().items() if key in READ}
+    parts = [(".".join(path), part) for path, part in walk(read) if isinstance(part, dict)]
+    for frame in reversed(frames):
+        handed = [frame.f_locals.get(name) for name in _HANDED]
+        for settings in (one for one in handed if isinstance(one, dict) and one):
+            alike = [(_likeness(settings, part), where, part) for where, part in parts]
+            most, where, part = max(alike, key=lambda found: found[0])
+            if most:
+                return where, part
+    return str(cfg.filename), {}
+
+
+def _likeness(settings: dict[str, Any], part: dict[str, Any]) -> int:
+    """Settings in common; 0 for those of another type. Some are added or built on the way."""
+    if settings.get("type") != part.get("type"):
+        return 0
+    return sum(repr(value) == repr(settings.get(key, part)) for key, value in part.items())
+
+
+def _is_plain(key: str, value: Any) -> bool:
+    return key != "type" and isinstance(value, (str, int, float, list, tuple, type(None)))
+
+
+def _registered(frames: list[FrameType]) -> list[str]:
+    """Names in the registry that was asked, and in its parents."""
+    asked = [value for frame in frames for value in frame.f_locals.values()]
+    found: list[str] = []
+    registry = next((one for one in reversed(asked) if isinstance(one, Registry)), None)
+    while registry is not None:
+        found += registry.module_dict
+        registry = registry.parent
+    return found

@@ -1,0 +1,180 @@
+"""Settings that no part takes, and values that it can't work with, end in a sentence on them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.runner import BaseLoop, Runner
+from mmseg.registry import DATASETS, HOOKS, MODELS, PARAM_SCHEDULERS
+
+from projects.cpm_avs.config_files import ConfigError
+from projects.cpm_avs.launch import built_from, read_config
+from projects.cpm_avs.safe_checkpoint import CheckpointError
+
+ROOT = Path(__file__).resolve().parents[1]
+STAMPS, AVSS = (str(ROOT / "configs" / f"cpm_{n}.py") for n in ("mbv2-yamnet_stamps", "r50_avss"))
+LOADER, HEAD, RULES = "train_dataloader", "model.decode_head", "optim_wrapper.paramwise_cfg"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        # misspelt
+        ("optim_wrapper.optimzer.lr", 1, "takes no 'optimzer'; did you mean 'optimizer'"),
+        ("optim_wrapper.optimizer.lrr", 1, "AdamW takes no 'lrr'; did you mean 'lr'"),
+        ("optim_wrapper.clip_grad.max_nrom", 1, "did you mean 'max_norm'"),
+        (f"{RULES}.norm_decay_mul", 0, "did you mean 'norm_decay_mult'"),
+        (f"{RULES}.custom_keys.backbone.lr_mul", 0, "did you mean 'lr_mult'"),
+        (f"{LOADER}.batchsize", 3, "DataLoader takes no 'batchsize'; did you mean 'batch_size'"),
+        (f"{LOADER}.dataset.num_scene", 5, "did you mean 'num_scenes'"),
+        (f"{LOADER}.sampler.shuffel", True, "takes no 'shuffel'; it takes dataset, seed$"),
+        ("train_cfg.max_iter", 5, "did you mean 'max_iters'"),
+        ("default_hooks.checkpoint.intervall", 5, "did you mean 'interval'"),
+        ("default_hooks.em_update.begins", 5, "did you mean 'begin'"),
+        ("default_hooks.chekpoint.interval", 5, "no type; did you mean default_hooks.checkpoint"),
+        (f"{HEAD}.num_querys", 5, "CPMHead takes no 'num_querys'; did you mean 'num_queries'"),
+        (f"{HEAD}.classifier.num_component", 5, "did you mean 'num_components'"),
+        ("model.backbone.depth", 50, "MobileNetV2 takes no 'depth'; it takes widen_factor"),
+        ("model.audio_backbone.frozen_stage", 1, "did you mean 'frozen_stages'"),
+        ("model.backbone.init_cfg.chekpoint", "x", "did you mean 'checkpoint'"),
+        ("model.backbone.norm_cfg.type", "BNN", "'BNN', which is no layer; did you mean 'BN'"),
+        ("model.data_preprocessor.means", 1, "did you mean 'mean'"),
+        ("val_evaluator.0.protocol", "x", "did you mean 'protocols'"),
+        ("visualizer.vis_backends.0.save_dirr", "x", "did you mean 'save_dir'"),
+        ("log_processor.window_siz", 5, "did you mean 'window_size'"),
+        ("env_cfg.cudnn_benchmrk", True, "did you mean 'cudnn_benchmark'"),
+        ("env_cfg.mp_cfg.mp_start", "fork", "did you mean 'mp_start_method'"),
+        ("auto_scale_lr.enabel", True, "did you mean 'enable'"),
+        ("randomness.seeds", 1, "did you mean 'seed'"),
+        # values
+        ("optim_wrapper.optimizer.lr", -1, "is -1; give 0 or more"),
+        ("optim_wrapper.optimizer.lr", float("nan"), "is nan; give 0 or more"),
+        ("optim_wrapper.optimizer.lr", "abc", "is 'abc'; AdamW takes a number"),
+        ("optim_wrapper.clip_grad.max_norm", "abc", "takes a number"),
+        (f"{RULES}.norm_decay_mult", "abc", "takes a number"),
+        (f"{LOADER}.batch_size", 0, "is 0; give 1 or more"),
+        (f"{LOADER}.batch_size", "abc", "DataLoader takes a whole number"),
+        (f"{LOADER}.batch_size", 1.5, "DataLoader takes a whole number"),
+        (f"{LOADER}.num_workers", -1, "is -1; give 0 or more"),
+        (f"{LOADER}.dataset.num_scenes", "abc", "StampsDataset takes a whole number"),
+        ("train_cfg.val_interval", 0, "is 0; give 1 or more"),
+        ("train_cfg.max_iters", 0, "is 0; give 1 or more"),
+        ("train_cfg.max_iters", 1.5, "IterBasedTrainLoop takes a whole number"),
+        ("train_cfg.max_iters", "many", "IterBasedTrainLoop takes a whole number"),
+        ("default_hooks.checkpoint.interval", "abc", "ExactCheckpointHook takes a whole number"),
+        ("default_hooks.checkpoint.by_epoch", "no", "takes True or False"),
+        ("param_scheduler.0.start_factor", "abc", "LinearLR takes a number"),
+        (f"{HEAD}.num_queries", "abc", "CPMHead takes a whole number"),
+        ("model.criterion.prompt_weight", "abc", "CPMCriterion takes a number"),
+        ("auto_scale_lr.base_batch_size", "abc", "takes a whole number"),
+        ("auto_scale_lr.enable", "yes", "takes True or False"),
+        ("randomness.seed", -1, "is -1; give a whole number from 0 to 4294967295"),
+        ("randomness.seed", 2**32, "from 0 to 4294967295"),
+        ("randomness.seed", "abc", "is 'abc'; give a whole number"),
+        ("log_level", "INFOO", "give DEBUG, INFO"),
+        ("default_scope", "mmsegg", "it is one of .*mmseg"),
+        # a value in place of settings
+        ("train_cfg", 5, "train_cfg.KEY=VALUE"),
+        (f"{LOADER}.dataset", "stamps", f"{LOADER}.dataset.KEY=VALUE"),
+        ("custom_hooks", 5, "custom_hooks.KEY=VALUE"),
+        ("default_hooks", "none", "default_hooks.KEY=VALUE"),
+        ("model", 5, "model.KEY=VALUE"),
+    ],
+)
+def test_settings_are_checked_before_anything_is_built(key: str, value: Any, sentence: str) -> None:
+    shown = key.rpartition(".")[0] if "no type" in sentence or "'optimzer'" in sentence else key
+    with pytest.raises(ConfigError, match=rf"^{re.escape(shown)}\b.*{sentence}"):
+        read_config(STAMPS, {key: value})
+
+
+def test_what_a_part_takes_is_left_alone() -> None:
+    settings = {
+        "optim_wrapper.optimizer.betas": [0.8, 0.9],
+        f"{RULES}.custom_keys.backbone.betas": [0.8, 0.9],  # goes to the optimiser
+        "optim_wrapper.accumulative_counts": 2,
+        "train_cfg.max_iters": 1e3,  # a whole number, written as on the command line
+        "default_hooks.timer.priority": "LOW",
+        f"{HEAD}.num_heads": 4,
+        "randomness.seed": None,
+        f"{LOADER}.num_batch_per_epoch": 3,
+    }
+    assert read_config(STAMPS, settings).optim_wrapper.accumulative_counts == 2
+
+
+def build(cfg: Config) -> None:
+    """As a run does, in its order, without data that lie in files."""
+    DATASETS.build(cfg.train_dataloader.dataset)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    for scheduler in cfg.param_scheduler:
+        PARAM_SCHEDULERS.build(scheduler, default_args=dict(optimizer=optimizer))
+    for hook in cfg.default_hooks.values():
+        HOOKS.build(hook)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("optim_wrapper.optimizer.type", "AdamWW", "not registered; did you mean 'AdamW'"),
+        ("optim_wrapper.type", "OptimWraper", "not registered; did you mean 'OptimWrapper'"),
+        ("optim_wrapper.optimizer.betas", [2, 3], r"betas=\[2, 3\].*Invalid beta parameter"),
+        (f"{LOADER}.dataset.type", "StampDataset", "did you mean 'StampsDataset'"),
+        (f"{LOADER}.dataset.pipeline.0.type", "Compose_", "'Compose_', which is not registered"),
+        ("param_scheduler.0.type", "LinearLRR", "did you mean 'LinearLR'"),
+        ("param_scheduler.0.powerr", 1, "LinearParamScheduler takes no 'powerr'; it takes"),
+        ("param_scheduler.0.end", -5, "end=-5.*end should be larger than begin"),
+        ("default_hooks.logger.type", "LogHook", "did you mean 'LoggerHook'"),
+        ("default_hooks.logger.interval", 0, "interval=0.*interval must be greater than 0"),
+        ("model.type", "AVSegmentorr", "did you mean 'AVSegmentor'"),
+        ("model.backbone.type", "MobileNetV22", "did you mean 'MobileNetV2'"),
+        ("model.backbone.type", "mmdet.Mobile", "'mmdet.Mobile', which is not registered"),
+        ("model.backbone.out_indices", "abc", "out_indices='abc'.*must in range"),
+        ("model.backbone.init_cfg.type", "Pretraind", "did you mean 'Pretrained'"),
+        (f"{HEAD}.num_queries", -1, "num_queries=-1.*negative dimension"),
+        (f"{HEAD}.classifier.type", "GMMClasifier", "did you mean 'GMMClassifier'"),
+        ("model.criterion.mixture.bank_siez", 5, "MixtureFitting takes no .*'bank_size'"),
+        ("model.criterion.prompting.acp_wieght", 5, "PromptedPath takes no .*'acp_weight'"),
+    ],
+)
+def test_what_a_part_raises_is_told_with_its_place(key: str, value: Any, sentence: str) -> None:
+    init_default_scope("mmseg")
+    cfg = read_config(STAMPS, {"model.audio_backbone.init_cfg": None, key: value})
+    if not key.startswith("model.backbone.init_cfg"):
+        cfg.model.backbone.init_cfg = None
+    shown = key.rpartition(".")[0]
+    with (
+        pytest.raises(ConfigError, match=rf"^{re.escape(shown)}\b.*{sentence}") as told,
+        built_from(cfg),
+    ):
+        build(cfg)
+    assert "\n" not in str(told.value)
+
+
+class _Loop(BaseLoop):
+    def run(self) -> None:
+        self.runner.fail()
+
+
+def test_only_building_is_told_so() -> None:
+    cfg = Config(dict(model=dict(type="M"), work_dir="w"))
+    with pytest.raises(ZeroDivisionError), built_from(cfg):
+        _ = 1 / 0  # a fault of this code
+
+    runner = Runner.__new__(Runner)
+    runner.fail = lambda: [][1]  # type: ignore[attr-defined]
+    loop = _Loop.__new__(_Loop)
+    loop._runner = runner
+    with pytest.raises(IndexError), built_from(cfg):
+        loop.run()
+
+    runner._has_loaded, runner._resume, runner._load_from = False, True, "odd.pth"
+    runner.resume = lambda _: {}["message_hub"]  # type: ignore[method-assign]
+    cfg.load_from = "odd.pth"
+    odd = "odd.pth: it can't be taken up .*'message_hub'"
+    with pytest.raises(CheckpointError, match=odd), built_from(cfg):
+        runner.load_or_resume()

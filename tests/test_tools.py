@@ -188,14 +188,13 @@ def test_an_interrupt_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
 def config(tmp_path: Path) -> str:
     path = tmp_path / "small_model.py"
     path.write_text(
-        "model = dict(type='M')\n"
         "optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.1))\n"
         "test_dataloader = dict(dataset=dict(type='D'))\n"
         "test_evaluator = dict(type='AVSMetric')\n"
         "default_hooks = dict(visualization=dict(type='V'))\n"
         "visualizer = dict(type='Visualizer')\n"
         "custom_hooks = [dict(type='EMUpdateHook')]\n"
-        "model = dict(head=dict(), criterion=dict(prompt_weight=0.5))\n"
+        "model = dict(type='M', head=dict(), criterion=dict(prompt_weight=0.5))\n"
     )
     return str(path)
 
@@ -288,7 +287,7 @@ def test_test_changes_only_what_it_is_asked_to(config: str, runners: list[_FakeR
     asked = Config.fromfile(config)
     changed = {key for key in runners[0].cfg if runners[0].cfg[key] != asked.get(key)}
     assert changed == {"launcher", "work_dir", "load_from", "model"}
-    assert runners[0].cfg.model == dict(head={}, criterion=None)  # what training alone needs
+    assert runners[0].cfg.model == dict(type="M", head={}, criterion=None)  # what training alone needs
     assert runners[0].ran == "test"
     assert runners[0].cfg.load_from == "weights.pth"
 

@@ -87,6 +87,13 @@ def test_some_files_that_cannot_be_read_are_left_to_their_turn(root, test_mode):
         assert dataset[0]["data_samples"].clip_id == "5"
 
 
+def test_a_pipeline_without_masks_needs_none(root):
+    for path in root.glob("*.png"):
+        path.unlink()
+    pipeline = [step for step in PIPELINE if step["type"] != "LoadAVSMask"]
+    assert ToySet(root=root, pipeline=pipeline)[0]["inputs"]["waveform"].any()
+
+
 def test_masks_none_of_which_can_be_read_stop_with_what_the_first_one_has(root):
     """Colours where indices were expected: not a thousand tries later, and with its own hint."""
     for index in range(6):

@@ -96,6 +96,7 @@ def test_ms3_videos_become_a_loadable_set(tmp_path, capsys):
             type="AVSBenchMS3Dataset",
             data_root=str(tmp_path),
             split="train",
+            frames_per_clip="all",
             pipeline=[
                 dict(type="LoadAVSFrame"),
                 dict(type="LoadAudioWindow"),

@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -113,8 +114,8 @@ class AVSDataset(BaseSegDataset):
     def _check_foreground(self) -> None:
         """Stop where no mask labels what sounds: all would be background, and score 100.
 
-        Stop, too, where no mask can be read; of some the bad ones are left to their turn. A test
-        may be of silence alone.
+        Stop, too, where there are masks, none of which can be read; single ones, and files that
+        are missing, are left to their turn. A test may be of silence alone.
         """
         nothing: list[str] = []
         ignored = False
@@ -124,7 +125,8 @@ class AVSDataset(BaseSegDataset):
             try:
                 values = self._mask_values(info)
             except BadSampleError as error:
-                unreadable = unreadable or error
+                if Path(error.path).is_file():
+                    unreadable = unreadable or error
                 continue
             if values - {0, self.ignore_index}:
                 return

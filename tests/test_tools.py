@@ -35,6 +35,7 @@ from projects.cpm_avs.evaluation.mask_writer import MaskWriterHook
 from projects.cpm_avs.inference.model_loading import find_device
 from projects.cpm_avs.launch import (
     CheckpointFitHook,
+    ClassesFitHook,
     ResumedCheckpointHook,
     at_least,
     load_config,
@@ -249,7 +250,7 @@ def test_train_applies_the_options(config: str, runners: list[_FakeRunner]) -> N
     assert cfg.optim_wrapper.type is None
     assert cfg.model.crop == [(1, 2)]
     assert cfg.work_dir == str(Path("work_dirs/small_model"))
-    assert [type(hook) for hook in runners[0].hooks] == [ResumedCheckpointHook]
+    assert [type(hook) for hook in runners[0].hooks] == [ClassesFitHook, ResumedCheckpointHook]
 
 
 def test_work_dir_of_the_command_line_wins_over_the_config(config: str) -> None:
@@ -287,7 +288,9 @@ def test_test_changes_only_what_it_is_asked_to(config: str, runners: list[_FakeR
     asked = Config.fromfile(config)
     changed = {key for key in runners[0].cfg if runners[0].cfg[key] != asked.get(key)}
     assert changed == {"launcher", "work_dir", "load_from", "model"}
-    assert runners[0].cfg.model == dict(type="M", head={}, criterion=None)  # what training alone needs
+    assert runners[0].cfg.model == dict(
+        type="M", head={}, criterion=None
+    )  # what training alone needs
     assert runners[0].ran == "test"
     assert runners[0].cfg.load_from == "weights.pth"
 
@@ -407,6 +410,7 @@ def test_a_checkpoint_must_fit_but_for_the_part_of_training() -> None:
 def test_a_run_goes_on_only_with_its_optimiser() -> None:
     runner = _FakeRunner(Config())
     runner.model = nn.Linear(2, 3)
+    runner.param_schedulers = None
     hook = ResumedCheckpointHook(source="best_3.pth")
     best = dict(state_dict=nn.Linear(2, 3).state_dict())
     with pytest.raises(CheckpointError, match=r"best_3\.pth.*optimiser.*numbered"):

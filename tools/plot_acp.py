@@ -26,6 +26,7 @@ from projects.cpm_avs.launch import (
     FIGURES,
     add_cfg_options,
     at_least,
+    check_classes,
     output_file,
     plain_errors,
     read_config,
@@ -128,6 +129,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = load_model(cfg, args.checkpoint).to(device)
     validation_set = build_dataset(cfg, "val_dataloader")
     training_set = build_dataset(cfg, "train_dataloader")
+    check_classes(model, validation_set, "val_dataloader.dataset")
+    check_classes(model, training_set, "train_dataloader.dataset")
     num_classes = model.criterion.prompted_path.num_classes
     deaf_logits = fit_deaf_predictor(model, num_classes, training_set)
     samples = separated_rows(model, validation_set, deaf_logits)

@@ -18,6 +18,7 @@ from projects.cpm_avs.launch import (
     FIGURES,
     add_cfg_options,
     at_least,
+    check_classes,
     output_file,
     plain_errors,
     read_config,
@@ -55,6 +56,8 @@ def draw(options: argparse.Namespace) -> None:
         other = read_config(options.baseline[0], options.cfg_options, read=load_config)
         models = {"baseline": build_model(other, options.baseline[1], device)[0], **models}
     dataset = DATASETS.build(config.test_dataloader.dataset)
+    for built in models.values():
+        check_classes(built, dataset, "test_dataloader.dataset")
     rows = []
     for place in range(options.num):
         packed = dataset[place * len(dataset) // options.num]

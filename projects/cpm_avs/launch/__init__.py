@@ -2,6 +2,7 @@
 
 from .building import built_from
 from .checkpoint_fit import CheckpointFitHook, ResumedCheckpointHook
+from .classes_fit import ClassesFitHook, check_classes
 from .config import load_config, read_config
 from .errors import plain_errors
 from .options import (
@@ -19,12 +20,14 @@ from .quiet_runner import QuietRunner
 __all__ = [
     "FIGURES",
     "CheckpointFitHook",
+    "ClassesFitHook",
     "QuietRunner",
     "ResumedCheckpointHook",
     "add_cfg_options",
     "add_common_options",
     "at_least",
     "built_from",
+    "check_classes",
     "keep_freed_memory",
     "leave_processes",
     "load_config",

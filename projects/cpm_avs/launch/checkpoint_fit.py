@@ -39,6 +39,11 @@ class CheckpointFitHook(Hook):
         weights.update(given)
 
 
+#: What a scheduler was built with; the rest of its state moves.
+_PLANNED = {"begin", "end", "by_epoch", "total_iters", "T_max", "eta_min", "power", "start_factor"}
+_PLANNED |= {"end_factor", "gamma", "step_size", "milestones", "factor"}
+
+
 class ResumedCheckpointHook(CheckpointFitHook):
     """Refuses a checkpoint that training can't go on from, too.
 
@@ -64,3 +69,27 @@ class ResumedCheckpointHook(CheckpointFitHook):
                     f"{self.source}: its {part} is no dict with {wanted}, which training goes on "
                     "with. Resume from a file that tools/train.py wrote."
                 )
+        self._check_schedule(runner, checkpoint)
+
+    def _check_schedule(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Mmengine goes on with the saved schedule, whatever the config has by now."""
+        saved, planned = checkpoint.get("param_schedulers"), runner.param_schedulers
+        if not isinstance(saved, list) or not isinstance(planned, list):
+            return
+        remedy = (
+            "a resumed run keeps its schedule. Resume with the settings that it began with, or "
+            "begin a new run with its weights: load_from without --resume"
+        )
+        for number, (state, scheduler) in enumerate(zip(saved, planned, strict=False)):
+            for key in sorted(_PLANNED & state.keys() & vars(scheduler).keys()):
+                if state[key] != vars(scheduler)[key]:
+                    raise CheckpointError(
+                        f"{self.source}: param_scheduler.{number} has {key}={state[key]} there and "
+                        f"{vars(scheduler)[key]} in the config; {remedy}"
+                    )
+        done, rates = checkpoint["meta"]["iter"], checkpoint["optimizer"].get("param_groups", [])
+        if rates and done < runner.max_iters and not any(group["lr"] for group in rates):
+            raise CheckpointError(
+                f"{self.source}: its learning rate has come to 0 after {done} of "
+                f"{runner.max_iters} iterations; {remedy}"
+            )

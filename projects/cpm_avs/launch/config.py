@@ -40,6 +40,11 @@ def read_config(
     if "model" not in cfg:
         raise ConfigError(f"{name}: it has no model; give a whole config, not a part of one")
     check_parts(cfg)
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        settings = cfg.get(loader) or {}
+        if settings.get("num_workers", 0) == 0:  # torch refuses what only workers have
+            settings.pop("persistent_workers", None)
+            settings.pop("prefetch_factor", None)
     return cfg
 
 

@@ -8,6 +8,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from tiny import build_tiny, tiny_batch, tiny_model_cfg
 
 from projects.cpm_avs.config_files import ConfigError
 from projects.cpm_avs.launch import ResumedCheckpointHook, check_classes, read_config
@@ -56,3 +57,15 @@ def test_a_longer_schedule_is_refused_on_resume(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="come to 0 after 4 of 8 iterations"):
         run(tmp_path, 8, end=4)
     run(tmp_path, 4, end=4)  # nothing left to do
+
+
+def test_backbones_that_do_not_fit_are_told_by_their_channels() -> None:
+    model = build_tiny(tiny_model_cfg()).eval()
+    inputs = model.data_preprocessor(tiny_batch(), False)["inputs"]
+    wanted = model.decode_head.in_channels
+    model.decode_head.in_channels = [*wanted[:-1], 7]
+    with pytest.raises(ValueError, match=r"is \[.*7\].*set model\.decode_head\.in_channels="):
+        model.extract_visual(inputs["img"])
+    model.audio_backbone.in_channels = 1
+    with pytest.raises(ValueError, match="in_channels is 1, and the data's sound has 2 channels"):
+        model.extract_audio(inputs["specgram"].repeat(1, 2, 1, 1))

@@ -94,10 +94,23 @@ class AVSegmentor(BaseSegmentor):
 
     def extract_visual(self, img: Tensor) -> VisualFeatures:
         """Features of normalised images (B, 3, H, W)."""
-        return self.decode_head.decode_pixels(self.backbone(img))
+        maps = self.backbone(img)
+        given, wanted = [one.shape[1] for one in maps], self.decode_head.in_channels
+        if given != wanted:
+            raise ValueError(
+                f"model.decode_head.in_channels is {wanted}, and the image backbone gives maps of "
+                f"{given} channels; set model.decode_head.in_channels={given}"
+            )
+        return self.decode_head.decode_pixels(maps)
 
     def extract_audio(self, specgram: Tensor) -> AudioFeatures:
         """Features of linear magnitude spectrograms (B, A, T, F)."""
+        expected, given = getattr(self.audio_backbone, "in_channels", None), specgram.shape[1]
+        if expected is not None and expected != given:
+            raise ValueError(
+                f"model.audio_backbone.in_channels is {expected}, and the data's sound has {given} "
+                "channels; give both the same number"
+            )
         return self.audio_decoder(self.audio_backbone(specgram))
 
     def extract_feat(self, inputs: dict[str, Tensor]) -> tuple[VisualFeatures, AudioFeatures]:

@@ -88,6 +88,7 @@ class CPMHead(BaseModule):
         super().__init__()
         self.num_classes = num_classes
         self.num_queries = num_queries
+        self.in_channels = list(in_channels)
         self.pixel_decoder = build_pixel_decoder(
             in_channels, embed_dims, num_encoder_layers, feedforward_channels // 2
         )

@@ -3,6 +3,7 @@
 import logging
 import re
 from typing import Any
+from weakref import ref
 
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
@@ -33,17 +34,21 @@ class QuietRunner(Runner):
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
+        # The logger outlives the run, which it must not keep: gloo's threads would live on with it.
+        runner = ref(self)
         files = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
         for handler in logger.handlers:
             if handler not in files:
-                handler.addFilter(self._is_for_the_screen)
+                handler.addFilter(lambda record: _is_for_the_screen(record, runner()))
         for handler in files:
             logger.info(
                 f"Environment, config, hooks and initial weights are in {handler.baseFilename}"
             )
         return logger
 
-    def _is_for_the_screen(self, record: logging.LogRecord) -> bool:
-        training = self._train_loop is not None and not isinstance(self._train_loop, dict)
-        hidden = (*_START, *_NOISE, *(_PER_CLASS if training else ()))
-        return not any(re.match(pattern, record.getMessage()) for pattern in hidden)
+
+def _is_for_the_screen(record: logging.LogRecord, runner: Runner | None) -> bool:
+    loop = getattr(runner, "_train_loop", None)
+    training = loop is not None and not isinstance(loop, dict)
+    hidden = (*_START, *_NOISE, *(_PER_CLASS if training else ()))
+    return not any(re.match(pattern, record.getMessage()) for pattern in hidden)

@@ -18,6 +18,7 @@ from projects.cpm_avs.launch import (
     QuietRunner,
     add_common_options,
     built_from,
+    end_with_launcher,
     keep_freed_memory,
     leave_processes,
     load_config,
@@ -80,6 +81,7 @@ def replace_sound(cfg: Config, condition: str) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Test as the command line says."""
     args = parse_args(argv)
+    end_with_launcher()
     cfg = load_config(args)
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:

@@ -18,6 +18,7 @@ from projects.cpm_avs.launch import (
     ResumedCheckpointHook,
     add_common_options,
     built_from,
+    end_with_launcher,
     keep_freed_memory,
     leave_processes,
     load_config,
@@ -61,6 +62,7 @@ def use_mixed_precision(cfg: Config) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Train as the command line says."""
     args = parse_args(argv)
+    end_with_launcher()
     cfg = load_config(args)
     if args.amp:
         use_mixed_precision(cfg)

@@ -14,7 +14,7 @@ from .options import (
     output_folder,
     setting,
 )
-from .processes import keep_freed_memory, leave_processes, meet_without_gpu
+from .processes import end_with_launcher, keep_freed_memory, leave_processes, meet_without_gpu
 from .quiet_runner import QuietRunner
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "at_least",
     "built_from",
     "check_classes",
+    "end_with_launcher",
     "keep_freed_memory",
     "leave_processes",
     "load_config",

@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+import signal
 import sys
 
 import torch
@@ -10,6 +11,16 @@ from mmengine.config import Config
 
 # glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+PR_SET_PDEATHSIG = 1  # Linux's sys/prctl.h
+
+
+def end_with_launcher() -> None:
+    """Have Linux end this process when torchrun, which started it, is gone.
+
+    After a ``kill -9`` torchrun can't end its processes, and they would train on, unseen.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ and sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def keep_freed_memory() -> None:

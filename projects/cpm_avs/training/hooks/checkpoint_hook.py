@@ -93,9 +93,7 @@ class ExactCheckpointHook(CheckpointHook):
         self._keep_own_best(hub)
         self._epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
         if is_validation_due(runner):
-            runner.logger.info(
-                "The validation of this checkpoint was interrupted, and is done now."
-            )
+            runner.logger.info("No end of this checkpoint's validation is noted: it is done now.")
             # A new best is noted in the checkpoint itself, too.
             step = runner.epoch if self.by_epoch else runner.iter
             self.last_ckpt = self._find(self.filename_tmpl.format(step))

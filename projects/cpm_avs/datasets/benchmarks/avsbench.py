@@ -21,19 +21,19 @@ TEST_SOURCES = {"ss": 1278, "ms": 276}
 LABEL_DIRS = {"labels_semantic": "index", "labels_rgb": "color"}
 
 S4_COLUMNS = {
-    "name": Column(("name", "video_name", "video_id"), 0),
-    "category": Column(("category",), 2),
-    "split": Column(("split",), 3),
+    "name": Column(("name", "video_name", "video_id"), 0, in_paths=True),
+    "category": Column(("category",), 2, in_paths=True),
+    "split": Column(("split",), 3, in_paths=True),
 }
 MS3_COLUMNS = {
-    "name": Column(("video_id", "name", "video_name"), 0),
-    "split": Column(("split",), 1),
+    "name": Column(("video_id", "name", "video_name"), 0, in_paths=True),
+    "split": Column(("split",), 1, in_paths=True),
 }
 AVSS_COLUMNS = {
-    "uid": Column(("uid",), 1),
+    "uid": Column(("uid",), 1, in_paths=True),
     "a_obj": Column(("a_obj",), 4),
     "split": Column(("split",), 5),
-    "subset": Column(("label",), 6),
+    "subset": Column(("label",), 6, in_paths=True),
 }
 
 
@@ -152,6 +152,7 @@ def _video_clip(
         source=source,
         classes=classes,
         rows=(row,),
+        fault=row.fault,
     )
 
 

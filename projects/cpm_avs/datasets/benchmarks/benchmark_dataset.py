@@ -57,6 +57,14 @@ class BenchmarkDataset(AVSDataset):
                 "index",
             )
         clips = self.read_clips(Path(self.data_root or "."))
+        for row in (row for clip in clips if clip.split == self.split for row in clip.rows):
+            if row.fault:
+                raise BadSampleError(
+                    f"{self.ann_file}, line {row.line}",
+                    row.fault,
+                    "Take the index of the original archive, or leave the row out with "
+                    "tools/prepare_data.py check --fix-index",
+                )
         labelled = [
             [self._frame_entry(clip, frame) for frame in clip.frames if frame.seg_map_path]
             for clip in clips

@@ -69,7 +69,7 @@ def check_label2idx(path: Path) -> None:
     remedy = "Take the file of the original archive"
     try:
         label2idx = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # of JSON or UTF-8
+    except (ValueError, RecursionError) as error:  # of JSON or UTF-8, or lists in lists
         raise BadSampleError(path, f"it can't be read ({error})", remedy) from error
     if not isinstance(label2idx, dict) or not all(type(i) is int for i in label2idx.values()):
         raise BadSampleError(path, "not a table of class names and integers", remedy)

@@ -25,18 +25,18 @@ FOLDERS = {"vpo-ss": "VPO-SS", "vpo-ms": "VPO-MS", "vpo-msmi": "VPO-MSMI"}
 AUDIO_DIR = Path("vggsound_bench", "VGGSound", "audios")
 
 COLUMNS = {
-    "image": Column(("img_Id",)),
-    "object": Column(("ann_Ids",)),
-    "classes": Column(("cateName",)),
-    "audio": Column(("vgg_file",)),
+    "image": Column(("img_Id",), in_paths=True),
+    "object": Column(("ann_Ids",), in_paths=True),
+    "classes": Column(("cateName",), in_paths=True),
+    "audio": Column(("vgg_file",), in_paths=True),
     "split": Column(("split",)),
     "position": Column(("audio_pos",)),
 }
 MSMI_COLUMNS = COLUMNS | {"multi_instance": Column(("multi_instance",))}
 MIXED_COLUMNS = {
-    "uid": Column(("uid",), 0),
-    "frame": Column(("frame", "frame_path"), 1),
-    "mask": Column(("mask", "mask_path"), 2),
+    "uid": Column(("uid",), 0, in_paths=True),
+    "frame": Column(("frame", "frame_path"), 1, in_paths=True),
+    "mask": Column(("mask", "mask_path"), 2, in_paths=True),
     "split": Column(("split",)),
     "subset": Column(("type",)),
 }
@@ -98,7 +98,9 @@ def _image(root: Path, subset: str, name: str, rows: list[Row]) -> Clip:
 
 
 def _fault(rows: list[Row]) -> str:
-    """What the rows of one image disagree about, or which place of a sound is none."""
+    """What the rows of one image disagree about, or which name or place of a sound is none."""
+    if faults := [row.fault for row in rows if row.fault]:
+        return faults[0]
     if len({_split(row.values["split"]) for row in rows}) > 1:
         return "the rows of the image are of several splits"
     if len({_is_single_instance(row) for row in rows}) > 1:
@@ -148,6 +150,7 @@ def _read_mixed(root: Path, ann_file: str | Path, subset: str) -> list[Clip]:
             ),
             seconds=WINDOW,
             rows=(row,),
+            fault=row.fault,
         )
         for row in read_table(ann_file, MIXED_COLUMNS).rows
         if row.values["subset"].lower() == subset

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table as RichTable
 
+from ...files import try_to_write, write_whole
 from ..avs_dataset import SPLITS
 from ..benchmarks.avsbench import LABEL_DIRS
 from ..benchmarks.class_names import check_label2idx
@@ -47,10 +48,19 @@ def run(args: argparse.Namespace) -> int:
         reason = f"{index} is not there" if args.workers > 0 else "--workers must be at least 1"
         print(f"error: {reason}; data/README.md has the tree expected", file=sys.stderr)
         return 2
-    for out in filter(None, (args.json, args.fix_index)):  # before the work of an hour
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if out.is_dir():
-            print(f"error: {out} is a folder; name a file in it", file=sys.stderr)
+    taken = {index.resolve(): "the index that is read"}
+    for option, out in (("--json", args.json), ("--fix-index", args.fix_index)):
+        if out is None:
+            continue
+        if out.resolve() in taken:
+            owner = taken[out.resolve()]
+            print(f"error: {option} {out} is {owner}; name another file", file=sys.stderr)
+            return 2
+        taken[out.resolve()] = f"the file of {option}"
+        try:
+            try_to_write(out)  # before the work of an hour
+        except OSError as error:
+            print(f"error: {error}", file=sys.stderr)
             return 2
     spec = benchmark(args.name, index, args.labels)
     clips = spec.read(args.root, index)
@@ -77,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
             by_kind=dict(Counter(defect.kind for defect in defects)),
             defects=[asdict(defect) for defect in defects],
         )
-        args.json.write_text(json.dumps(report, indent=1), encoding="utf-8")
+        write_whole(args.json, json.dumps(report, indent=1))
     if args.fix_index:
         table = read_table(index, spec.columns)
         kept = repaired(table, clips, defects)

@@ -17,6 +17,7 @@ from .benchmarks import Benchmark, MaskRules
 #: Kinds of defects. The second word says what a repaired index leaves out for it: the clip, the
 #: frame, the row, or nothing (the item can be loaded, but its score may mean little).
 KINDS = {
+    "no_rows": "nothing",
     "bad_row": "row",
     "duplicate": "row",
     "unknown_class": "nothing",
@@ -56,6 +57,8 @@ class Defect:
 
 def check_rows(clips: Sequence[Clip], benchmark: Benchmark) -> Iterator[Defect]:
     """Defects of the index itself."""
+    if not clips:
+        yield Defect("no_rows", "", 1, "", "the index lists no clip, or none of this benchmark")
     seen: dict[tuple[str, ...], int] = {}
     for clip in clips:
         for row in clip.rows:
@@ -65,7 +68,7 @@ def check_rows(clips: Sequence[Clip], benchmark: Benchmark) -> Iterator[Defect]:
                 yield Defect("duplicate", clip.clip_id, row.line, "", detail)
             seen.setdefault(key, row.line)
         fault = clip.fault
-        if clip.split not in SPLITS or not clip.frames:
+        if not fault and (clip.split not in SPLITS or not clip.frames):
             fault = f"split {clip.split!r}, subset {clip.subset!r}"
         if fault:
             for row in clip.rows:
@@ -146,6 +149,6 @@ def _decoded_size(path: str) -> tuple[int, int]:
     """Width and height of a picture, all of which is decoded (a JPEG at an eighth, for speed)."""
     with Image.open(path) as image:
         size = image.size
-        image.draft("RGB", (size[0] // 8, size[1] // 8))
+        image.draft("RGB", (max(1, size[0] // 8), max(1, size[1] // 8)))
         image.load()
     return size

@@ -34,11 +34,12 @@ _OWN_DELAY = 0.05  # seconds
 
 @dataclass(frozen=True)
 class Job:
-    """One video and the files that come out of it."""
+    """One video and the files that come out of it; ``fault`` says why none may."""
 
     video: Path
     images: dict[int, Path]  # by second
     sound: Path
+    fault: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
     jobs = list(plan(args.name, args.root))
     if not args.overwrite:
         jobs = [
-            job for job in jobs if not all(p.is_file() for p in (*job.images.values(), job.sound))
+            job
+            for job in jobs
+            if job.fault or not all(p.is_file() for p in (*job.images.values(), job.sound))
         ]
     failures = []
     with ThreadPoolExecutor(args.workers) as pool:
@@ -85,11 +88,14 @@ def plan(name: str, root: Path) -> Iterator[Job]:
             video=data / "raw_videos" / folder / f"{clip.clip_id}.mp4",
             images={frame.index: Path(frame.img_path) for frame in clip.frames},
             sound=Path(clip.sounds[0].path),
+            fault=clip.fault,
         )
 
 
 def _attempt(job: Job) -> str | None:
     """Cut a video; a fault of one must not stop the others."""
+    if job.fault:
+        return job.fault
     try:
         cut(job)
     except (OSError, ValueError, av.FFmpegError, soundfile.SoundFileError) as error:

@@ -2,10 +2,6 @@
 
 import ast
 import importlib.util
-import os
-import socket
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -15,9 +11,11 @@ import pytest
 from browser import hosts_asked, open_browser, until
 from clips import make_clip
 from fake_segmentor import write_model
+from page_server import serve
 
 from projects.cpm_avs.inference import AVSInferencer
-from projects.cpm_avs.inference.app import Limits, Page, check_upload, explain
+from projects.cpm_avs.inference.page import Limits, Page
+from projects.cpm_avs.inference.page.answers import check_upload, explain
 from projects.cpm_avs.media.video_io import probe
 from projects.cpm_avs.structures import BadSampleError
 
@@ -29,6 +27,11 @@ def loud(duration: float) -> np.ndarray:
     return np.resize(np.repeat([0.5, -0.5], 20), (1, round(duration * 44100))).astype(np.float32)
 
 
+def segment(page, clip, *, silent_ok=False):
+    request = gr.Request(session_hash="me")
+    return page.segment(clip and str(clip), 5, silent_ok, request, gr.Progress())
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("page")
@@ -38,16 +41,15 @@ def folder(tmp_path_factory):
 def page(folder):
     example = make_clip(folder / "example.mp4", frames=25, sound=loud(1))
     inferencer = AVSInferencer(*write_model(folder), device="cpu")
-    return Page(inferencer, limits=Limits(seconds=5, megabytes=2), examples=[example])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
+        yield Page(inferencer, limits=Limits(seconds=5, megabytes=2), examples=[example])
 
 
 @pytest.fixture(scope="module")
-def address(page, folder):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
-        served = page.launch(host="127.0.0.1", port=None, block=False)
-        yield served.local_url
-        served.close()
+def address(page):
+    with serve(page) as served:
+        yield served
 
 
 @pytest.fixture
@@ -165,15 +167,17 @@ def _words(argument: ast.expr) -> str:
 
 
 class TestWithoutBrowser:
-    def test_folder_goes_after_the_answer(self, page, tmp_path):
+    def test_only_what_is_shown_stays(self, page, tmp_path):
         clip = make_clip(tmp_path / "c.mp4", sound=loud(1))
-        answers = page.segment(str(clip), 5, False)
-        overlay, figure, archive, text = next(answers)
+        overlay, figure, archive, text = segment(page, clip)
         assert probe(overlay).frames == 25 and "green square" in text
-        assert zipfile.ZipFile(archive).testzip() is None
-        assert next(answers, None) is None
-        for path in (overlay, figure, archive):
-            assert not Path(path).exists()
+        assert zipfile.ZipFile(archive).testzip() is None and Path(figure).is_file()
+        (kept,) = page.folder.glob("result_*")
+        assert not [*kept.glob("**/frame_*")]
+        again = segment(page, clip)
+        assert not kept.exists() and Path(again[0]).is_file()
+        page.visitors.leave("me")
+        assert not [*page.folder.glob("result_*")] and clip.is_file()  # it is no upload
 
     @pytest.mark.parametrize(
         "make, message",
@@ -186,14 +190,14 @@ class TestWithoutBrowser:
     def test_errors_are_a_sentence_without_a_path(self, page, tmp_path, make, message):
         make(tmp_path / "secret.mp4")
         with pytest.raises(gr.Error, match=message) as caught:
-            next(page.segment(str(tmp_path / "secret.mp4"), 5, False))
+            segment(page, tmp_path / "secret.mp4")
         assert "secret" not in caught.value.message and str(tmp_path) not in caught.value.message
 
     def test_a_sound_alone(self, page, tmp_path):
         clip = make_clip(tmp_path / "c.mp4", frames=0, sound=loud(1))
         message = "The file has no picture track. Please give a video with its sound."
         with pytest.raises(gr.Error, match=message):
-            next(page.segment(str(clip), 5, False))
+            segment(page, clip)
 
     def test_no_sentence_names_an_option_of_the_command_line(self):
         """Every error that the reading of a clip can raise, from the sources."""
@@ -210,11 +214,11 @@ class TestWithoutBrowser:
 
     def test_nothing_chosen(self, page):
         with pytest.raises(gr.Error, match="choose or record"):
-            next(page.segment(None, 5, False))
+            segment(page, None)
 
     def test_silent_ok(self, page, tmp_path):
         clip = make_clip(tmp_path / "c.mp4", frames=3)
-        assert next(page.segment(str(clip), 5, True))[3] == "**No object sounds.**"
+        assert segment(page, clip, silent_ok=True)[3] == "**No object sounds.**"
 
     def test_size_limits(self, tmp_path):
         from dataclasses import replace
@@ -240,37 +244,3 @@ def test_errors_of_the_command_line_are_one_sentence(tmp_path, capsys, monkeypat
     ):
         assert app.main(["--config", config, *options]) == 1
         assert message in capsys.readouterr().err
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probing:
-        return probing.connect_ex(("127.0.0.1", port)) == 0
-
-
-def test_the_server_tidies_up_when_it_is_ended(tmp_path):
-    config, checkpoint = write_model(tmp_path)
-    program = (
-        "import sys, fake_segmentor, importlib.util as util; "
-        f"spec = util.spec_from_file_location('app', {str(ROOT / 'tools' / 'app.py')!r}); "
-        "app = util.module_from_spec(spec); spec.loader.exec_module(app); "
-        "sys.exit(app.main(sys.argv[1:]))"
-    )
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    with socket.socket() as probing:
-        probing.bind(("127.0.0.1", 0))
-        port = probing.getsockname()[1]
-    options = ["--config", str(config), "--checkpoint", str(checkpoint), "--port", str(port)]
-    server = subprocess.Popen(
-        [sys.executable, "-c", program, *options],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "TMPDIR": str(temporary)},
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        until(lambda: _answers(port), seconds=300)
-        assert [*temporary.glob("cpm_avs_page_*/scene 3.mp4")]
-        server.terminate()
-        assert server.wait(timeout=30) == 0
-    finally:
-        server.kill()
-    assert not [*temporary.glob("cpm_avs_page_*")]

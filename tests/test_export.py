@@ -153,7 +153,7 @@ def test_missing_checkpoint_is_one_sentence(tmp_path):
 def test_without_the_training_part():
     program = (
         "import sys; sys.modules['projects.cpm_avs.training'] = None; "
-        "import projects.cpm_avs.inference.export, projects.cpm_avs.inference.app"
+        "import projects.cpm_avs.inference.export, projects.cpm_avs.inference.page"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False

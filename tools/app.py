@@ -2,12 +2,17 @@
 
 import argparse
 import os
+import re
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from projects.cpm_avs.launch import at_least, plain_errors, read_config
+
+_PROXY = re.compile(r"(http|https|all)_proxy", re.IGNORECASE)
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
@@ -30,6 +35,20 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
+@contextmanager
+def without_proxies() -> Iterator[None]:
+    """Hide the user's proxies while Gradio is imported.
+
+    It then makes clients for addresses that this page never asks for, which fails for a proxy of a
+    kind that httpx has no package for (socks5://).
+    """
+    proxies = {name: os.environ.pop(name) for name in {*os.environ} if _PROXY.fullmatch(name)}
+    try:
+        yield
+    finally:
+        os.environ.update(proxies)
+
+
 def main(args: list[str] | None = None) -> int:
     """Build the model and the examples, then serve until interrupted."""
     options = parse_args(args)
@@ -38,14 +57,17 @@ def main(args: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="cpm_avs_page_") as folder:
         # Gradio reads both when it is imported: uploads and results lie in a folder that goes with
         # the server, and nothing is reported to anybody.
-        os.environ["GRADIO_TEMP_DIR"] = folder
+        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "visitors")
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         from projects.cpm_avs.inference import AVSInferencer
-        from projects.cpm_avs.inference.app import Limits, Page
         from projects.cpm_avs.inference.example_clips import example_scenes, write_example
         from projects.cpm_avs.inference.model_loading import load_config
 
+        with without_proxies():
+            from projects.cpm_avs.inference.page import Limits, Page, listen, page_server
+
         try:
+            opened = listen(options.host, options.port)
             config = read_config(options.config, read=load_config)
             inferencer = AVSInferencer(config, options.checkpoint, options.device)
         except (ValueError, OSError) as error:
@@ -61,19 +83,12 @@ def main(args: list[str] | None = None) -> int:
             write_example(Path(folder) / f"scene {seed}.mp4", example_scenes(seed=seed))
             for seed in (1, 2, 3)
         ]
-        page = Page(inferencer, limits=limits, examples=examples)
-        try:
-            page.launch(host=options.host, port=options.port, block=True)
-        except KeyboardInterrupt:
-            pass
-        except (OSError, OverflowError) as error:
-            where = f"{options.host}:{options.port}"
-            print(
-                f"error: the page can't be opened at {where}; give another --port or --host "
-                f"({error})",
-                file=sys.stderr,
-            )
-            return 1
+        server = page_server(Page(inferencer, limits=limits, examples=examples))
+        host, port = opened.getsockname()[:2]
+        shown = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)
+        print(f"The page: http://{f'[{shown}]' if ':' in shown else shown}:{port}", flush=True)
+        with suppress(KeyboardInterrupt):  # uvicorn passes it on when the page is closed
+            server.run(sockets=[opened])
     return 0
 
 

@@ -1,0 +1,83 @@
+"""What the web page says and gives: limits, sentences, the summary and the zip."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from ...media.video_io import VideoInfo
+from ...structures import BadSampleError
+from ..results import ClipResult
+
+_MOST_PIXELS = 4096 * 2304
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one person may ask of the server.
+
+    Attributes:
+        seconds: Longest clip.
+        megabytes: Largest upload.
+        at_once: Clips segmented at the same time; others wait.
+    """
+
+    seconds: float = 60.0
+    megabytes: int = 100
+    at_once: int = 2
+
+
+class PageError(gr.Error):
+    """A sentence for the person at the page; it names no file of the server."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, print_exception=False, title="This did not work")
+
+
+def check_upload(info: VideoInfo, limits: Limits) -> None:
+    """Refuse what would keep the server busy for too long."""
+    if info.duration > limits.seconds:
+        raise PageError(
+            f"The clip lasts {info.duration:.0f} s, and at most {limits.seconds:g} s are taken; "
+            "please cut it."
+        )
+    if info.width * info.height > _MOST_PIXELS:
+        raise PageError(
+            f"The frames are {info.width} x {info.height} pixels large, which is too much; "
+            "please make the clip smaller."
+        )
+    if info.frames > 240 * limits.seconds:
+        raise PageError("The clip has too many frames; please give at most 240 per second.")
+
+
+def explain(error: BadSampleError) -> str:
+    """The error without the server's path."""
+    if "no sound track" in error.reason:
+        return (
+            "The clip has no sound track. Please give one with sound, or tick "
+            "'Go on if the clip has no sound' in the settings."
+        )
+    if "--" in error.remedy:  # an option of the command line
+        return f"The file {error.reason}. Please give a video with its sound."
+    return f"The file {error.reason}. Please {error.remedy[0].lower()}{error.remedy[1:]}."
+
+
+def describe(result: ClipResult) -> str:
+    """What sounds when, as Markdown."""
+    if not result.segments:
+        return "**No object sounds.**"
+    lines = [
+        f"- **{one.name}** {one.start:.1f} to {one.end:.1f} s ({one.score:.0%} sure)"
+        for one in result.segments
+    ]
+    return "\n".join(["**What sounds when**", "", *lines])
+
+
+def zip_masks(result: ClipResult, path: Path) -> Path:
+    """The class maps and the report in one file."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
+        archive.write(result.files["report"], "report.json")
+        for mask in sorted(result.files["masks"].iterdir()):
+            archive.write(mask, f"masks/{mask.name}")
+    return path

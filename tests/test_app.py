@@ -91,7 +91,7 @@ def summary(driver) -> str:
     return until(lambda: driver.find_element("css selector", "#summary").text)
 
 
-def test_upload_watch_download(visit, tmp_path, folder):
+def test_upload_watch_download_leave(visit, page, tmp_path, folder):
     driver = visit()
     clip = make_clip(tmp_path / "my clip.mp4", frames=50, size=(256, 192), sound=loud(2))
     upload_and_segment(driver, clip)
@@ -114,6 +114,10 @@ def test_upload_watch_download(visit, tmp_path, folder):
 
     assert str(folder) not in driver.find_element("css selector", "body").text
     assert {host.split(":")[0] for host in hosts_asked(driver)} == {"127.0.0.1"}
+
+    assert [*page.folder.glob("*/my clip.mp4")] and [*page.folder.glob("result_*")]
+    driver.quit()
+    until(lambda: not [*page.folder.glob("*/my clip.mp4"), *page.folder.glob("result_*")])
 
 
 def test_phone(visit, tmp_path):
@@ -144,6 +148,10 @@ def test_wrong_files(visit, tmp_path):
     upload_and_segment(driver, make_clip(tmp_path / "mute.mp4", frames=3))
     said = toast(driver, "no sound track")
     assert "/" not in said and "mute" not in said
+    # The page goes on.
+    driver.find_element("css selector", "#clip [aria-label=Clear]").click()
+    upload_and_segment(driver, make_clip(tmp_path / "good.mp4", sound=loud(1)))
+    assert "green square" in summary(driver)
 
 
 def test_two_people_at_once(visit, tmp_path):

@@ -3,9 +3,10 @@
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -44,10 +45,10 @@ class Gate:
             refusal = self._refusal(Request(scope))
             if refusal is not None:
                 await refusal(scope, receive, send)
-            elif scope["path"] == _UPLOAD:
-                await self._upload(scope, receive, send)
             elif scope["method"] == "POST":
-                await self._join(scope, receive, send)
+                hand_on = self._upload if scope["path"] == _UPLOAD else self._join
+                with suppress(ClientDisconnect):  # nobody to be told
+                    await hand_on(scope, receive, send)
             else:
                 await self.app(scope, receive, send)
 

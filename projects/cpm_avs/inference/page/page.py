@@ -80,7 +80,10 @@ class Page:
                 )
                 assert isinstance(result, ClipResult)
                 archive = zip_masks(result, folder / "masks.zip")
-                shutil.rmtree(result.files["masks"])
+                overlay, figure = (
+                    shutil.move(result.files[kind], folder) for kind in ("overlay", "figure")
+                )
+                shutil.rmtree(result.files["masks"].parent)  # nobody is shown the rest
         except BadSampleError as error:
             raise PageError(explain(error)) from error
         except VisitorLeftError as error:
@@ -92,8 +95,7 @@ class Page:
             raise PageError(
                 "The clip could not be segmented; the server's log says why. Please try another."
             ) from error
-        overlay, figure = (str(result.files[kind]) for kind in ("overlay", "figure"))
-        return overlay, figure, str(archive), describe(result)
+        return str(overlay), str(figure), str(archive), describe(result)
 
     def choose(self, clip: str | None, request: gr.Request) -> None:
         """Note which upload is shown to whom."""

@@ -282,6 +282,7 @@ ABLATED = ("mIoU", ".1f"), ("coverage", ".3f"), ("STS", ".3f")
         ),
         ("docs/results.md", "a point a class", ["point", "m1"], "ablation", ABLATED),
         ("docs/results.md", "M = 5", ["m5", "m7"], "ablation", ABLATED),
+        ("docs/results.md", "baseline, 924", ["baseline"], "ablation-924", ABLATED),
         ("docs/results.md", "baseline, 1,200", ["baseline", "cpm"], "ablation-1200", ABLATED),
     ],
 )

@@ -62,9 +62,9 @@ def test_steps_are_timed_without_the_making_of_their_data(
     monkeypatch.setattr(benchmark, "_elapsed", elapsed)
     for length in (15360, 48000):
         path = tmp_path / f"sound{length}.py"
-        pipeline = [dict(type="Load", num_samples=length)]
-        loader = dict(dataset=dict(pipeline=pipeline))
-        Config(dict(model={}, test_dataloader=loader)).dump(path)
+        pipeline = [dict(type="LoadAudioWindow", num_samples=length)]
+        loader = dict(dataset=dict(type="AVSDataset", pipeline=pipeline))
+        Config(dict(model=dict(type="AVSegmentor"), test_dataloader=loader)).dump(path)
         configs.append(str(path))
     benchmark._run_model(Namespace(configs=configs, size=8, batch=2, runs=2, device="cpu"))
     for model, length in zip(models, (15360, 48000), strict=True):

@@ -34,3 +34,12 @@ def samples_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real samples at {folder}; set AVS_SAMPLES to the folder that has them")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_log_file_of_another_test():
+    """A server's logging set-up closes files that mmengine's loggers of earlier runs still hold."""
+    yield
+    from mmengine.logging import MMLogger
+
+    MMLogger._instance_dict.clear()

@@ -4,6 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 
 
@@ -74,4 +75,19 @@ def make_clip(
             frame.pts, frame.time_base = round(sound_start * sound_rate), Fraction(1, sound_rate)
             container.mux(audio.encode(frame))
             container.mux(audio.encode(None))
+    return path
+
+
+def make_jpegs(path: Path, sizes: list[tuple[int, int]]) -> Path:
+    """Write a video of JPEGs, 5 a second, each of its own width and height."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=5)
+        stream.width, stream.height, stream.pix_fmt = *sizes[0], "yuvj420p"
+        for index, (width, height) in enumerate(sizes):
+            _, data = cv2.imencode(".jpg", np.full((height, width, 3), 90, np.uint8))
+            packet = av.Packet(data.tobytes())
+            packet.pts = packet.dts = index
+            packet.time_base, packet.stream = Fraction(1, 5), stream
+            packet.is_keyframe = True
+            container.mux(packet)
     return path

@@ -3,19 +3,21 @@
 import ast
 import importlib.util
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 import pytest
 from browser import hosts_asked, open_browser, until
-from clips import make_clip
+from clips import make_clip, make_jpegs
 from fake_segmentor import write_model
 from page_server import serve
 
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.page import Limits, Page
 from projects.cpm_avs.inference.page.answers import check_upload, explain
+from projects.cpm_avs.inference.sources import open_sources
 from projects.cpm_avs.media.video_io import probe
 from projects.cpm_avs.structures import BadSampleError
 
@@ -207,6 +209,10 @@ class TestWithoutBrowser:
         with pytest.raises(gr.Error, match=message):
             segment(page, clip)
 
+    def test_a_part_of_the_file_is_named_and_no_data_set(self):
+        error = BadSampleError("x", "the sound is not finite", "Take the sample out of the index")
+        assert explain(error) == "The sound is not finite. Please give another one."
+
     def test_no_sentence_names_an_option_of_the_command_line(self):
         """Every error that the reading of a clip can raise, from the sources."""
         errors = []
@@ -228,14 +234,26 @@ class TestWithoutBrowser:
         clip = make_clip(tmp_path / "c.mp4", frames=3)
         assert segment(page, clip, silent_ok=True)[3] == "**No object sounds.**"
 
-    def test_size_limits(self, tmp_path):
-        from dataclasses import replace
+    @pytest.mark.parametrize("sizes", [[(200, 200)], [(64, 48)] * 4 + [(200, 200)]])
+    def test_frames_that_are_too_large(self, page, tmp_path, monkeypatch, sizes):
+        monkeypatch.setattr("projects.cpm_avs.inference.page.page.MOST_PIXELS", 10_000)
+        clip = make_jpegs(tmp_path / "c.avi", sizes)
+        with pytest.raises(gr.Error, match="more than 10000 pixels.* Please make its frames small"):
+            segment(page, clip, silent_ok=True)
 
-        info = probe(make_clip(tmp_path / "c.mp4", frames=3))
-        with pytest.raises(gr.Error, match="8000 x 5000"):
-            check_upload(replace(info, width=8000, height=5000), Limits())
+    def test_too_many_frames(self, tmp_path):
+        (clip,) = open_sources(make_clip(tmp_path / "c.mp4", frames=3), silent_ok=True)
         with pytest.raises(gr.Error, match="too many frames"):
-            check_upload(replace(info, frames=10**6), Limits())
+            check_upload(replace(clip, num_frames=10**6), Limits())
+
+    def test_what_nobody_foresaw_is_a_sentence(self, page, tmp_path, monkeypatch, caplog):
+        def fail(*_, **__):
+            raise RuntimeError(f"CUDA out of memory in {tmp_path}")
+
+        monkeypatch.setattr(page, "inferencer", fail)
+        with pytest.raises(gr.Error, match="could not be segmented; the server's log says why"):
+            segment(page, make_clip(tmp_path / "c.mp4", sound=loud(1)))
+        assert "CUDA out of memory" in caplog.text
 
 
 def test_errors_of_the_command_line_are_one_sentence(tmp_path, capsys, monkeypatch):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..media.audio_functional import resample, to_channels
-from ..media.sound_io import Sound, read_sound
+from ..media.sound_io import Sound, forbidden, read_sound
 from ..media.video_io import Frame, probe, read_frames
 from ..structures import BadSampleError
 from .arguments import check_frames, check_sound
@@ -54,9 +54,11 @@ class Clip:
     files: tuple[Path, ...] = ()
 
 
-def video_clip(path: Path, audio: str | Path | None, silent_ok: bool) -> Clip:
+def video_clip(
+    path: Path, audio: str | Path | None, silent_ok: bool, most_pixels: int | None = None
+) -> Clip:
     """A video file, with its own sound, another file's, or none; see ``open_sources``."""
-    info = probe(path)
+    info = probe(path, most_pixels=most_pixels)
     sound = _file_sound(path, origin=info.origin)
     sample_rate, channels = info.sample_rate, min(info.channels, 2)
     if audio is not None:
@@ -72,7 +74,7 @@ def video_clip(path: Path, audio: str | Path | None, silent_ok: bool) -> Clip:
         sound = _silence
 
     def frames(start: float, end: float | None) -> Iterator[Frame]:
-        return read_frames(path, origin=info.origin, start=start, end=end)
+        return read_frames(path, origin=info.origin, start=start, end=end, most_pixels=most_pixels)
 
     return Clip(
         name=path.stem,
@@ -173,7 +175,10 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     """(H, W, 3) BGR, turned by its EXIF orientation."""
     if not Path(path).is_file():
         raise BadSampleError(path, "does not exist", "Check the path")
-    data = np.fromfile(path, np.uint8)
+    try:
+        data = np.fromfile(path, np.uint8)
+    except PermissionError as error:
+        raise forbidden(path) from error
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     except cv2.error:  # a size that no picture has

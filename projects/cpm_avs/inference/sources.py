@@ -28,6 +28,7 @@ def open_sources(
     *,
     audio: str | Path | None = None,
     silent_ok: bool = False,
+    most_pixels: int | None = None,
     on_error: OnError | None = None,
 ) -> list[Clip]:
     """Clips of a source.
@@ -41,6 +42,7 @@ def open_sources(
         audio: Sound file that takes the place of a video's own, or goes with an image or with a
             folder of images.
         silent_ok: Whether a video without sound is taken as silent rather than refused.
+        most_pixels: Of each frame of a video; None sets no limit.
         on_error: Called with what is wrong with a clip of a folder or a list, which is then left
             out; None raises it.
 
@@ -52,7 +54,13 @@ def open_sources(
     if isinstance(source, list):
         if not source:
             raise UserError("the list of sources is empty; give at least one")
-        open_one = partial(open_sources, audio=audio, silent_ok=silent_ok, on_error=on_error)
+        open_one = partial(
+            open_sources,
+            audio=audio,
+            silent_ok=silent_ok,
+            most_pixels=most_pixels,
+            on_error=on_error,
+        )
         return [
             clip for one in source for clips in attempt(on_error, open_one, one) for clip in clips
         ]
@@ -69,14 +77,14 @@ def open_sources(
         )
     path = Path(source)
     if path.is_dir():
-        return _folder_clips(path, audio, silent_ok, on_error)
+        return _folder_clips(path, audio, silent_ok, most_pixels, on_error)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         if audio is None:
             raise BadSampleError(
                 path, "is an image without a sound", "Name its sound: --audio FILE"
             )
         return [pair_clip(path, audio)]
-    return [video_clip(path, audio, silent_ok)]
+    return [video_clip(path, audio, silent_ok, most_pixels)]
 
 
 def attempt(
@@ -94,7 +102,11 @@ def attempt(
 
 
 def _folder_clips(
-    folder: Path, audio: str | Path | None, silent_ok: bool, on_error: OnError | None
+    folder: Path,
+    audio: str | Path | None,
+    silent_ok: bool,
+    most_pixels: int | None,
+    on_error: OnError | None,
 ) -> list[Clip]:
     files = sorted(folder.iterdir(), key=_natural)
     videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
@@ -108,7 +120,7 @@ def _folder_clips(
         sounds = [Path(audio)] if sounds or not videos else []
     paired = [path for path in images if path.stem in by_stem]
     steps: list[Callable[[], Clip]] = [
-        partial(video_clip, path, audio, silent_ok) for path in videos
+        partial(video_clip, path, audio, silent_ok, most_pixels) for path in videos
     ]
     if images and not paired and len(sounds) == 1:
         steps.append(partial(_avsbench_clip, folder, images, sounds[0]))

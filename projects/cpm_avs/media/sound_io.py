@@ -33,6 +33,8 @@ def open_media(path: str | Path) -> av.container.InputContainer:
         raise BadSampleError(path, "is empty (0 bytes)", "Copy or download it again")
     try:
         return av.open(str(path), options=ONLY_MEDIA)
+    except PermissionError as error:  # PyAV's is one, too
+        raise forbidden(path) from error
     except (av.FFmpegError, OSError) as error:
         raise BadSampleError(
             path, "is no video or sound that can be read", "Convert it to mp4 or wav"
@@ -177,6 +179,13 @@ def _decode(
             continue
         except av.FFmpegError as error:
             raise undecodable(container) from error
+
+
+def forbidden(path: str | Path) -> BadSampleError:
+    """What to raise where a file is there, but not for this user."""
+    return BadSampleError(
+        path, "can't be read for lack of permission", "Change it, as by chmod u+r, or copy the file"
+    )
 
 
 def undecodable(container: av.container.InputContainer) -> BadSampleError:

@@ -61,7 +61,9 @@ class Frame:
         return self.time if self.shown_from is None else self.shown_from
 
 
-def _open_video(path: str | Path) -> tuple[av.container.InputContainer, av.VideoStream]:
+def _open_video(
+    path: str | Path, most_pixels: int | None
+) -> tuple[av.container.InputContainer, av.VideoStream]:
     container = open_media(path)
     # The cover of a music file is a video stream too, of one picture.
     streams = [
@@ -80,19 +82,26 @@ def _open_video(path: str | Path) -> tuple[av.container.InputContainer, av.Video
             path, "its picture is of an unknown codec", "Convert it to H.264 with AAC"
         )
     streams[0].thread_type = "AUTO"
+    if most_pixels is not None:
+        # So the decoder takes no memory for a frame that is far larger; it counts some margin, too.
+        streams[0].codec_context.options = {"max_pixels": str(2 * most_pixels)}
     return container, streams[0]
 
 
-def probe(path: str | Path) -> VideoInfo:
+def probe(path: str | Path, *, most_pixels: int | None = None) -> VideoInfo:
     """Read a video's properties; counts its packets, since headers are often missing or wrong.
 
+    Args:
+        path: A video.
+        most_pixels: Of its first frame; None sets no limit.
+
     Raises:
-        BadSampleError: The file is missing, empty, not a video, or has no frame.
+        BadSampleError: The file is missing, empty, not a video, or has no frame, or too large ones.
     """
-    container, stream = _open_video(path)
+    container, stream = _open_video(path, most_pixels)
     with container:
-        first = next(_pictures(container, stream), None)
-    container, stream = _open_video(path)
+        first = next(_pictures(container, stream, most_pixels), None)
+    container, stream = _open_video(path, most_pixels)
     with container:
         starts: list[int] = []
         count, last, last_duration = 0, -1, 0
@@ -129,7 +138,12 @@ def probe(path: str | Path) -> VideoInfo:
 
 
 def read_frames(
-    path: str | Path, *, origin: float | None = None, start: float = 0.0, end: float | None = None
+    path: str | Path,
+    *,
+    origin: float | None = None,
+    start: float = 0.0,
+    end: float | None = None,
+    most_pixels: int | None = None,
 ) -> Iterator[Frame]:
     """Decode frames one by one, upright, with their times.
 
@@ -138,8 +152,12 @@ def read_frames(
         origin: ``VideoInfo.origin``; None takes the time of the first frame.
         start: First second wanted.
         end: Frames at or after this second are left out; None reads to the end.
+        most_pixels: Of each frame; None sets no limit.
+
+    Raises:
+        BadSampleError: The file can't be read, or has too large a frame.
     """
-    container, stream = _open_video(path)
+    container, stream = _open_video(path, most_pixels)
     with container:
         if start > 0:
             # A second early: of an AVI a picture's time is later than that of its packet.
@@ -148,7 +166,7 @@ def read_frames(
                 container.seek(int(early * 1_000_000))
             except av.FFmpegError:  # no index: decode from the beginning
                 container.seek(0)
-        for moment, picture in _pictures(container, stream):
+        for moment, picture in _pictures(container, stream, most_pixels):
             origin = moment if origin is None else origin
             time = moment - origin
             if end is not None and time >= end - 1e-6:
@@ -158,7 +176,9 @@ def read_frames(
 
 
 def _pictures(
-    container: av.container.InputContainer, stream: av.VideoStream
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    most_pixels: int | None = None,
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     """Pictures in the order in which they are shown, with the container's time, seconds."""
     # An AVI has no times: FFmpeg numbers its packets as they come. With B-frames the pictures leave
@@ -171,8 +191,21 @@ def _pictures(
         except av.error.InvalidDataError:  # one broken picture; the next key frame heals it
             continue
         except av.FFmpegError as error:
+            # So the decoder refuses a size, but it may mean something else, too.
+            if most_pixels is not None and isinstance(error, av.error.ArgumentError):
+                raise BadSampleError(
+                    container.name,
+                    f"has a frame of more than {most_pixels} pixels, or one that can't be decoded",
+                    "Make its frames smaller",
+                ) from error
             raise undecodable(container) from error
         for picture in decoded:
+            if most_pixels is not None and picture.width * picture.height > most_pixels:
+                raise BadSampleError(
+                    container.name,
+                    f"has a frame of {picture.width} x {picture.height} pixels, which is too large",
+                    f"Make its frames smaller, to at most {most_pixels} pixels",
+                )
             time = picture.time
             if unordered:  # pictures that the decoder holds to the end have no time of decoding
                 time = last + float(tick) if picture.dts is None else float(picture.dts * tick)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import gradio as gr
 
-from ...media.video_io import VideoInfo
 from ...structures import BadSampleError
+from ..clip import Clip
 from ..results import ClipResult
 
-_MOST_PIXELS = 4096 * 2304
+MOST_PIXELS = 4096 * 2304  # of a frame
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,14 @@ class PageError(gr.Error):
         super().__init__(sentence, print_exception=False, title="This did not work")
 
 
-def check_upload(info: VideoInfo, limits: Limits) -> None:
+def check_upload(clip: Clip, limits: Limits) -> None:
     """Refuse what would keep the server busy for too long."""
-    if info.duration > limits.seconds:
+    if clip.duration > limits.seconds:
         raise PageError(
-            f"The clip lasts {info.duration:.0f} s, and at most {limits.seconds:g} s are taken; "
+            f"The clip lasts {clip.duration:.0f} s, and at most {limits.seconds:g} s are taken; "
             "please cut it."
         )
-    if info.width * info.height > _MOST_PIXELS:
-        raise PageError(
-            f"The frames are {info.width} x {info.height} pixels large, which is too much; "
-            "please make the clip smaller."
-        )
-    if info.frames > 240 * limits.seconds:
+    if clip.num_frames > 240 * limits.seconds:
         raise PageError("The clip has too many frames; please give at most 240 per second.")
 
 
@@ -58,9 +53,15 @@ def explain(error: BadSampleError) -> str:
             "The clip has no sound track. Please give one with sound, or tick "
             "'Go on if the clip has no sound' in the settings."
         )
-    if "--" in error.remedy:  # an option of the command line
-        return f"The file {error.reason}. Please give a video with its sound."
-    return f"The file {error.reason}. Please {error.remedy[0].lower()}{error.remedy[1:]}."
+    # Some errors are of a part of the file: "the sound is not finite".
+    subject = "" if error.reason.startswith("the ") else "the file "
+    problem = f"{subject}{error.reason}"
+    remedy = f"{error.remedy[0].lower()}{error.remedy[1:]}"
+    if "--" in remedy:  # an option of the command line
+        remedy = "give a video with its sound"
+    elif "index" in remedy:  # of a data set
+        remedy = "give another one"
+    return f"{problem[0].upper()}{problem[1:]}. Please {remedy}."
 
 
 def describe(result: ClipResult) -> str:

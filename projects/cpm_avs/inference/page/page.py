@@ -8,12 +8,12 @@ from pathlib import Path
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from ...media.video_io import probe
 from ...structures import BadSampleError
 from ..av_inferencer import AVSInferencer
 from ..clip import Clip
 from ..results import ClipResult
-from .answers import Limits, PageError, check_upload, describe, explain, zip_masks
+from ..sources import open_sources
+from .answers import MOST_PIXELS, Limits, PageError, check_upload, describe, explain, zip_masks
 from .visitors import VisitorLeftError, Visitors
 
 logger = logging.getLogger(__name__)
@@ -68,13 +68,13 @@ class Page:
                     check()
                     progress((done, total), unit="frames")
 
-                check_upload(probe(clip), self.limits)
+                (opened,) = open_sources(clip, silent_ok=silent_ok, most_pixels=MOST_PIXELS)
+                check_upload(opened, self.limits)
                 result = self.inferencer(
-                    clip,
+                    opened,
                     out_dir=folder,
                     strip=True,
                     fps=fps,
-                    silent_ok=silent_ok,
                     keep_frames=False,
                     progress=show,
                 )

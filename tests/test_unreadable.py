@@ -1,0 +1,50 @@
+"""Files that a clip can't be read from for what they are: forbidden, or with frames too large."""
+
+import av
+import numpy as np
+import pytest
+from clips import make_clip, make_jpegs
+
+from projects.cpm_avs.inference.clip import read_image
+from projects.cpm_avs.inference.sources import open_sources
+from projects.cpm_avs.media.video_io import probe, read_frames
+from projects.cpm_avs.structures import BadSampleError
+
+SMALL, LARGE = (64, 48), (200, 200)
+
+
+def test_each_frame_is_held_to_the_limit(tmp_path):
+    """A limit on the first frame alone let a file of 1 MB take gigabytes of memory."""
+    clip = make_jpegs(tmp_path / "c.avi", [SMALL] * 3 + [LARGE])
+    assert probe(clip, most_pixels=10_000).frames == 4  # the first frame is small
+    frames = read_frames(clip, most_pixels=10_000)
+    assert [next(frames).image.shape[:2] for _ in range(3)] == [(48, 64)] * 3
+    with pytest.raises(BadSampleError, match=r"c\.avi: has a frame of more than 10000 pixels"):
+        next(frames)
+    with pytest.raises(BadSampleError, match=r"has a frame of 200 x 200 pixels.* at most 39999"):
+        [*read_frames(clip, most_pixels=39_999)]
+    assert len([*read_frames(clip, most_pixels=40_000)]) == 4
+    assert len([*read_frames(clip)]) == 4
+    with pytest.raises(BadSampleError, match="more than 10000 pixels"):
+        probe(make_jpegs(tmp_path / "l.avi", [LARGE]), most_pixels=10_000)
+
+
+def test_clips_of_a_folder_and_a_list(tmp_path):
+    make_jpegs(tmp_path / "c.avi", [LARGE])
+    for source in (tmp_path, [tmp_path / "c.avi"]):
+        with pytest.raises(BadSampleError, match="more than 10000 pixels"):
+            open_sources(source, silent_ok=True, most_pixels=10_000)
+
+
+@pytest.mark.parametrize("name", ["c.mp4", "c.jpg"])
+def test_a_file_without_permission(tmp_path, monkeypatch, name):
+    """Converting it, as was advised, would not help. (As root all files can be read.)"""
+    clip = make_clip(tmp_path / name.replace(".jpg", ".mp4"), frames=3).rename(tmp_path / name)
+
+    def refuse(*_, **__):
+        raise av.error.PermissionError(13, "Permission denied", name)
+
+    monkeypatch.setattr("av.open", refuse)
+    monkeypatch.setattr(np, "fromfile", refuse)
+    with pytest.raises(BadSampleError, match="can't be read for lack of permission. Change it"):
+        probe(clip) if name.endswith("mp4") else read_image(clip)

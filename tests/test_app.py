@@ -89,6 +89,12 @@ def toast(driver, part: str) -> str:
     return until(lambda: part in (text := driver.execute_script(shown)).lower() and text)
 
 
+def refused(driver) -> list[str]:
+    """What the browser asked for in vain: the gate must know all that the page needs."""
+    said = [entry["message"] for entry in driver.get_log("browser")]
+    return [message for message in said if "Failed to load" in message]
+
+
 def summary(driver) -> str:
     return until(lambda: driver.find_element("css selector", "#summary").text)
 
@@ -117,7 +123,14 @@ def test_upload_watch_download_leave(visit, page, tmp_path, folder):
     assert str(folder) not in driver.find_element("css selector", "body").text
     assert {host.split(":")[0] for host in hosts_asked(driver)} == {"127.0.0.1"}
 
+    assert refused(driver) == []
+
     assert [*page.folder.glob("*/my clip.mp4")] and [*page.folder.glob("result_*")]
+    driver.find_element("css selector", "#clip [aria-label=Clear]").click()
+    until(lambda: not [*page.folder.glob("*/my clip.mp4")])  # it is not shown any more
+    upload(driver, clip)
+    until(lambda: [*page.folder.glob("*/my clip.mp4")])
+    until(lambda: driver.find_elements("css selector", "#clip video"))
     driver.quit()
     until(lambda: not [*page.folder.glob("*/my clip.mp4"), *page.folder.glob("result_*")])
 
@@ -131,6 +144,19 @@ def test_phone(visit, tmp_path):
         "return [document.documentElement.scrollWidth, window.innerWidth]"
     )
     assert page <= screen <= 360
+
+
+def test_an_example(visit, page):
+    driver = visit()
+    example = until(lambda: driver.find_elements("css selector", "button.gallery-item"))[0]
+    driver.execute_script("arguments[0].click()", example)  # wherever it moves while all loads
+    until(lambda: driver.find_elements("css selector", "#clip video"))
+    driver.find_element("css selector", "#segment").click()
+    assert "green square" in summary(driver)
+    assert refused(driver) == []
+    driver.quit()
+    until(lambda: not [*page.folder.glob("result_*")])
+    assert len([*page.folder.glob("*/example.mp4")]) == 1
 
 
 def test_wrong_files(visit, tmp_path):

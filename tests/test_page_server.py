@@ -89,15 +89,13 @@ def upload(host, content: bytes, *names: str):
     return ask(host, "POST", "/gradio_api/upload", *form(content, *names))
 
 
-def join(host, path, *, session):
+def join(host, path, *, session, to="queue/join", action="segment"):
     """Ask for a clip to be segmented."""
     shown = re.search(r"window\.gradio_config = (.*?);</script>", ask(host, "GET", "/")[1])[1]
     actions = {one["api_name"]: one["id"] for one in json.loads(shown)["dependencies"]}
     clip = path and dict(path=path, meta={"_type": "gradio.FileData"})
-    body = json.dumps(
-        dict(data=[clip, 5, False], fn_index=actions["segment"], session_hash=session)
-    )
-    return ask(host, "POST", "/gradio_api/queue/join", body, {"Content-Type": "application/json"})
+    body = json.dumps(dict(data=[clip, 5, False], fn_index=actions[action], session_hash=session))
+    return ask(host, "POST", f"/gradio_api/{to}", body, {"Content-Type": "application/json"})
 
 
 def stream(host, path) -> http.client.HTTPConnection:
@@ -201,7 +199,13 @@ def test_no_other_file_can_be_read(page, host, kind, path):
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "http://127.0.0.1:9/x.mp4", "file:///etc/passwd"])
 def test_only_uploads_are_segmented(page, host, path):
-    assert join(host, path, session="thief")[0] == 400 and files(page) == []
+    for to in ("queue/join", "run/predict"):
+        assert join(host, path, session="thief", to=to)[0] == 400 and files(page) == []
+
+
+def test_nobody_jumps_the_queue(host):
+    status, text = join(host, None, session="hurry", to="run/predict")
+    assert status == 404 and "join the queue" in text
 
 
 def test_an_upload_and_its_results_go_with_the_visitor(page, host, clip):
@@ -328,14 +332,18 @@ def test_the_server_starts_behind_a_proxy_and_tidies_up_when_it_is_ended(tmp_pat
         [sys.executable, "-c", program, *options],
         env={**environment, **proxies, **paths},
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
     try:
         until(lambda: server.poll() is not None or _answers(port), seconds=200)
         assert [*temporary.glob("cpm_avs_page_*/scene 3.mp4")]
+        looking = stream(f"127.0.0.1:{port}", "/gradio_api/heartbeat/me")
         server.terminate()
         assert server.wait(timeout=30) == 0
         assert f"The page: http://127.0.0.1:{port}\n" in server.stdout.read()
+        assert "Traceback" not in server.stderr.read()
+        hang_up(looking)
     finally:
         server.kill()
     assert not [*temporary.glob("cpm_avs_page_*")]

@@ -83,6 +83,8 @@ def test_who_leaves_during_a_job_has_no_results(visitors, upload):
     with pytest.raises(VisitorLeftError), visitors.job("one", upload("a.mp4")):
         visitors.close()  # too late to stop it
     assert left(visitors) == []
+    with pytest.raises(VisitorLeftError), visitors.job("one", upload("a.mp4")):
+        raise AssertionError("the server has ended")
 
 
 def test_examples_and_files_of_others_stay(visitors, upload, tmp_path):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..structures import UserError
 
 _SLOWEST, _FASTEST = 1000, 1_000_000  # Hz, of sounds
-_LOUDEST = 8.0  # resampling and mixing may pass 1 a little; numbers of 16 bits do by far
+_LOUDEST = 16.0  # resampling and mixing may pass 1 a little; numbers of 16 bits do by far
 _FRAMES = "give uint8 BGR of (H, W, 3) or (N, H, W, 3)"
 _SOUND = "give (L,), (1, L) or (2, L), floats in [-1, 1] or signed integers"
 

@@ -17,7 +17,7 @@ _UPLOAD = "/gradio_api/upload"
 _ASKED = {
     "GET": r"/|/(assets|static)/.+|/(manifest\.json|favicon\.ico|theme\.css|robots\.txt)"
     r"|/gradio_api/(heartbeat/\w+|queue/data|upload_progress|app_id)|/gradio_api/file=.+",
-    "POST": r"/gradio_api/(queue/join|upload)",
+    "POST": r"/gradio_api/(queue/join|run/predict|upload)",
 }
 _FORM = 65_536  # bytes of a request that is no upload, and of what goes around an upload's file
 _LONGEST = 1000  # letters of an address

@@ -150,5 +150,5 @@ class Page:
             clip.change(self.choose, inputs=[clip], queue=False, show_progress="hidden")
             page.unload(self.leave)
         self._kept = clip.keep_in_cache
-        page.queue(max_size=20)
+        page.queue(max_size=20, api_open=False)  # what is queued is not run past the queue
         return page

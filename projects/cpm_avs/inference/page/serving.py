@@ -2,12 +2,13 @@
 
 import errno
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 
 import fastapi
 import gradio as gr
 import uvicorn
+from gradio.routes import App
+from starlette.routing import Mount
 
 from ...structures import UserError
 from .gate import Gate
@@ -19,6 +20,25 @@ _SYSTEM_FONTS = ("system-ui", "sans-serif")  # nothing is fetched from elsewhere
 _CSS = "video, img {max-width: 100%; height: auto} .gradio-container {padding: 8px !important}"
 
 
+class _Server(uvicorn.Server):
+    """Ends the connections that Gradio keeps open, rather than cut them off.
+
+    Args:
+        config: Of the server.
+        stops: Called before it waits for the connections to end.
+    """
+
+    def __init__(self, config: uvicorn.Config, stops: Sequence[Callable[[], None]]) -> None:
+        super().__init__(config)
+        self._stops = stops
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, whose sockets these are."""
+        for stop in self._stops:
+            stop()
+        await super().shutdown(sockets)
+
+
 def page_server(page: Page) -> uvicorn.Server:
     """The page, to be run with a socket of ``listen``.
 
@@ -26,14 +46,8 @@ def page_server(page: Page) -> uvicorn.Server:
     over an address that does not exist, and answer to more than the page needs.
     """
     blocks = page.build()
-
-    @asynccontextmanager
-    async def lifespan(_: fastapi.FastAPI) -> AsyncIterator[None]:
-        yield
-        page.visitors.close()
-
     app = gr.mount_gradio_app(
-        fastapi.FastAPI(openapi_url=None, lifespan=lifespan),
+        fastapi.FastAPI(openapi_url=None),
         blocks,
         path="",
         max_file_size=f"{page.limits.megabytes}mb",
@@ -46,10 +60,12 @@ def page_server(page: Page) -> uvicorn.Server:
         ssr_mode=False,
         mcp_server=False,
     )
+    mounted = app.routes[-1]
+    assert isinstance(mounted, Mount) and isinstance(mounted.app, App)
     blocks.has_launched = True  # else Gradio would take any file of the server for an upload
     gate = Gate(app, folder=page.folder, largest=page.limits.megabytes * 1_000_000)
     config = uvicorn.Config(gate, ws="none", log_level="warning", timeout_graceful_shutdown=3)
-    return uvicorn.Server(config)
+    return _Server(config, [page.visitors.close, mounted.app.stop_event.set])
 
 
 def listen(host: str, port: int | None) -> socket.socket:

@@ -42,6 +42,7 @@ class Visitors:
         self._visits: dict[str, _Visit] = {}
         self._holders: Counter[str] = Counter()  # of uploads; two people's may be the same file
         self._lock = Lock()
+        self._closed = False
 
     def choose(self, session: str, clip: str | None) -> None:
         """Note which upload a visitor has chosen; the one before goes."""
@@ -57,6 +58,8 @@ class Visitors:
             raised; and what raises ``VisitorLeftError`` as soon as the visitor is gone.
         """
         with self._lock:
+            if self._closed:
+                raise VisitorLeftError
             visit = self._visits.setdefault(session, _Visit())
             self._choose(visit, clip)
             self._holders[clip] += 1
@@ -90,7 +93,8 @@ class Visitors:
                 shutil.rmtree(visit.results, ignore_errors=True)
 
     def close(self) -> None:
-        """Send everybody away."""
+        """Send everybody away, and let nobody in."""
+        self._closed = True
         for session in list(self._visits):
             self.leave(session)
 

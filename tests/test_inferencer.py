@@ -595,7 +595,9 @@ def test_real_clips_have_frames_and_sound(samples_dir, inferencer, tmp_path):
         out = tmp_path / clip.name
         inferencer(clip, overlay=out, fps=1, start=2, end=4)
         made = probe(out)
-        assert (made.width, made.height, made.rate) == (source.width, source.height, source.rate)
+        assert (made.width, made.height) == (source.width, source.height)
+        # Times are kept as they are in the source, to the millisecond in some: over 2 s that shows.
+        assert float(made.rate) == pytest.approx(float(source.rate), rel=0.005)
         assert made.duration == pytest.approx(2, abs=float(1 / source.rate))
         assert made.channels == source.channels
 

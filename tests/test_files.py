@@ -5,6 +5,7 @@ import os
 import re
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,15 @@ import pytest
 from projects.cpm_avs.files import try_to_write, whole_file, write_whole
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """No file may grow beyond 4 KiB, so that a write fails in its midst."""
+    """No file may grow beyond 4 KiB, so that a write fails in its midst; nor may pytest's own."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -33,11 +36,11 @@ def test_a_file_appears_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"x" * 5000, "y" * 5000])
 def test_a_full_disk_names_the_file_and_leaves_what_was_there(
-    full_disk: None, tmp_path: Path, content: str | bytes
+    tmp_path: Path, content: str | bytes
 ) -> None:
     path = tmp_path / "a.txt"
     write_whole(path, "old")
-    with pytest.raises(OSError, match="File too large") as full:
+    with full_disk(), pytest.raises(OSError, match="File too large") as full:
         write_whole(path, content)
     assert full.value.filename == str(path) and full.value.errno == errno.EFBIG
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

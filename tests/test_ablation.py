@@ -126,7 +126,9 @@ def test_rows_are_trained_tested_and_summed_up(tools, tmp_path, monkeypatch):
     shutil.rmtree(next(tmp_path.glob("runs/*_baseline/seed2/test-ss")))
     ablation.main(arguments)
     (call,) = tools
-    assert call[0] == "tools/test.py" and call[2] == "iter_200.pth"
+    assert call[0] == "tools/test.py"
+    folder = next(tmp_path.glob("runs/*_baseline/seed2"))
+    assert call[2] == str(folder / "iter_200.pth")
     assert "test_dataloader.dataset.subset=ss" in call and "normal" in call
     assert (tmp_path / "docs" / "ablation_runs.json").read_text() == before
 

@@ -35,7 +35,7 @@ done
 say "training $config; an iteration's line tells the time that is left (eta)"
 python tools/train.py "$config" --work-dir "$work_dir" --cfg-options \
   train_cfg.max_iters=$iterations train_cfg.val_interval=$iterations
-cp "$(cat "$work_dir/last_checkpoint")" "$checkpoint"
+cp "$work_dir/$(cat "$work_dir/last_checkpoint")" "$checkpoint"
 
 say "evaluating on the test scenes"
 python tools/test.py "$config" "$checkpoint" --work-dir "$work_dir/test"

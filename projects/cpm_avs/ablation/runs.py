@@ -91,7 +91,8 @@ def run(
         settings = [f"randomness.seed={seed}", *options]
         call("tools/train.py", config, "--work-dir", folder, "--resume", "--cfg-options", *settings)
         record = trained(folder, RunRecord(row, seed, {}))
-    checkpoint = (folder / "last_checkpoint").read_text().strip()
+    # A name; earlier versions wrote a path.
+    checkpoint = folder / Path((folder / "last_checkpoint").read_text().strip()).name
     for test in missing:
         sound = test if test in SOUNDS else "normal"
         scenes = [f"test_dataloader.dataset.{k}={v}" for k, v in SCENES.get(test, {}).items()]

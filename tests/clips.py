@@ -37,9 +37,14 @@ def make_clip(
     sound_rate: int = 44100,
     sound_start: float = 0.0,
     rotation: int = 0,
+    matrix: tuple[int, ...] | None = None,
+    aspect: Fraction = Fraction(1),
+    group: int = 250,
     times: list[float] | None = None,
 ) -> Path:
-    """Write an mp4, or an avi, which has B-frames without times.
+    """Write a clip as H.264 (with B-frames) and AAC, or as MPEG-2 if it is a .mpg or .vob.
+
+    An avi has no times.
 
     Args:
         path: File to write.
@@ -50,19 +55,31 @@ def make_clip(
         sound_rate: Hz.
         sound_start: When the track begins, seconds.
         rotation: Degrees, counter-clockwise, that a player has to turn the pictures by.
+        matrix: (a, b, c, d): a player takes the pixel at x, y to a x + c y, b x + d y.
+        aspect: Width of a pixel by its height.
+        group: Pictures from one key frame to the next.
         times: Seconds of each picture, for a variable frame rate.
     """
-    tick = Fraction(1, rate if path.suffix == ".avi" else 12800)
+    old = path.suffix in (".mpg", ".vob")
+    tick = Fraction(1, rate if old or path.suffix == ".avi" else 12800)
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=rate, options={"crf": "12"})
+        video = container.add_stream(
+            "mpeg2video" if old else "libx264",
+            rate=rate,
+            options={"qmax": "2"} if old else {"crf": "12"},
+        )
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        video.gop_size, video.sample_aspect_ratio = group, aspect
         video.codec_context.time_base = tick
         if rotation:
             video.set_display_rotation(rotation)
+        if matrix:
+            a, b, c, d = (one << 16 for one in matrix)
+            video.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
         audio = None
         if sound is not None:
             layout = "mono" if sound.shape[0] == 1 else "stereo"
-            audio = container.add_stream("aac", rate=sound_rate, layout=layout)
+            audio = container.add_stream("mp2" if old else "aac", rate=sound_rate, layout=layout)
         for index in range(frames):
             picture = av.VideoFrame.from_ndarray(moving_square(index, *size), format="bgr24")
             seconds = times[index] if times else index / rate

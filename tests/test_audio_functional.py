@@ -9,11 +9,11 @@ import soundfile
 
 from projects.cpm_avs.media.audio_functional import (
     cut_window,
-    load_waveform,
     mix,
     pan_stereo,
     root_mean_square,
 )
+from projects.cpm_avs.media.sound_io import load_waveform
 from projects.cpm_avs.structures import BadSampleError
 
 
@@ -91,13 +91,13 @@ def refuse(path, reason: str) -> None:
 
 
 def test_missing_empty_and_foreign_files(tmp_path):
-    refuse(tmp_path / "none.wav", "missing")
+    refuse(tmp_path / "none.wav", "does not exist")
     for name in ("empty.wav", "empty.mp4"):
         (tmp_path / name).write_bytes(b"")
         refuse(tmp_path / name, "empty")
     for name in ("text.wav", "text.mp3", "text.mp4"):
         (tmp_path / name).write_text("this is no sound\n" * 100)
-        refuse(tmp_path / name, "not a readable sound file")
+        refuse(tmp_path / name, "no video or sound that can be read")
     soundfile.write(tmp_path / "zero.wav", np.zeros(0), 16000)
     refuse(tmp_path / "zero.wav", "no samples")
     write_silent_video(tmp_path / "mute.mp4")

@@ -11,7 +11,7 @@ from PIL import Image
 from toy_avs import HEIGHT, LOAD, WIDTH, ToySet, write_toy_files
 
 from projects.cpm_avs.datasets.mask_decoding import decode_mask, read_mask
-from projects.cpm_avs.media.audio_functional import load_waveform
+from projects.cpm_avs.media.sound_io import load_waveform
 from projects.cpm_avs.structures import BadSampleError
 
 PALETTE = [[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]]

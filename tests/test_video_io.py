@@ -10,9 +10,9 @@ import pytest
 import soundfile
 from clips import click_track, make_clip, moving_square
 
-from projects.cpm_avs.media import sound_io, video_io
-from projects.cpm_avs.media.audio_functional import load_waveform
-from projects.cpm_avs.media.sound_io import SoundWindows, read_sound
+from projects.cpm_avs.media import sound_decoding, video_io
+from projects.cpm_avs.media.sound_io import load_waveform, read_sound
+from projects.cpm_avs.media.sound_windows import SoundWindows
 from projects.cpm_avs.media.video_io import probe, read_frames
 from projects.cpm_avs.media.video_writer import VideoWriter
 from projects.cpm_avs.structures import BadSampleError
@@ -130,21 +130,22 @@ def test_tracks_of_unknown_codecs(tmp_path):
         probe(blind)
 
 
-@pytest.mark.parametrize("decode", [sound_io._decode, video_io._pictures])
-def test_a_decoder_that_gives_up_names_the_file(decode):
+@pytest.mark.parametrize(
+    "decode, rest", [(sound_decoding._frames, [False]), (video_io._pictures, [])]
+)
+def test_a_decoder_that_gives_up_names_the_file(decode, rest, monkeypatch):
     """FFmpeg has errors besides that of invalid data, such as of features that it lacks."""
 
     def refuse() -> None:
         raise av.error.PatchWelcomeError(1, "Not yet implemented")
 
-    container = SimpleNamespace(
-        name="a.mp4",
-        format=SimpleNamespace(name="mp4"),
-        demux=lambda _: iter([SimpleNamespace(decode=refuse)]),
-    )
+    packet = SimpleNamespace(decode=refuse, pts=None, dts=None)
+    for module in (sound_decoding, video_io):
+        monkeypatch.setattr(module, "steady_packets", lambda *_: iter([packet]))
+    container = SimpleNamespace(format=SimpleNamespace(name="mp4"))
     stream = SimpleNamespace(codec_context=SimpleNamespace(has_b_frames=False), time_base=None)
     with pytest.raises(BadSampleError, match="a.mp4.*can't be decoded.*H.264"):
-        next(decode(container, stream))
+        next(decode(container, "a.mp4", stream, 0, *rest))
 
 
 def test_late_sound_is_padded_with_silence(tmp_path):

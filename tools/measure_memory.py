@@ -21,7 +21,7 @@ import torch
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.model_loading import build_bare, load_config
 from projects.cpm_avs.launch import at_least, plain_errors, read_config
-from projects.cpm_avs.media.sound_io import Sound
+from projects.cpm_avs.media.audio_functional import Waveform
 from projects.cpm_avs.media.video_writer import VideoWriter
 
 _RATE = 16000
@@ -51,7 +51,7 @@ def write_video(path: Path, seconds: int, options: argparse.Namespace) -> None:
     texture = generator.integers(0, 256, (height // 8, 2 * width // 8, 3), dtype=np.uint8)
     texture = np.kron(texture, np.ones((8, 8, 1), np.uint8))
 
-    def sound() -> Iterator[Sound]:
+    def sound() -> Iterator[Waveform]:
         for _ in range(seconds):
             yield generator.normal(0, 0.1, (1, _RATE)).astype(np.float32)
 

@@ -1,14 +1,17 @@
 """Off-screen noise for audio prompting, from a folder of sound files (the paper's set D_r)."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
 from mmcv.transforms import BaseTransform
+from mmengine.logging import print_log
 from mmseg.registry import TRANSFORMS
 
-from ..media.audio_functional import PYAV_SUFFIXES, cut_window, load_waveform
-
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".opus", *PYAV_SUFFIXES)
+from ..media.audio_functional import cut_window
+from ..media.kinds import kind_of, visible
+from ..media.sound_io import load_waveform
+from ..structures import BadSampleError
 
 
 @TRANSFORMS.register_module()
@@ -23,13 +26,21 @@ class LoadOffscreenNoise(BaseTransform):
     """
 
     def __init__(self, *, folder: str) -> None:
-        files = [path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES]
-        if not files:
-            raise ValueError(
-                f"{folder} holds no sound files ({', '.join(SUFFIXES)}); name another folder, or "
-                "leave LoadOffscreenNoise out to take noise from the batch"
+        below = sorted(path for path in visible(Path(folder).rglob("*")) if path.is_file())
+        self.files = [path for path in below if _sounds(path)]
+        if len(self.files) < len(below):
+            silent = next(path for path in below if path not in self.files)
+            print_log(
+                f"{len(below) - len(self.files)} of {len(below)} files below {folder} are left out "
+                f"as they hold no sound, the first is {silent}",
+                "current",
+                logging.WARNING,
             )
-        self.files = sorted(files)
+        if not self.files:
+            raise ValueError(
+                f"{folder} holds no file with sound; name another folder, or leave "
+                "LoadOffscreenNoise out to take noise from the batch"
+            )
 
     def transform(self, results: dict) -> dict:
         channels, length = results["waveform"].shape
@@ -38,3 +49,10 @@ class LoadOffscreenNoise(BaseTransform):
         start = np.random.randint(max(noise.shape[1] - length, 0) + 1)
         results["noise_waveform"] = cut_window(noise, start, length)
         return results
+
+
+def _sounds(path: Path) -> bool:
+    try:
+        return kind_of(path) != "picture"
+    except BadSampleError:
+        return False

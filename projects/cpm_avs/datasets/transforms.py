@@ -9,7 +9,8 @@ from mmseg.datasets.transforms import PackSegInputs
 from mmseg.datasets.transforms import RandomFlip as SegRandomFlip
 from mmseg.registry import TRANSFORMS
 
-from ..media.audio_functional import SAMPLE_RATE, Waveform, cut_window, load_waveform
+from ..media.audio_functional import SAMPLE_RATE, Waveform, cut_window
+from ..media.sound_io import load_waveform
 from ..structures import PICTURE_ALONE, BadSampleError
 from .mask_decoding import UNREADABLE, decode_mask, read_mask
 

@@ -12,7 +12,8 @@ import torch
 from mmengine.config import Config
 from mmseg.structures import SegDataSample
 
-from ..media.sound_io import Sound, SoundWindows
+from ..media.audio_functional import Waveform
+from ..media.sound_windows import SoundWindows
 from ..media.video_io import Frame
 from .arguments import check_batch_size, check_frames, check_output, check_times
 from .clip import Clip
@@ -168,7 +169,7 @@ class AVSInferencer:
         held: list[Frame] = []  # frames whose masks are still to come, and for each of them the
         owners: list[int] = []  # place in `batch` of the frame whose masks they show
         batch: list[Frame] = []
-        sounds: list[Sound] = []
+        sounds: list[Waveform] = []
         last: FrameResult | None = None
         due = -math.inf
         for frame in clip.frames(start, end):
@@ -188,7 +189,7 @@ class AVSInferencer:
         held: list[Frame],
         owners: list[int],
         batch: list[Frame],
-        sounds: list[Sound],
+        sounds: list[Waveform],
         last: FrameResult | None,
     ) -> Generator[tuple[Frame, FrameResult], None, FrameResult | None]:
         results = self.predict(batch, sounds)
@@ -199,7 +200,7 @@ class AVSInferencer:
         return last
 
     @torch.inference_mode()
-    def predict(self, frames: Sequence[Frame], windows: Sequence[Sound]) -> list[FrameResult]:
+    def predict(self, frames: Sequence[Frame], windows: Sequence[Waveform]) -> list[FrameResult]:
         """Segment frames with a window of sound (A, L) each."""
         results: list[FrameResult] = []
         if not frames:

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..media.audio_functional import resample, to_channels
-from ..media.sound_io import Sound, forbidden, read_sound
+from ..media.audio_functional import Waveform, resample, to_channels
+from ..media.opening import forbidden
+from ..media.sound_io import read_sound
 from ..media.video_io import Frame, probe, read_frames
 from ..structures import BadSampleError
 from .arguments import check_frames, check_sound
@@ -47,7 +48,7 @@ class Clip:
     rate: Fraction
     time_base: Fraction
     frames: Callable[[float, float | None], Iterator[Frame]]
-    sound: Callable[[int, int, float, float], Iterator[Sound]]
+    sound: Callable[[int, int, float, float], Iterator[Waveform]]
     sample_rate: int
     channels: int
     is_video: bool = True
@@ -135,7 +136,7 @@ def _paths(*sources: object) -> tuple[Path, ...]:
     return tuple(Path(source) for source in sources if isinstance(source, (str, Path)))
 
 
-def _open_sound(sound: SoundSource) -> tuple[Callable[..., Iterator[Sound]], float, int]:
+def _open_sound(sound: SoundSource) -> tuple[Callable[..., Iterator[Waveform]], float, int]:
     """Chunks by call, duration in seconds, sample rate."""
     if isinstance(sound, (str, Path)):
         rate = 16000
@@ -145,7 +146,7 @@ def _open_sound(sound: SoundSource) -> tuple[Callable[..., Iterator[Sound]], flo
         return _file_sound(sound), length / rate, 48000
     waveform, rate = check_sound(sound)
 
-    def chunks(sample_rate: int, channels: int, start: float, end: float) -> Iterator[Sound]:
+    def chunks(sample_rate: int, channels: int, start: float, end: float) -> Iterator[Waveform]:
         whole = resample(to_channels(waveform, channels), rate, sample_rate)
         first, last = round(start * sample_rate), round(end * sample_rate)
         yield np.pad(whole, ((0, 0), (0, max(0, last - whole.shape[1]))))[:, first:last]
@@ -155,8 +156,8 @@ def _open_sound(sound: SoundSource) -> tuple[Callable[..., Iterator[Sound]], flo
 
 def _file_sound(
     path: str | Path, origin: float | None = None
-) -> Callable[[int, int, float, float], Iterator[Sound]]:
-    def chunks(sample_rate: int, channels: int, start: float, end: float) -> Iterator[Sound]:
+) -> Callable[[int, int, float, float], Iterator[Waveform]]:
+    def chunks(sample_rate: int, channels: int, start: float, end: float) -> Iterator[Waveform]:
         return read_sound(
             path, sample_rate=sample_rate, channels=channels, origin=origin, start=start, end=end
         )
@@ -164,7 +165,7 @@ def _file_sound(
     return chunks
 
 
-def _silence(sample_rate: int, channels: int, start: float, end: float) -> Iterator[Sound]:
+def _silence(sample_rate: int, channels: int, start: float, end: float) -> Iterator[Waveform]:
     left = round((end - start) * sample_rate)
     while left > 0:
         yield np.zeros((channels, min(left, sample_rate)), np.float32)

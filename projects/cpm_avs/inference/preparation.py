@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS, TRANSFORMS
 from mmseg.structures import SegDataSample
 
-from ..media.sound_io import Sound
+from ..media.audio_functional import Waveform
 from ..media.video_io import Frame
 
 
@@ -52,7 +52,7 @@ class Preparation:
         )
 
     def __call__(
-        self, frames: list[Frame], windows: list[Sound], output_size: tuple[int, int]
+        self, frames: list[Frame], windows: list[Waveform], output_size: tuple[int, int]
     ) -> dict[str, Any]:
         """A collated batch for ``model.test_step``.
 

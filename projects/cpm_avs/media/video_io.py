@@ -3,19 +3,21 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
 
 from ..structures import BadSampleError
-from .orientation import upright
-from .sound_io import open_media, sound_stream, undecodable
+from .opening import default_track, open_media, sound_track, steady_packets
+from .orientation import square_size, upright
+from .sound_decoding import decode_sound, undecodable
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video says of itself, as it is shown (turned upright).
+    """What a video says of itself, as it is shown (upright, of square pixels).
 
     Attributes:
         width: Pixels.
@@ -25,8 +27,8 @@ class VideoInfo:
         rate: Mean frames per second.
         time_base: Seconds per tick of the stream's clock.
         origin: The container's time of the first frame, seconds.
-        sample_rate: Of the sound, Hz; 0 without a sound track.
-        channels: Of the sound; 0 without a sound track.
+        sample_rate: Of the sound, Hz; 0 without a sound track or with an empty one.
+        channels: Of the sound; 0 likewise.
     """
 
     width: int
@@ -65,76 +67,90 @@ def _open_video(
     path: str | Path, most_pixels: int | None
 ) -> tuple[av.container.InputContainer, av.VideoStream]:
     container = open_media(path)
-    # The cover of a music file is a video stream too, of one picture.
-    streams = [
-        stream
-        for stream in container.streams.video
-        if not stream.disposition & av.stream.Disposition.attached_pic
-    ]
-    if not streams:
-        container.close()
-        raise BadSampleError(
-            path, "has no picture track", "For a sound, give an image with it (--audio)"
-        )
-    if streams[0].codec_context is None:
-        container.close()
+    stream = default_track(container.streams.video)
+    if stream is not None:
+        stream.thread_type = "AUTO"
+        if most_pixels is not None:
+            # So the decoder takes no memory for a frame that is far larger; it counts some margin.
+            stream.codec_context.options = {"max_pixels": str(2 * most_pixels)}
+        return container, stream
+    cover = av.stream.Disposition.attached_pic
+    tracks = [one for one in container.streams.video if not one.disposition & cover]
+    container.close()
+    if tracks:
         raise BadSampleError(
             path, "its picture is of an unknown codec", "Convert it to H.264 with AAC"
         )
-    streams[0].thread_type = "AUTO"
-    if most_pixels is not None:
-        # So the decoder takes no memory for a frame that is far larger; it counts some margin, too.
-        streams[0].codec_context.options = {"max_pixels": str(2 * most_pixels)}
-    return container, streams[0]
+    raise BadSampleError(
+        path, "has no picture track", "For a sound, give an image with it (--audio)"
+    )
 
 
-def probe(path: str | Path, *, most_pixels: int | None = None) -> VideoInfo:
+def probe(
+    path: str | Path, *, track: int | None = None, most_pixels: int | None = None
+) -> VideoInfo:
     """Read a video's properties; counts its packets, since headers are often missing or wrong.
+
+    What lies before the first picture that can be decoded, as in a recording that begins amid a
+    group of pictures, does not count.
 
     Args:
         path: A video.
+        track: Number of the sound track, from 1; None takes the default one.
         most_pixels: Of its first frame; None sets no limit.
 
     Raises:
-        BadSampleError: The file is missing, empty, not a video, or has no frame, or too large ones.
+        BadSampleError: The file is missing, empty, not a video, has no frame or a too large one, or
+            no such track.
     """
     container, stream = _open_video(path, most_pixels)
     with container:
-        first = next(_pictures(container, stream, most_pixels), None)
-    container, stream = _open_video(path, most_pixels)
-    with container:
-        starts: list[int] = []
-        count, last, last_duration = 0, -1, 0
-        for packet in _packets(container, stream):
-            if packet.pts is None or packet.is_discard:
-                continue
-            count += 1
-            starts = [min(starts + [packet.pts])]
-            if packet.pts > last:
-                last, last_duration = packet.pts, packet.duration or 0
-        if first is None or not starts or stream.time_base is None:
+        first = next(_pictures(container, path, stream, most_pixels=most_pixels), None)
+        tick = stream.time_base
+        if first is None or tick is None:
             raise BadSampleError(
                 path, "is a video without a frame (zero length)", "Record it again"
             )
         origin, picture = first
-        height, width = upright(picture).shape[:2]
-        tick = stream.time_base
+        height, width = upright(picture, stream.sample_aspect_ratio).shape[:2]
+    container, stream = _open_video(path, most_pixels)
+    with container:
+        earliest = None if _is_unordered(container, stream) else round(origin / tick)
+        count, begin, last, last_duration = 0, earliest, -1, 0
+        for packet in steady_packets(container, path, stream):
+            if packet.pts is None or packet.is_discard:
+                continue
+            if earliest is not None and packet.pts < earliest:
+                continue
+            count += 1
+            begin = packet.pts if begin is None else min(begin, packet.pts)
+            if packet.pts > last:
+                last, last_duration = packet.pts, packet.duration or 0
+        span = Fraction(max(0, last - (begin or 0))) * tick
         mean = stream.average_rate or stream.guessed_rate or Fraction(25)
-        if count > 1:
-            mean = stream.average_rate or Fraction(count - 1) / ((last - starts[0]) * tick)
-        duration = (last - starts[0] + last_duration) * tick if last_duration else None
-        sound = sound_stream(container)
-        return VideoInfo(
-            width=width,
-            height=height,
-            frames=count,
-            duration=float(duration or (last - starts[0]) * tick + 1 / mean),
-            rate=mean,
-            time_base=tick,
-            origin=origin,
-            sample_rate=sound.rate if sound else 0,
-            channels=sound.channels if sound else 0,
-        )
+        if span and not stream.average_rate:
+            mean = Fraction(count - 1) / span
+    rate, channels = _heard(path, track)
+    return VideoInfo(
+        width=width,
+        height=height,
+        frames=max(count, 1),
+        duration=float(span + (last_duration * tick if last_duration else 1 / mean)),
+        rate=mean,
+        time_base=tick,
+        origin=origin,
+        sample_rate=rate,
+        channels=channels,
+    )
+
+
+def _heard(path: str | Path, track: int | None) -> tuple[int, int]:
+    """Sample rate and channels of the first sound; 0 of a track that is missing or empty."""
+    with open_media(path) as container:
+        if sound_track(container, path, track) is None:
+            return 0, 0
+    first = next(decode_sound(path, track=track), None)
+    return (first.rate, len(first.samples)) if first else (0, 0)
 
 
 def read_frames(
@@ -145,7 +161,7 @@ def read_frames(
     end: float | None = None,
     most_pixels: int | None = None,
 ) -> Iterator[Frame]:
-    """Decode frames one by one, upright, with their times.
+    """Decode frames one by one, as they are shown, with their times.
 
     Args:
         path: A video.
@@ -157,35 +173,63 @@ def read_frames(
     Raises:
         BadSampleError: The file can't be read, or has too large a frame.
     """
+    first = 0
+    if start > 0:
+        origin = probe(path).origin if origin is None else origin
+        first = _key_before(path, start + origin)
     container, stream = _open_video(path, most_pixels)
     with container:
-        if start > 0:
-            # A second early: of an AVI a picture's time is later than that of its packet.
-            early = max(0.0, start + (origin or 0) - 1)
-            try:
-                container.seek(int(early * 1_000_000))
-            except av.FFmpegError:  # no index: decode from the beginning
-                container.seek(0)
-        for moment, picture in _pictures(container, stream, most_pixels):
+        aspect = stream.sample_aspect_ratio
+        for moment, picture in _pictures(container, path, stream, first, most_pixels):
             origin = moment if origin is None else origin
             time = moment - origin
             if end is not None and time >= end - 1e-6:
                 return
             if time >= start - 1e-6:
-                yield Frame(time, upright(picture))
+                yield Frame(time, upright(picture, aspect))
+
+
+def _key_before(path: str | Path, moment: float) -> int:
+    """Number of the packet from which on pictures from ``moment`` on can be decoded.
+
+    FFmpeg's own seeking lands amid a group of pictures where a container has no index, and loses
+    what follows up to the next key frame; so packets are looked through instead.
+    """
+    key = 0
+    container, stream = _open_video(path, None)
+    with container:
+        for number, packet in enumerate(steady_packets(container, path, stream)):
+            time = packet.dts if packet.pts is None else packet.pts
+            if time is None or packet.time_base is None:
+                continue
+            # A second early: of an AVI a picture's time is later than that of its packet.
+            if time * packet.time_base > moment - 1:
+                if packet.dts is None or packet.dts * packet.time_base > moment:
+                    break
+            elif packet.is_keyframe:
+                key = number
+    return key
+
+
+def _is_unordered(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
+    """Whether pictures come without their times, in another order than they are shown in.
+
+    An AVI has none: FFmpeg numbers its packets as they come.
+    """
+    return container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
 
 
 def _pictures(
     container: av.container.InputContainer,
+    path: str | Path,
     stream: av.VideoStream,
+    first: int = 0,
     most_pixels: int | None = None,
 ) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Pictures in the order in which they are shown, with the container's time, seconds."""
-    # An AVI has no times: FFmpeg numbers its packets as they come. With B-frames the pictures leave
-    # the decoder in another order, in which only the times of decoding rise.
-    unordered = container.format.name == "avi" and stream.codec_context.has_b_frames
+    """Pictures from a packet on, in the order shown, with the container's time in seconds."""
+    unordered = _is_unordered(container, stream)
     tick, last = stream.time_base or Fraction(0), 0.0
-    for packet in _packets(container, stream):
+    for packet in islice(steady_packets(container, path, stream), first, None):
         try:
             decoded = packet.decode()
         except av.error.InvalidDataError:  # one broken picture; the next key frame heals it
@@ -194,34 +238,23 @@ def _pictures(
             # So the decoder refuses a size, but it may mean something else, too.
             if most_pixels is not None and isinstance(error, av.error.ArgumentError):
                 raise BadSampleError(
-                    container.name,
+                    path,
                     f"has a frame of more than {most_pixels} pixels, or one that can't be decoded",
                     "Make its frames smaller",
                 ) from error
-            raise undecodable(container) from error
+            raise undecodable(path) from error
         for picture in decoded:
-            if most_pixels is not None and picture.width * picture.height > most_pixels:
+            width, height = square_size(picture, stream.sample_aspect_ratio)
+            if most_pixels is not None and width * height > most_pixels:
                 raise BadSampleError(
-                    container.name,
-                    f"has a frame of {picture.width} x {picture.height} pixels, which is too large",
+                    path,
+                    f"has a frame of {width} x {height} pixels, which is too large",
                     f"Make its frames smaller, to at most {most_pixels} pixels",
                 )
             time = picture.time
-            if unordered:  # pictures that the decoder holds to the end have no time of decoding
+            if unordered:  # only the times of decoding rise
+                # Pictures that the decoder holds to the end have none.
                 time = last + float(tick) if picture.dts is None else float(picture.dts * tick)
             if time is not None:
                 last = time
                 yield time, picture
-
-
-def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
-    """Packets of a stream; a cut-off file ends where it is cut."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.error.InvalidDataError:
-            return
-        if packet is None:
-            return
-        yield packet

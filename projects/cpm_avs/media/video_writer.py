@@ -9,7 +9,7 @@ from typing import cast
 import av
 import numpy as np
 
-from .sound_io import Sound
+from .audio_functional import Waveform
 
 _TIMES = Fraction(1, 90_000)  # the usual clock of video, for sources without one of their own
 _MPEG4_TIMES = Fraction(1, 60_000)  # of most rates a multiple; MPEG-4 has 65535 ticks at most
@@ -41,7 +41,7 @@ class VideoWriter:
         height: int,
         rate: Fraction,
         time_base: Fraction = _TIMES,
-        sound: Iterator[Sound] | None = None,
+        sound: Iterator[Waveform] | None = None,
         sample_rate: int = 0,
         channels: int = 0,
     ) -> None:
@@ -62,7 +62,7 @@ class VideoWriter:
         self._video.codec_context.max_b_frames = 0  # then the order written is the order shown
         self._video.codec_context.time_base = time_base
         self._sound, self._written = sound, 0
-        self._rest: Sound = np.zeros((channels, 0), np.float32)
+        self._rest: Waveform = np.zeros((channels, 0), np.float32)
         self._audio: av.AudioStream | None = None
         if sound is not None:
             layout = "mono" if channels == 1 else "stereo"

@@ -6,14 +6,8 @@ from mmcv.transforms.utils import cache_randomness
 from mmseg.datasets.transforms import Resize
 from mmseg.registry import TRANSFORMS
 
-from ...media.audio_functional import (
-    SAMPLE_RATE,
-    Waveform,
-    cut_window,
-    load_waveform,
-    mix,
-    pan_stereo,
-)
+from ...media.audio_functional import SAMPLE_RATE, Waveform, cut_window, mix, pan_stereo
+from ...media.sound_io import load_waveform
 from ...structures import PICTURE_ALONE, BadSampleError
 
 

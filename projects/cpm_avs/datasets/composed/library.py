@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...media.audio_functional import SAMPLE_RATE, Waveform, load_waveform
+from ...media.audio_functional import SAMPLE_RATE, Waveform
+from ...media.sound_io import load_waveform
 from ...structures import BadSampleError
 from .index import Item
 

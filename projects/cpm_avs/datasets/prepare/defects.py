@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ...media.audio_functional import SAMPLE_RATE, load_waveform
+from ...media.audio_functional import SAMPLE_RATE
+from ...media.sound_io import load_waveform
 from ...structures import BadSampleError
 from ..avs_dataset import SPLITS
 from ..benchmarks.clip_index import Clip, Frame, Sound

@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.progress import track
 
 from ...files import whole_file
-from ...media.audio_functional import ONLY_MEDIA, SAMPLE_RATE
+from ...media.audio_functional import SAMPLE_RATE
+from ...media.opening import open_media
 from ...media.orientation import upright
 from ..benchmarks.avsbench import NUM_FRAMES, read_ms3, read_s4
 from .benchmarks import benchmark
@@ -116,7 +117,7 @@ def cut(job: Job) -> None:
 
 def read_video(path: Path) -> tuple[list[NDArray[np.uint8]], NDArray[np.int16]]:
     """BGR frames, one a second, and the sound (L, 2) of a video."""
-    with av.open(str(path), options=ONLY_MEDIA) as container:
+    with open_media(path) as container:
         if not container.streams.video or not container.streams.audio:
             raise ValueError("needs a picture and a sound track")
         stream = container.streams.video[0]

@@ -1,0 +1,90 @@
+"""What the headers of sound files say of their length, and whether that can be believed."""
+
+import struct
+from mmap import ACCESS_READ, mmap
+from os import SEEK_CUR
+from pathlib import Path
+
+import av
+
+# Programs that write to a pipe can't go back to fill in sizes, and leave 0 or nearly 2 or 4 GiB.
+_UNKNOWN_SIZE = 0x7FFF0000
+_OGG_HEADER, _OGG_LAST_PAGE = 27, 0x04  # bytes before the table of segments; a flag
+_OGG_FIRST_PAGE = b"OggS\0\2"  # of a stream
+# Formats whose header states the length rather than that FFmpeg guesses it.
+_STATED = ("mov,", "flac", "w64", "aiff", "caf", "au", "asf", "ogg")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is a WAV that holds what it states, or one Ogg stream from end to end.
+
+    Of such a file libsndfile gives every sample. Others it refuses, or reads a part without a word.
+    """
+    chunks = _wav_chunks(path)
+    if chunks is not None:
+        return 0 < chunks[0] <= chunks[1]
+    with path.open("rb") as file:
+        if file.read(4) != b"OggS" or not _ends_with_last_page(path):
+            return False
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            return content.rfind(_OGG_FIRST_PAGE) == 0
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether a WAV file is shorter than it says, or an Ogg file lacks (part of) its last page.
+
+    Decoders read both without a word.
+    """
+    chunks = _wav_chunks(path)
+    if chunks is not None:
+        stated, there = chunks
+        return there + 1 < stated < _UNKNOWN_SIZE  # some writers count a pad byte they leave out
+    with path.open("rb") as file:
+        return file.read(4) == b"OggS" and not _ends_with_last_page(path)
+
+
+def states_its_length(container: av.container.InputContainer, path: Path) -> bool:
+    """Whether the duration that FFmpeg gives is the header's; else it is guessed from the size."""
+    name = container.format.name
+    return name.startswith(_STATED) or (name == "mp3" and _has_xing(path))
+
+
+def _wav_chunks(path: Path) -> tuple[int, int] | None:
+    """Bytes of sound that a RIFF WAVE file states, and those that are there; None of another."""
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return None
+        while len(chunk := file.read(8)) == 8:
+            name, length = struct.unpack("<4sI", chunk)
+            if name == b"data":
+                return length, path.stat().st_size - file.tell()
+            file.seek(length + length % 2, SEEK_CUR)
+    return 0, 0
+
+
+def _has_xing(path: Path) -> bool:
+    """Whether an mp3 states its number of frames, in a frame of its own before the sound."""
+    with path.open("rb") as file:
+        head = file.read(10)
+        if head[:3] == b"ID3":  # the size has 7 bits a byte
+            skip = 0
+            for byte in head[6:10]:
+                skip = skip << 7 | byte & 0x7F
+            file.seek(10 + skip)
+        else:
+            file.seek(0)
+        first = file.read(4096)
+    return any(mark in first for mark in (b"Xing", b"Info", b"VBRI"))
+
+
+def _ends_with_last_page(path: Path) -> bool:
+    """Whether the last Ogg page (RFC 3533) is marked as such and is there to its end."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 65536 - 512))  # a page is just under 64 KiB
+        tail = file.read()
+    page = tail[max(tail.rfind(b"OggS\0"), 0) :]
+    if len(page) < _OGG_HEADER or not page[5] & _OGG_LAST_PAGE:
+        return False
+    sizes = page[_OGG_HEADER : _OGG_HEADER + page[_OGG_HEADER - 1]]  # of the segments
+    return len(page) >= _OGG_HEADER + page[_OGG_HEADER - 1] + sum(sizes)

@@ -1,0 +1,161 @@
+"""One reader of sounds: training, checks and the inferencer hear the same, and all of it."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from projects.cpm_avs.media.sound_io import load_waveform, read_sound
+from projects.cpm_avs.structures import BadSampleError
+
+
+def noise(seconds: float, rate: int = 16000, channels: int = 1) -> np.ndarray:
+    """(n, A) in [-0.3, 0.3]."""
+    generator = np.random.default_rng(0)
+    return generator.uniform(-0.3, 0.3, (round(seconds * rate), channels)).astype(np.float32)
+
+
+def streamed(path: Path, **wanted) -> np.ndarray:
+    """(1, n): what the demo and the page hear."""
+    return np.concatenate([*read_sound(path, sample_rate=16000, channels=1, **wanted)], axis=1)
+
+
+def write_mp3(path: Path, seconds: float, *, xing: bool, bit_rate: int = 64_000) -> bytes:
+    rate = 44100
+    options = {"write_xing": str(int(xing)), "id3v2_version": "4" if xing else "0"}
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream("libmp3lame", rate=rate, layout="mono")
+        stream.bit_rate = bit_rate
+        frame = av.AudioFrame.from_ndarray(noise(seconds, rate).T.copy(), "fltp", "mono")
+        frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+class TestLength:
+    """Of what was decoded, not of what a header says."""
+
+    @pytest.mark.parametrize("xing", [True, False])
+    def test_joined_mp3(self, tmp_path, xing):
+        path = tmp_path / "joined.mp3"
+        parts = [write_mp3(path, 1.0, xing=xing), write_mp3(path, 2.0, xing=xing)]
+        path.write_bytes(b"".join(parts))
+        heard = load_waveform(path)
+        assert heard.shape[1] / 16000 == pytest.approx(3.0, abs=0.12)
+        assert np.abs(heard[:, -8000:-2000]).max() > 0.1
+        np.testing.assert_array_equal(heard, streamed(path))
+
+    def test_mp3_whose_rate_changes_without_a_header(self, tmp_path):
+        """FFmpeg guesses the length of such a file from its first frames: here a fifth."""
+        path = tmp_path / "uneven.mp3"
+        parts = [write_mp3(path, 0.5, xing=False, bit_rate=160_000)]
+        parts += [write_mp3(path, 3.0, xing=False, bit_rate=32_000)]
+        path.write_bytes(b"".join(parts))
+        assert load_waveform(path).shape[1] / 16000 == pytest.approx(3.5, abs=0.12)
+
+    @pytest.mark.parametrize(
+        "whole, data",
+        [
+            (0, 0), (36, 0), (0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFE, 0xFFFFFFDA),
+            (0x7FFFFFFF, 0x7FFFFFDB), (0x80000024, 0x80000000), (0, 16000), (0xFFFFFFFF, 16000),
+        ],
+    )  # fmt: skip
+    def test_wav_of_a_pipe(self, tmp_path, whole, data):
+        """Programs that write to a pipe can't go back to fill in sizes."""
+        path = tmp_path / "pipe.wav"
+        soundfile.write(path, noise(0.5), 16000, subtype="PCM_16")
+        expected, content = load_waveform(path), bytearray(path.read_bytes())
+        content[4:8], content[40:44] = whole.to_bytes(4, "little"), data.to_bytes(4, "little")
+        path.write_bytes(content)
+        np.testing.assert_array_equal(load_waveform(path), expected)
+        np.testing.assert_array_equal(streamed(path), expected)
+
+    @pytest.mark.parametrize("suffix", ["ogg", "mp3"])
+    def test_two_files_in_one(self, tmp_path, suffix):
+        path = tmp_path / f"a.{suffix}"
+        soundfile.write(path, noise(1.0), 16000)
+        path.write_bytes(path.read_bytes() * 2)
+        assert load_waveform(path).shape[1] == pytest.approx(32000, abs=3200)
+
+    def test_one_sample(self, tmp_path):
+        soundfile.write(tmp_path / "one.wav", noise(1 / 16000), 16000)
+        assert load_waveform(tmp_path / "one.wav").shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "suffix, subtype, step",
+    [
+        ("wav", "PCM_U8", 2**-7), ("wav", "PCM_16", 2**-15), ("wav", "PCM_24", 2**-23),
+        ("wav", "PCM_32", 1e-7), ("wav", "FLOAT", 0), ("wav", "DOUBLE", 0), ("wav", "ULAW", 0.01),
+        ("wav", "ALAW", 0.01), ("wav", "IMA_ADPCM", 0.03), ("wav", "MS_ADPCM", 0.03),
+        ("rf64", "PCM_16", 2**-15), ("w64", "PCM_24", 2**-23), ("aiff", "PCM_16", 2**-15),
+        ("au", "PCM_16", 2**-15), ("caf", "PCM_16", 2**-15), ("flac", "PCM_24", 2**-23),
+        ("ogg", "VORBIS", 0.03), ("ogg", "OPUS", 0.03),
+    ],
+)  # fmt: skip
+def test_formats(tmp_path, suffix, subtype, step):
+    path = tmp_path / f"a.{suffix}"
+    sound = 0.3 * np.sin(np.arange(8000)[:, None] * np.array([0.05, 0.08]))
+    soundfile.write(path, sound, 16000, subtype=subtype, format=suffix.upper())
+    heard = load_waveform(path, channels=2)
+    np.testing.assert_array_equal(
+        heard, np.concatenate([*read_sound(path, sample_rate=16000, channels=2)], axis=1)
+    )
+    assert 8000 <= heard.shape[1] <= 8000 + (1100 if "ADPCM" in subtype else 0)
+    edge = 500 if step == 0.03 else 0  # of what is not lossless
+    inner = slice(edge, 8000 - edge)
+    np.testing.assert_allclose(heard[:, inner], sound.T[:, inner], atol=step + 1e-7)
+
+
+def test_blocks_of_a_long_file_and_of_its_parts(tmp_path):
+    path, sound = tmp_path / "long.wav", noise(40, 8000)
+    soundfile.write(path, sound, 8000, subtype="FLOAT")
+    whole = np.concatenate([*read_sound(path, sample_rate=8000, channels=1)], axis=1)
+    np.testing.assert_array_equal(whole, sound.T)
+    wanted = dict(sample_rate=8000, channels=1, origin=0.0, start=35.0, end=38.5)
+    part = np.concatenate([*read_sound(path, **wanted)], axis=1)
+    np.testing.assert_array_equal(part, sound.T[:, 280000:308000])
+    half = [*read_sound(path, sample_rate=4000, channels=1)]
+    assert sum(one.shape[1] for one in half) == 160000
+
+
+class TestNoSound:
+    """Samples that can't be a sound are refused with the file and the second."""
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    @pytest.mark.parametrize("suffix", ["wav", "caf"])  # read by libsndfile and by FFmpeg
+    def test_not_finite(self, tmp_path, suffix, bad):
+        path, sound = tmp_path / f"a.{suffix}", noise(2.0)
+        sound[20000] = bad
+        soundfile.write(path, sound, 16000, subtype="FLOAT")
+        for hear in (load_waveform, streamed):
+            with pytest.raises(BadSampleError, match=rf"a.{suffix}: .*not finite.* at 1.250 s"):
+                hear(path)
+
+    @pytest.mark.parametrize("scale", [127.0, 32768.0, 2.0**31])
+    def test_integers_stored_as_floats(self, tmp_path, scale):
+        path = tmp_path / "a.wav"
+        soundfile.write(path, np.float32(scale) * noise(0.5), 16000, subtype="FLOAT")
+        for hear in (load_waveform, streamed):
+            with pytest.raises(BadSampleError, match="integers stored as floats.*Divide them"):
+                hear(path)
+
+    def test_a_loud_float_is_kept(self, tmp_path):
+        """A mix may go beyond full scale."""
+        soundfile.write(tmp_path / "a.wav", 20 * noise(0.5), 16000, subtype="FLOAT")
+        assert np.abs(load_waveform(tmp_path / "a.wav")).max() > 5
+
+
+@pytest.mark.parametrize(
+    "name", ["12:30.wav", "http:x.wav", "concat:a|b.wav", "-.wav", "a%03d.wav", "grüße 1.m4a"]
+)
+def test_names_are_names(tmp_path, name):
+    """Not protocols, patterns or options."""
+    path = tmp_path / name
+    soundfile.write(tmp_path / "a.caf", noise(0.2), 16000, format="CAF")
+    (tmp_path / "a.caf").rename(path)
+    assert load_waveform(path).shape == (1, 3200)

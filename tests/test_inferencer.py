@@ -380,8 +380,8 @@ def test_audio_takes_the_place_of_the_sounds_of_images(tmp_path, inferencer):
     for name in ("a", "b"):
         cv2.imwrite(str(tmp_path / f"{name}.jpg"), moving_square(0))
         make_clip(tmp_path / "s.mp4", sound=tone(1, 0, 1)).rename(tmp_path / f"{name}.m4a")
-    silence = make_clip(tmp_path / "silence.mp4", sound=tone(1, 0, 0)).rename(tmp_path / "s.sound")
     assert [len(one.frames[0].objects) for one in inferencer(tmp_path)] == [1, 1]
+    silence = make_clip(tmp_path / "silence.mp4", sound=tone(1, 0, 0)).rename(tmp_path / "s.sound")
     assert [len(one.frames[0].objects) for one in inferencer(tmp_path, audio=silence)] == [0, 0]
 
 
@@ -445,7 +445,7 @@ def test_what_is_finished_stays_when_the_figure_fails(tmp_path, inferencer, monk
 
 def test_the_source_is_never_written_to(tmp_path, inferencer):
     clip = make_clip(tmp_path / "c.mp4", frames=5, sound=tone(0.2, 0, 0.2))
-    sound = make_clip(tmp_path / "sound.mp4", sound=tone(1, 0, 1))
+    sound = make_clip(tmp_path / "sound.mp4", sound=tone(5, 0, 5))
     image = tmp_path / "still.png"
     cv2.imwrite(str(image), moving_square(0))
     (tmp_path / "link.mp4").symlink_to(clip)

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+import warnings
 from pathlib import Path
 
 from rich.console import Console
@@ -45,6 +46,16 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         "--audio", type=Path, help="sound for an image, or instead of a video's own"
     )
     parser.add_argument(
+        "--audio-track", type=int, metavar="N", help="sound track, from 1 (default: the file's own)"
+    )
+    parser.add_argument(
+        "--picture-rate",
+        type=float,
+        default=1.0,
+        metavar="R",
+        help="numbered pictures of a folder in a second (default: 1, as in AVSBench)",
+    )
+    parser.add_argument(
         "--strip", action="store_true", help="show the spectrogram under the frames"
     )
     parser.add_argument("--silent-ok", action="store_true", help="go on without a sound track")
@@ -58,7 +69,19 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def segment(args: argparse.Namespace, console: Console, on_error: OnError) -> list[ClipResult]:
     """Run the inferencer behind a progress bar."""
-    clips = open_sources(args.source, audio=args.audio, silent_ok=args.silent_ok, on_error=on_error)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_: console.print(
+            f"[bold yellow]note:[/] {escape(str(message))}", soft_wrap=True
+        )
+        clips = open_sources(
+            args.source,
+            audio=args.audio,
+            audio_track=args.audio_track,
+            silent_ok=args.silent_ok,
+            picture_rate=args.picture_rate,
+            on_error=on_error,
+        )
     if args.out is not None and len(clips) > 1:
         raise ValueError(f"{args.source} holds {len(clips)} clips; give --out-dir instead of --out")
     with console.status("loading the model"):

@@ -34,6 +34,23 @@ def check_batch_size(value: object) -> int:
     return int(value)
 
 
+def check_track(value: object) -> int | None:
+    """The number of a sound track from 1 on, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise UserError(f"audio_track={value!r}: give the number of a sound track, from 1 on")
+    return int(value)
+
+
+def check_rate(name: str, value: object) -> float:
+    """A number above 0."""
+    rate = check_number(name, value)
+    if rate <= 0:
+        raise UserError(f"{name}={value}: give more than 0 a second")
+    return rate
+
+
 def check_times(name: str, duration: float, fps: object, start: object, end: object) -> None:
     """Refuse what leaves nothing of a clip.
 

@@ -74,7 +74,9 @@ class AVSInferencer:
         start: float = 0.0,
         end: float | None = None,
         audio: str | Path | None = None,
+        audio_track: int | None = None,
         silent_ok: bool = False,
+        picture_rate: float = 1.0,
         keep_frames: bool = True,
         progress: Progress | None = None,
         on_error: OnError | None = None,
@@ -92,7 +94,9 @@ class AVSInferencer:
             start: First second.
             end: Last second; None is the clip's end.
             audio: Sound file instead of a video's own, or for an image.
+            audio_track: Sound track that is heard, from 1; None takes the default one.
             silent_ok: Go on with a video that has no sound track.
+            picture_rate: Numbered images of a folder in a second; AVSBench has one.
             keep_frames: Whether the result holds the class maps; without them the memory needed
                 does not grow with the clip.
             progress: Called after each frame with the clip, its frames done and their expected
@@ -111,7 +115,14 @@ class AVSInferencer:
         several = isinstance(source, list) or (
             isinstance(source, (str, Path)) and Path(source).is_dir()
         )
-        clips = open_sources(source, audio=audio, silent_ok=silent_ok, on_error=on_error)
+        clips = open_sources(
+            source,
+            audio=audio,
+            audio_track=audio_track,
+            silent_ok=silent_ok,
+            picture_rate=picture_rate,
+            on_error=on_error,
+        )
         if overlay is not None and len(clips) > 1:
             raise ValueError(f"overlay={str(overlay)!r} is one file for {len(clips)} clips; "
                              "give out_dir")  # fmt: skip

@@ -11,9 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
+from ..datasets.mask_decoding import UNREADABLE
 from ..media.audio_functional import Waveform, resample, to_channels
-from ..media.opening import forbidden
+from ..media.opening import check_file
 from ..media.sound_io import read_sound
 from ..media.video_io import Frame, probe, read_frames
 from ..structures import BadSampleError
@@ -21,6 +23,7 @@ from .arguments import check_frames, check_sound
 
 Picture = str | Path | NDArray[np.uint8]
 Samples = NDArray[np.floating] | NDArray[np.signedinteger]
+_NO_SAMPLE = "is shorter than one sample"
 SoundSource = str | Path | Samples | tuple[Samples, int]
 
 
@@ -56,20 +59,27 @@ class Clip:
 
 
 def video_clip(
-    path: Path, audio: str | Path | None, silent_ok: bool, most_pixels: int | None = None
+    path: Path,
+    audio: str | Path | None,
+    silent_ok: bool,
+    track: int | None = None,
+    most_pixels: int | None = None,
 ) -> Clip:
     """A video file, with its own sound, another file's, or none; see ``open_sources``."""
-    info = probe(path, most_pixels=most_pixels)
-    sound = _file_sound(path, origin=info.origin)
+    own = track if audio is None else None
+    info = probe(path, track=own, most_pixels=most_pixels)
+    sound = _file_sound(path, track, origin=info.origin)
     sample_rate, channels = info.sample_rate, min(info.channels, 2)
     if audio is not None:
-        sound, (sample_rate, channels) = _file_sound(audio), (48000, 2)
-        next(read_sound(audio, sample_rate=sample_rate, channels=channels))  # refuses it now
+        sound, (sample_rate, channels) = _file_sound(audio, track), (48000, 2)
+        heard = read_sound(audio, sample_rate=sample_rate, channels=channels, track=track)
+        if next(heard, None) is None:  # refuses it now
+            raise BadSampleError(audio, _NO_SAMPLE, "Give a longer sound")
     elif not info.channels:
         if not silent_ok:
             raise BadSampleError(
                 path,
-                "has no sound track, and the model segments what sounds",
+                "has no sound track, or an empty one, and the model segments what sounds",
                 "Add a sound (--audio FILE), or go on as if all were silent (--silent-ok)",
             )
         sound = _silence
@@ -91,10 +101,10 @@ def video_clip(
     )
 
 
-def pair_clip(picture: Picture, sound: SoundSource) -> Clip:
+def pair_clip(picture: Picture, sound: SoundSource, track: int | None = None) -> Clip:
     """An image, or several spread evenly over the sound."""
     count, image_at = _open_picture(picture)
-    chunks, duration, sample_rate = _open_sound(sound)
+    chunks, duration, sample_rate = _open_sound(sound, track)
     share = duration / count  # of the sound
 
     def frames(start: float, end: float | None) -> Iterator[Frame]:
@@ -136,14 +146,17 @@ def _paths(*sources: object) -> tuple[Path, ...]:
     return tuple(Path(source) for source in sources if isinstance(source, (str, Path)))
 
 
-def _open_sound(sound: SoundSource) -> tuple[Callable[..., Iterator[Waveform]], float, int]:
+def _open_sound(
+    sound: SoundSource, track: int | None
+) -> tuple[Callable[..., Iterator[Waveform]], float, int]:
     """Chunks by call, duration in seconds, sample rate."""
     if isinstance(sound, (str, Path)):
         rate = 16000
-        length = sum(c.shape[1] for c in read_sound(sound, sample_rate=rate, channels=1))
+        heard = read_sound(sound, sample_rate=rate, channels=1, track=track)
+        length = sum(chunk.shape[1] for chunk in heard)
         if length == 0:
-            raise BadSampleError(sound, "is shorter than one sample", "Give a longer sound")
-        return _file_sound(sound), length / rate, 48000
+            raise BadSampleError(sound, _NO_SAMPLE, "Give a longer sound")
+        return _file_sound(sound, track), length / rate, 48000
     waveform, rate = check_sound(sound)
 
     def chunks(sample_rate: int, channels: int, start: float, end: float) -> Iterator[Waveform]:
@@ -155,11 +168,17 @@ def _open_sound(sound: SoundSource) -> tuple[Callable[..., Iterator[Waveform]], 
 
 
 def _file_sound(
-    path: str | Path, origin: float | None = None
+    path: str | Path, track: int | None, origin: float | None = None
 ) -> Callable[[int, int, float, float], Iterator[Waveform]]:
     def chunks(sample_rate: int, channels: int, start: float, end: float) -> Iterator[Waveform]:
         return read_sound(
-            path, sample_rate=sample_rate, channels=channels, origin=origin, start=start, end=end
+            path,
+            sample_rate=sample_rate,
+            channels=channels,
+            origin=origin,
+            start=start,
+            end=end,
+            track=track,
         )
 
     return chunks
@@ -173,17 +192,13 @@ def _silence(sample_rate: int, channels: int, start: float, end: float) -> Itera
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """(H, W, 3) BGR, turned by its EXIF orientation."""
-    if not Path(path).is_file():
-        raise BadSampleError(path, "does not exist", "Check the path")
+    """(H, W, 3) BGR, turned by its EXIF orientation; of an animation the first picture."""
+    check_file(path)
     try:
-        data = np.fromfile(path, np.uint8)
-    except PermissionError as error:
-        raise forbidden(path) from error
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    except cv2.error:  # a size that no picture has
-        image = None
-    if image is None:
-        raise BadSampleError(path, "is no image that can be read", "Give a jpg or png")
-    return np.asarray(image, np.uint8)
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:  # such as AVIF, which OpenCV may lack
+            with Image.open(path) as opened:
+                image = np.array(ImageOps.exif_transpose(opened).convert("RGB"))[..., ::-1]
+    except (cv2.error, *UNREADABLE) as error:  # such as a size that no picture has
+        raise BadSampleError(path, "is no image that can be read", "Give a jpg or png") from error
+    return np.ascontiguousarray(image, np.uint8)

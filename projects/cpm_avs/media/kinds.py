@@ -13,7 +13,9 @@ Kind = Literal["picture", "sound", "video"]
 
 # What file managers leave behind; a Mac's `._clip.mp4` and other hidden files begin with a dot.
 _LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
-_ANIMATED = {"GIF", "PNG"}  # of Pillow's formats those whose animations FFmpeg plays
+# Of Pillow's formats those whose animations FFmpeg plays, and those whose further pictures are
+# pages or a phone's other views.
+_ANIMATED, _STACKED = {"GIF", "PNG"}, {"TIFF", "MPO"}
 
 
 def visible(paths: Iterable[Path]) -> list[Path]:
@@ -30,10 +32,17 @@ def kind_of(path: Path) -> Kind:
     check_file(path)
     try:
         with Image.open(path) as image:  # reads the header only
-            moves = image.format in _ANIMATED and getattr(image, "n_frames", 1) > 1
-            return "video" if moves else "picture"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # no picture
-        pass
+            kind, moves = image.format, getattr(image, "is_animated", False)
+    except Image.DecompressionBombError:  # whoever reads it says so
+        return "picture"
+    except (OSError, ValueError, SyntaxError):
+        kind, moves = None, False
+    if kind is not None and (not moves or kind in _STACKED):
+        return "picture"
+    if kind is not None and kind not in _ANIMATED:
+        raise BadSampleError(
+            path, f"is an animated {kind}, which can't be played", "Convert it to mp4 or gif"
+        )
     with open_media(path) as container:
         if default_track(container.streams.video) is not None:
             return "video"

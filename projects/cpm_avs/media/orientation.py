@@ -8,7 +8,7 @@ import numpy as np
 from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 
-_UNSPECIFIED = 2  # FFmpeg's AVCOL_SPC_UNSPECIFIED
+_UNSPECIFIED = 2  # as ITU-T H.273 numbers them, and FFmpeg
 _HD = 720  # lines from which players take a video that does not say so for one of BT.709
 _MOST_STRETCHED = 8  # a pixel's longer side by its shorter one; beyond, the header is broken
 

@@ -8,9 +8,14 @@ from typing import cast
 
 import av
 import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
 
 from .audio_functional import Waveform
+from .opening import media_url
+from .orientation import matrix_of
 
+# Numbers of matrix, primaries and transfer characteristic alike, ITU-T H.273.
+_H273 = {Colorspace.ITU709: 1, Colorspace.ITU601: 6}
 _TIMES = Fraction(1, 90_000)  # the usual clock of video, for sources without one of their own
 _MPEG4_TIMES = Fraction(1, 60_000)  # of most rates a multiple; MPEG-4 has 65535 ticks at most
 
@@ -49,7 +54,7 @@ class VideoWriter:
         self._first: float | None = None
         self._last_tick = -1
         # The index in front lets a browser play while it loads.
-        self._container = av.open(str(path), "w", options={"movflags": "+faststart"})
+        self._container = av.open(media_url(path), "w", options={"movflags": "+faststart"})
         if "libx264" in av.codecs_available:
             codec, options = "libx264", {"crf": "20", "preset": "veryfast"}
         else:
@@ -61,6 +66,7 @@ class VideoWriter:
         self._video.pix_fmt = "yuv420p"
         self._video.codec_context.max_b_frames = 0  # then the order written is the order shown
         self._video.codec_context.time_base = time_base
+        self._tag_colors()
         self._sound, self._written = sound, 0
         self._rest: Waveform = np.zeros((channels, 0), np.float32)
         self._audio: av.AudioStream | None = None
@@ -68,6 +74,14 @@ class VideoWriter:
             layout = "mono" if channels == 1 else "stereo"
             self._audio = self._container.add_stream("aac", rate=sample_rate, layout=layout)
             self._audio.bit_rate = 128_000 * channels
+
+    def _tag_colors(self) -> None:
+        """Say how the colours are stored; players guess otherwise, and not all of them alike."""
+        self._matrix = matrix_of(self._video.height)
+        code = _H273[self._matrix]
+        context = self._video.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = code
+        context.color_range = ColorRange.MPEG
 
     def write(self, image: np.ndarray, time: float) -> None:
         """Add a picture, (H, W, 3) uint8 RGB, shown from ``time`` seconds on."""
@@ -77,7 +91,9 @@ class VideoWriter:
         self._last_tick = tick
         if any(after for _, after in self._pad):
             image = np.pad(image, self._pad, mode="edge")
-        picture = av.VideoFrame.from_ndarray(image, format="rgb24")
+        picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+            format="yuv420p", dst_colorspace=self._matrix, dst_color_range=ColorRange.MPEG
+        )
         picture.pts, picture.time_base = tick, self._tick
         self._container.mux(self._video.encode(picture))
         self._pull_sound(float(tick * self._tick))

@@ -104,7 +104,7 @@ def test_writer_without_h264_takes_mpeg4(tmp_path, monkeypatch, rate):
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("stored", [1, 2, 6])
+@pytest.mark.parametrize("stored", [1, 2, 6, 9])
 def test_sound_is_as_loud_as_in_training(tmp_path, stored, channels):
     """FFmpeg's own mixing makes a stereo sound louder in mono, and a mono one softer in stereo."""
     path = tmp_path / "a.wav"

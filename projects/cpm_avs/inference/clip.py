@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 
 from ..datasets.mask_decoding import UNREADABLE
 from ..media.audio_functional import Waveform, resample, to_channels
+from ..media.kinds import PICTURES
 from ..media.opening import check_file
 from ..media.sound_io import read_sound
 from ..media.video_io import Frame, probe, read_frames
@@ -197,7 +198,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     try:
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
         if image is None:  # such as AVIF, which OpenCV may lack
-            with Image.open(path) as opened:
+            with Image.open(path, formats=PICTURES) as opened:
                 image = np.array(ImageOps.exif_transpose(opened).convert("RGB"))[..., ::-1]
     except (cv2.error, *UNREADABLE) as error:  # such as a size that no picture has
         raise BadSampleError(path, "is no image that can be read", "Give a jpg or png") from error

@@ -13,7 +13,14 @@ Kind = Literal["picture", "sound", "video"]
 
 # What file managers leave behind; a Mac's `._clip.mp4` and other hidden files begin with a dot.
 _LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
-# Of Pillow's formats those whose animations FFmpeg plays, and those whose further pictures are
+_RASTER = (
+    "JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF", "PPM", "TGA", "ICO", "JPEG2000",
+    "QOI", "SGI", "PCX",
+)  # fmt: skip
+Image.init()
+#: Pillow's formats of pictures, as far as this Pillow has them; others run programs (EPS).
+PICTURES = tuple(name for name in _RASTER if name in Image.OPEN)
+# Of these those whose animations FFmpeg plays, and those whose further pictures are
 # pages or a phone's other views.
 _ANIMATED, _STACKED = {"GIF", "PNG"}, {"TIFF", "MPO"}
 
@@ -31,7 +38,7 @@ def kind_of(path: Path) -> Kind:
     """
     check_file(path)
     try:
-        with Image.open(path) as image:  # reads the header only
+        with Image.open(path, formats=PICTURES) as image:  # reads the header only
             kind, moves = image.format, getattr(image, "is_animated", False)
     except Image.DecompressionBombError:  # whoever reads it says so
         return "picture"

@@ -214,6 +214,8 @@ class _ToFloats:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._kind:
             many = self._channels == 2 and frame.layout.nb_channels > 2
+            # Of channels without places, as in a WAV of nine, the first two are as good as any.
+            many = many and not frame.layout.name.endswith(" channels")
             # Interleaved: PyAV reads past the pointers of eight or more planes and crashes.
             layout = "stereo" if many else frame.layout
             self._inner, self._kind = av.AudioResampler("flt", layout, frame.sample_rate), kind

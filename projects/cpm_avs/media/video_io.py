@@ -128,8 +128,9 @@ def probe(
                 last, last_duration = packet.pts, packet.duration or 0
         span = Fraction(max(0, last - (begin or 0))) * tick
         mean = stream.average_rate or stream.guessed_rate or Fraction(25)
-        if span and not stream.average_rate:
-            mean = Fraction(count - 1) / span
+        counted = Fraction(count - 1) / span if span else mean
+        if not 0.9 < mean / counted < 1.1:  # a .dv states 60000
+            mean = counted
     rate, channels = _heard(path, track)
     return VideoInfo(
         width=width,

@@ -156,6 +156,18 @@ def test_one_bad_clip_does_not_stop_the_others(demo, model, tmp_path, capsys):
     assert (out / "b" / "overlay.mp4").exists() and not (out / "a").exists()
 
 
+def test_tracks_and_what_is_left_out_are_told(demo, model, tmp_path, capsys):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    clip = make_clip(folder / "a.mp4", frames=3, sound=loud(0.12))
+    (folder / "[notes].txt").write_text("no film")
+    out = ["--out-dir", str(tmp_path / "out"), *model]
+    assert demo.main([str(folder), "--audio-track", "1", *out]) == 0
+    assert "note: " in (told := capsys.readouterr().err) and "left out [notes].txt (it is" in told
+    assert demo.main([str(clip), "--audio-track", "2", *out]) == 1
+    assert "no sound track 2. There are: 1 (" in capsys.readouterr().err
+
+
 def test_silent_ok(demo, model, tmp_path, capsys):
     clip = make_clip(tmp_path / "clip.mp4", frames=3)
     out = ["--out", str(tmp_path / "o.mp4"), "--silent-ok"]

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from ..datasets.mask_decoding import UNREADABLE
 from ..media.audio_functional import Waveform, resample, to_channels
 from ..media.kinds import PICTURES
-from ..media.opening import check_file
+from ..media.opening import check_file, forbidden
 from ..media.sound_io import read_sound
 from ..media.video_io import Frame, probe, read_frames
 from ..structures import BadSampleError
@@ -200,6 +200,8 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         if image is None:  # such as AVIF, which OpenCV may lack
             with Image.open(path, formats=PICTURES) as opened:
                 image = np.array(ImageOps.exif_transpose(opened).convert("RGB"))[..., ::-1]
+    except PermissionError as error:
+        raise forbidden(path) from error
     except (cv2.error, *UNREADABLE) as error:  # such as a size that no picture has
         raise BadSampleError(path, "is no image that can be read", "Give a jpg or png") from error
     return np.ascontiguousarray(image, np.uint8)

@@ -57,11 +57,11 @@ def try_to_write(path: str | Path) -> None:
 
 @contextmanager
 def _errors_name(path: Path, part: Path) -> Iterator[None]:
-    """A write that fails names no file at all, an open the one beside it."""
+    """A write that fails names no file at all, an open the one beside it, FFmpeg its address."""
     try:
         yield
     except OSError as error:
-        if error.errno is None or error.filename not in (None, part, str(part)):
+        if error.errno is None or error.filename not in (None, part, str(part), f"file:{part}"):
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 

@@ -1,6 +1,5 @@
 """Scenes of photographs and recordings: the index, cut-outs, backdrops, plans and labels."""
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -26,12 +25,7 @@ from projects.cpm_avs.datasets.composed.library import (
 from projects.cpm_avs.datasets.composed.placement import GRID
 from projects.cpm_avs.inference.example_clips import example_scenes
 from projects.cpm_avs.structures import BadSampleError
-
-_PATH = Path(__file__).resolve().parents[1] / "tools" / "make_clip.py"
-_SPEC = importlib.util.spec_from_file_location("make_clip", _PATH)
-_MAKE_CLIP = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_MAKE_CLIP)
-make_clip_main = _MAKE_CLIP.main
+from tools import make_clip
 
 
 def read_frames_of(path: Path) -> list:
@@ -244,7 +238,7 @@ def test_a_clip_of_photographs(root):
 
 def test_a_clip_is_written_with_its_truth(root, tmp_path):
     arguments = [str(tmp_path / "clip.mp4"), "--subset", "ss", "--seconds", "4"]
-    make_clip_main([*arguments, "--data-root", str(root), "--truth", str(tmp_path / "truth")])
+    make_clip.main([*arguments, "--data-root", str(root), "--truth", str(tmp_path / "truth")])
     report = json.loads((tmp_path / "truth" / "report.json").read_text())
     assert report["classes"] == ["background", "cat", "cow", "dog"]
     masks = sorted((tmp_path / "truth" / "masks").iterdir())

@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import DATASETS, TRANSFORMS
 
@@ -209,4 +210,18 @@ class ComposeScene(BaseTransform):
             sample_rate=SAMPLE_RATE,
         )
         results["seg_fields"].append("gt_seg_map")
+        return results
+
+
+@TRANSFORMS.register_module()
+class LabelVisible(BaseTransform):
+    """Label all that can be seen, sounding or not, as if all of it sounded.
+
+    For a start of the visual part: no sound tells what is to be labelled. Follows ``ComposeScene``,
+    whose ``gt_seg_map`` and ``sound_classes`` it replaces.
+    """
+
+    def transform(self, results: dict) -> dict:
+        visible = results["gt_seg_map"] = results["visible_map"]
+        results["sound_classes"] = np.unique(visible[visible > 0]).tolist()
         return results

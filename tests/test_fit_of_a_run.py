@@ -59,6 +59,19 @@ def test_a_longer_schedule_is_refused_on_resume(tmp_path: Path) -> None:
     run(tmp_path, 4, end=4)  # nothing left to do
 
 
+def test_an_optimiser_with_other_groups_is_refused_on_resume() -> None:
+    own, other = (
+        [dict(params=list(range(n)), lr=1.0) for n in sizes] for sizes in ((2, 1), (1, 2))
+    )
+    runner = SimpleNamespace(
+        optim_wrapper=SimpleNamespace(optimizer=SimpleNamespace(param_groups=own))
+    )
+    hook = ResumedCheckpointHook(source="iter_7.pth")
+    hook._check_groups(runner, dict(optimizer=dict(param_groups=own)))
+    with pytest.raises(CheckpointError, match=r"iter_7.*2 groups of 3 parameters.*load_from"):
+        hook._check_groups(runner, dict(optimizer=dict(param_groups=other)))
+
+
 def test_backbones_that_do_not_fit_are_told_by_their_channels() -> None:
     model = build_tiny(tiny_model_cfg()).eval()
     inputs = model.data_preprocessor(tiny_batch(), False)["inputs"]

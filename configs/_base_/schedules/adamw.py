@@ -4,7 +4,8 @@
 no_decay = dict(decay_mult=0.0)
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", weight_decay=1e-4, betas=(0.9, 0.999), eps=1e-8),
+    constructor="MergedGroupsConstructor",
+    optimizer=dict(type="AdamW", weight_decay=1e-4, betas=(0.9, 0.999), eps=1e-8, fused=True),
     clip_grad=dict(norm_type=2),
     paramwise_cfg=dict(
         custom_keys={

@@ -3,7 +3,7 @@
 _base_ = "adamw.py"
 
 optim_wrapper = dict(
-    optimizer=dict(lr=6e-4, fused=True),
+    optimizer=dict(lr=6e-4),
     clip_grad=dict(max_norm=0.1),
     paramwise_cfg=dict(
         custom_keys=dict(backbone=dict(lr_mult=0.1), audio_backbone=dict(lr_mult=0.5))

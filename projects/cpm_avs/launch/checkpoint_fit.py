@@ -69,7 +69,20 @@ class ResumedCheckpointHook(CheckpointFitHook):
                     f"{self.source}: its {part} is no dict with {wanted}, which training goes on "
                     "with. Resume from a file that tools/train.py wrote."
                 )
+        self._check_groups(runner, checkpoint)
         self._check_schedule(runner, checkpoint)
+
+    def _check_groups(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """An optimiser's state belongs to its groups of parameters, in their order."""
+        saved = [len(group["params"]) for group in checkpoint["optimizer"]["param_groups"]]
+        own = [len(group["params"]) for group in runner.optim_wrapper.optimizer.param_groups]
+        if saved != own:
+            raise CheckpointError(
+                f"{self.source}: its optimiser has {len(saved)} groups of {sum(saved)} parameters, "
+                f"and the config's has {len(own)} of {sum(own)}, or others in them. Resume with "
+                "the config and the version that it began with, or begin a new run with its "
+                "weights: load_from without --resume"
+            )
 
     def _check_schedule(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Mmengine goes on with the saved schedule, whatever the config has by now."""

@@ -57,11 +57,14 @@ def test_losses_gradients_bank_and_mixtures_are_those_of_the_cpu():
     assert "criterion.mixture.bank.samples" in expected
     for name, value in expected.items():
         torch.testing.assert_close(found[name].cpu(), value, rtol=1e-3, atol=1e-4, msg=name)
+    gradients = [p.grad.abs().max() for p in models[0].parameters() if p.grad is not None]
+    # A bias that a norm takes out again has a gradient of rounding errors alone.
+    least = 1e-3 * torch.stack(gradients).max()
     for (name, one), other in zip(
         models[0].named_parameters(), models[1].parameters(), strict=True
     ):
         if one.grad is not None:
-            scale = one.grad.abs().max().clamp(min=1e-3)
+            scale = one.grad.abs().max().clamp(min=least)
             torch.testing.assert_close(
                 other.grad.cpu() / scale, one.grad / scale, rtol=0, atol=5e-3, msg=name
             )

@@ -72,6 +72,13 @@ def test_sources_can_be_left_out(root):
         scenes(root, leave_out=["album-0", "album-1"])
 
 
+def test_files_can_be_left_out(root):
+    items = scenes(root).library.photos[0]
+    name = Path(items[0].file).relative_to(root).as_posix()
+    assert scenes(root, leave_out=[name]).library.photos[0] == items[1:]
+    assert scenes(root, leave_out=[name[1:]]).library.photos[0] == items  # the end of a name
+
+
 def test_a_scene_is_the_same_for_seed_split_and_index(root):
     first, again = scenes(root, "ms", num_objects=4), scenes(root, "ms", num_objects=4)
     again.compose(7, 7)  # another order

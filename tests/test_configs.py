@@ -136,7 +136,7 @@ class TestLeaves:
     def test_every_main_config_is_compared(self):
         compared = {leaf for leaf, _ in SIBLINGS}
         starts = {"cpm_r50_avss", "cpm_r50_stamps", "cpm_mbv2-yamnet_stamps"}
-        starts |= {"cpm_mbv2-yamnet_real"}
+        starts |= {"cpm_mbv2-yamnet_real", "cpm_mbv2-yamnet_real-visible"}
         assert compared | starts == set(MAIN) and not compared & starts
 
     def test_nothing_else_is_read(self):
@@ -146,7 +146,7 @@ class TestLeaves:
                 "num_classes", "audio_channels", "dataset", "no_decay", "backbone", "protocols",
                 "load_visual", "load_window", "load_mix", "pack", "crop_size", "random_crop",
                 "scale_range", "resize_224", "random_crop_224", "augment", "pad", "pad_224",
-                "img_scale", "train_loader", "test_loader",
+                "img_scale", "train_loader", "test_loader", "duplicates",
                 *(f"{a}_pipeline{b}" for a in ("train", "test") for b in ("", "_224", "_mix")),
             }  # fmt: skip
 

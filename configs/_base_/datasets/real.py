@@ -2,7 +2,7 @@
 
 _base_ = "composed.py"
 
-img_scale = 160
+img_scale = 192
 num_classes = 18
 audio_channels = 1
 dataset = dict(
@@ -20,6 +20,26 @@ train_pipeline = [
     dict(type="DegradeSound"),
     dict(type="PackAVSInputs"),
 ]
-train_dataloader = dict(dataset=dict(**dataset, num_scenes=96000, pipeline=train_pipeline))
+# Files that are nearly the same as one of val or test (docs/real.md).
+duplicates = [
+    *(f"photos/{name}.jpg" for name in ("bicycle_010", "cat_036", "dog_026", "horse_004")),
+    "photos/train_001.jpg",
+    *(f"sounds/{name}.ogg" for name in ("car_014", "car_042", "cat_004", "cat_034", "cow_014")),
+    *(f"sounds/{name}.ogg" for name in ("cow_020", "cow_035", "cow_036", "elephant_005")),
+    *(f"sounds/{name}.ogg" for name in ("guitar_000", "helicopter_011", "horse_001", "horse_003")),
+    *(f"sounds/{name}.ogg" for name in ("horse_020", "piano_011", "sheep_010", "sheep_035")),
+    *(f"sounds/{name}.ogg" for name in ("sheep_042", "sheep_044", "sheep_045")),
+]
+# More of foreign sounds and of silence than at test.
+train_dataloader = dict(
+    dataset=dict(
+        **dataset | dict(plain_prob=0.35),
+        silent_prob=0.15,
+        offscreen_prob=0.3,
+        leave_out=duplicates,
+        num_scenes=96000,
+        pipeline=train_pipeline,
+    )
+)
 val_dataloader = dict(dataset=dataset)
 test_dataloader = dict(dataset=dataset)

@@ -62,7 +62,7 @@ class ComposedDataset(AVSDataset):
         object_size: Smallest and largest pasted object, root of its area over the picture's side;
             None: the more objects, the smaller.
         gain_db: Largest random gain of a sound, up or down, dB.
-        leave_out: Sources (a column of the index) that are not used.
+        leave_out: Sources (a column of the index) and files, as it names them, that are not used.
     """
 
     AUDIO_KEYS = ("audio_path", "audio_index")

@@ -120,3 +120,18 @@ def test_errors_name_the_file_and_end_without_a_traceback(tmp_path, capsys):
         publish_model.main([str(tmp_path / "empty.pth"), "out.pt"])
     assert "ends in .pth" in capsys.readouterr().err
     assert not list(tmp_path.glob("out*"))
+
+
+def test_the_visual_part_is_all_that_sees(tmp_path):
+    model = build_tiny()
+    path = publish_model.publish(save(model, tmp_path / "a.pth"), tmp_path / "b.pth", visual=True)
+    kept = load_safely(path)["state_dict"]
+    left = {key.split(".")[0] for key in model.state_dict() if key not in kept}
+    assert left == {"criterion", "audio_backbone", "audio_decoder", "decode_head"}
+    assert not any("classifier" in key or "audio" in key for key in kept)
+    other = build_tiny(seed=5)
+    other.load_state_dict(kept, strict=False)
+    seen = [
+        m.decode_head.decode_pixels(m.backbone(torch.ones(1, 3, 64, 64))) for m in (model, other)
+    ]
+    assert torch.equal(seen[0].mask_features, seen[1].mask_features)

@@ -5,6 +5,10 @@
 writes cpm_r50_avss-1a2b3c4d.pth: the model without its criterion (memory bank, prompts, audio mask
 head), optimiser, scheduler, message hub and random states. The digits are the first eight of the
 file's SHA-256, which loaders that check downloads compare.
+
+    python tools/publish_model.py work_dirs/visible/iter_3000.pth weights/visible.pth --visual
+
+writes what sees, without ear and classifier, for other trainings to start from (``load_from``).
 """
 
 import argparse
@@ -21,24 +25,34 @@ from projects.cpm_avs.launch import output_file, plain_errors
 from projects.cpm_avs.safe_checkpoint import CheckpointError, check_finite, load_safely, weights_of
 
 TRAINING_PREFIX = "criterion."
+EAR_AND_NAMES = (
+    "audio_backbone.",
+    "audio_decoder.",
+    "decode_head.decoder.audio_layers.",
+    "decode_head.decoder.classifier.",
+)
 # The rest of the meta data names folders of the machine, or belongs to the optimiser.
 KEPT_META = ("dataset_meta", "epoch", "iter", "mmengine_version")
 
 
-def strip(checkpoint: dict[str, Any], source: str | Path) -> dict[str, Any]:
+def strip(
+    checkpoint: dict[str, Any], source: str | Path, *, visual: bool = False
+) -> dict[str, Any]:
     """Weights for inference, with the classes' names and the age of the model.
 
     Args:
         checkpoint: As MMEngine saves it, or a bare state_dict.
         source: Where it came from, for the message.
+        visual: Keep only what sees.
 
     Raises:
         CheckpointError: It holds something else than weights, or none beside the training part.
     """
     state = weights_of(checkpoint, source)
-    state = {key: value for key, value in state.items() if not key.startswith(TRAINING_PREFIX)}
+    dropped = (TRAINING_PREFIX, *EAR_AND_NAMES) if visual else (TRAINING_PREFIX,)
+    state = {key: value for key, value in state.items() if not key.startswith(dropped)}
     if not state:
-        raise CheckpointError(f"{source}: nothing is left of it without {TRAINING_PREFIX}*")
+        raise CheckpointError(f"{source}: nothing is left of it without {'*, '.join(dropped)}*")
     meta = checkpoint.get("meta") or {}
     return dict(
         meta={key: meta[key] for key in KEPT_META if key in meta},
@@ -58,18 +72,19 @@ def halved(weights: dict[str, torch.Tensor], source: str | Path) -> dict[str, to
     }
 
 
-def publish(source: Path, out: Path, *, half: bool = False) -> Path:
+def publish(source: Path, out: Path, *, half: bool = False, visual: bool = False) -> Path:
     """Write the stripped checkpoint.
 
     Args:
         source: Checkpoint of a training run.
         out: Name to write, ``*.pth``; digits of an earlier publication are replaced.
         half: Write float16; a model that loads it computes in its own precision again.
+        visual: See ``strip``.
 
     Returns:
         Path: ``out`` with the digits.
     """
-    stripped = strip(load_safely(source), source)
+    stripped = strip(load_safely(source), source, visual=visual)
     check_finite(stripped["state_dict"], source)
     if half:
         stripped["state_dict"] = halved(stripped["state_dict"], source)
@@ -94,9 +109,12 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument(
         "--half", action="store_true", help="float16: half the size, and nearly the same scores"
     )
+    parser.add_argument(
+        "--visual", action="store_true", help="only what sees, as a start of other trainings"
+    )
     parsed = parser.parse_args(args)
     with plain_errors():
-        path = publish(parsed.source, parsed.out, half=parsed.half)
+        path = publish(parsed.source, parsed.out, half=parsed.half, visual=parsed.visual)
     before, after = (file.stat().st_size / 2**20 for file in (parsed.source, path))
     print(f"{path}: {after:.1f} MiB of {before:.1f} MiB")
 

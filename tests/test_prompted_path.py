@@ -212,8 +212,8 @@ def test_padding_says_nothing_to_real_prompts():
     content[padding] = 100 * torch.randn(3, 32)
     other = decode(model, content, padding)
     for a, b in zip(
-        (found.embeddings, found.cls_logits, torch.stack(found.mask_logits)),
-        (other.embeddings, other.cls_logits, torch.stack(other.mask_logits)),
+        (found.embeddings, found.cls_logits, found.mask_logits),
+        (other.embeddings, other.cls_logits, other.mask_logits),
         strict=True,
     ):
         assert torch.equal(a[:, ~padding], b[:, ~padding])

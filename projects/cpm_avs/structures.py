@@ -5,8 +5,10 @@ T F spectrogram frames and bins, Ta Fa audio lattice at stride 16.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -55,6 +57,17 @@ class VisualFeatures:
     mask_features: Tensor
     memories: tuple[Tensor, ...]
 
+    @cached_property
+    def shrunk(self) -> list[Tensor]:
+        """Mask features at the size of each memory, (B, D, h_l * w_l), without gradient."""
+        features = self.mask_features.detach()
+        return [
+            F.interpolate(
+                features, memory.shape[-2:], mode="bilinear", align_corners=False
+            ).flatten(2)
+            for memory in self.memories
+        ]
+
 
 @dataclass(frozen=True)
 class AudioFeatures:
@@ -76,12 +89,12 @@ class DecoderOutput:
     Attributes:
         embeddings: Normalised queries q~, (layers, B, Q, D).
         cls_logits: Unnormalised log-posteriors, (layers, B, Q, C + 1); the last class is no-object.
-        mask_logits: One (B, Q, h, w) a layer, at stride 4; not stacked, since they are large.
+        mask_logits: At stride 4, (layers, B, Q, h, w).
     """
 
     embeddings: Tensor
     cls_logits: Tensor
-    mask_logits: tuple[Tensor, ...]
+    mask_logits: Tensor
 
 
 @dataclass(frozen=True)

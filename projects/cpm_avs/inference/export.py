@@ -159,8 +159,9 @@ class ExportableModel(nn.Module):
     """
 
     model: Any
-    mean: Tensor
-    std: Tensor
+    # Not "mean": ONNX's folding of constants calls the result of a graph's first mean so, too.
+    pixel_mean: Tensor
+    pixel_std: Tensor
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -168,8 +169,8 @@ class ExportableModel(nn.Module):
         if self.model.merge is not merge_max:
             raise ValueError("only merge='max' can be exported; set model.merge in the config")
         preprocessor = self.model.data_preprocessor
-        self.register_buffer("mean", preprocessor.mean.view(1, 3, 1, 1).float())
-        self.register_buffer("std", preprocessor.std.view(1, 3, 1, 1).float())
+        self.register_buffer("pixel_mean", preprocessor.mean.view(1, 3, 1, 1).float())
+        self.register_buffer("pixel_std", preprocessor.std.view(1, 3, 1, 1).float())
         self.spectrogram = RealSpectrogram(preprocessor.drop_bin)
         head = self.model.decode_head
         head.pixel_decoder = ShapedPixelDecoder(head.pixel_decoder)
@@ -184,7 +185,9 @@ class ExportableModel(nn.Module):
         Returns:
             (B, C, H, W) scores in [0, 1]; the argmax over C is the class map.
         """
-        inputs = dict(img=(img - self.mean) / self.std, specgram=self.spectrogram(waveform))
+        inputs = dict(
+            img=(img - self.pixel_mean) / self.pixel_std, specgram=self.spectrogram(waveform)
+        )
         output = self.model.encode_decode(inputs, [])
         cls_logits, mask_logits = output.cls_logits[-1], output.mask_logits[-1]
         num_classes = cls_logits.shape[-1] - 1

@@ -1,20 +1,49 @@
 """The transformer decoder: TD-A over the audio, then TD-V over three visual scales (Fig. 2)."""
 
-from collections.abc import Sequence
-
 import torch
-import torch.nn.functional as F
-from mmdet.models.layers import Mask2FormerTransformerDecoderLayer, SinePositionalEncoding
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...structures import AudioFeatures, DecoderOutput, VisualFeatures
+from .decoder_layer import DecoderLayer
+from .positions import sine_encoding
 
 
-def _tokens(feature_map: Tensor) -> Tensor:
-    """(B, D, h, w) to (B, h * w, D)."""
-    return feature_map.flatten(2).transpose(1, 2)
+def keys_and_values(feature_map: Tensor, embed: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """A map (B, D, h, w) as keys, which have positions, and values, which have not.
+
+    Args:
+        feature_map: What queries attend to.
+        embed: Added to every cell, (D,).
+
+    Returns:
+        tuple: Both (B, h * w, D).
+    """
+    values = feature_map.flatten(2).transpose(1, 2)
+    if embed is not None:
+        values = values + embed
+    embed_dims, height, width = feature_map.shape[1:]
+    position = sine_encoding(height, width, embed_dims, feature_map.device, feature_map.dtype)
+    return values + position, values
+
+
+def attention_mask(mask_embeddings: Tensor, shrunk_features: Tensor) -> Tensor:
+    """Where each query looks: inside its own last mask.
+
+    The masks are drawn at the size of the map that is read. Shrinking is linear: features shrunk
+    once give what masks drawn at stride 4 would, shrunk for each layer.
+
+    Args:
+        mask_embeddings: (B, Q, D).
+        shrunk_features: Mask features at the size of the map, (B, D, K).
+
+    Returns:
+        Tensor: (B, 1, Q, K) bool.
+    """
+    inside = mask_embeddings @ shrunk_features >= 0  # sigmoid >= 0.5
+    # A query with an empty mask would attend to nothing and turn NaN: let it see everything.
+    return (inside | ~inside.any(-1, keepdim=True)).unsqueeze(1)
 
 
 @MODELS.register_module()
@@ -56,7 +85,7 @@ class AVDecoder(BaseModule):
 
         def layer() -> nn.Module:
             attention = dict(embed_dims=embed_dims, num_heads=num_heads, batch_first=True)
-            return Mask2FormerTransformerDecoderLayer(
+            return DecoderLayer(
                 self_attn_cfg=dict(attention),
                 cross_attn_cfg=dict(attention),
                 ffn_cfg=dict(
@@ -69,7 +98,6 @@ class AVDecoder(BaseModule):
 
         self.audio_layers = nn.ModuleList(layer() for _ in range(num_audio_layers))
         self.visual_layers = nn.ModuleList(layer() for _ in range(num_visual_layers))
-        self.positional_encoding = SinePositionalEncoding(embed_dims // 2, normalize=True)
         self.level_embed = nn.Embedding(num_levels, embed_dims)
         self.post_norm = nn.LayerNorm(embed_dims)
         self.classifier = classifier
@@ -95,7 +123,7 @@ class AVDecoder(BaseModule):
         query_pos: Tensor,
         visual: VisualFeatures,
         audio: AudioFeatures,
-        self_attn_mask: Tensor | None = None,
+        self_mask: Tensor | None = None,
     ) -> DecoderOutput:
         """Run all layers.
 
@@ -104,66 +132,33 @@ class AVDecoder(BaseModule):
             query_pos: Their positions, (B, Q, D).
             visual: Image features.
             audio: Features of the sound that the queries shall listen to.
-            self_attn_mask: (B * heads, Q, Q) bool, True where a query must not look.
+            self_mask: Which queries a query may look at, (B, 1, Q, Q) bool; all if None.
 
         Returns:
             DecoderOutput: 1 + ``num_visual_layers`` predictions, the first one after TD-A.
         """
-        audio_memory, audio_pos = self._memory(audio.memory)
+        sound = keys_and_values(audio.memory)
         for layer in self.audio_layers:
-            query = layer(
-                query,
-                key=audio_memory,
-                value=audio_memory,
-                query_pos=query_pos,
-                key_pos=audio_pos,
-                self_attn_mask=self_attn_mask,
-            )
+            query = layer(query, query_pos, *sound, self_mask=self_mask)
 
-        memories = [
-            self._memory(memory, self.level_embed.weight[level])
-            for level, memory in enumerate(visual.memories)
+        maps = [
+            keys_and_values(memory, embed)
+            for memory, embed in zip(visual.memories, self.level_embed.weight, strict=True)
         ]
-        predictions = [self._predict(query, visual.mask_features)]
+        queries = [query]
         for index, layer in enumerate(self.visual_layers):
             level = index % self.num_levels
-            memory, memory_pos = memories[level]
-            size = visual.memories[level].shape[-2:]
+            with torch.no_grad():
+                drawn = self.mask_embed(self.post_norm(query))
+                cross_mask = attention_mask(drawn, visual.shrunk[level])
             query = layer(
-                query,
-                key=memory,
-                value=memory,
-                query_pos=query_pos,
-                key_pos=memory_pos,
-                self_attn_mask=self_attn_mask,
-                cross_attn_mask=self._attention_mask(predictions[-1][2], size),
+                query, query_pos, *maps[level], self_mask=self_mask, cross_mask=cross_mask
             )
-            predictions.append(self._predict(query, visual.mask_features))
+            queries.append(query)
+        return self._predict(torch.stack(queries), visual.mask_features)
 
-        embeddings, cls_logits, mask_logits = zip(*predictions, strict=True)
-        return DecoderOutput(torch.stack(embeddings), torch.stack(cls_logits), mask_logits)
-
-    def _memory(self, feature_map: Tensor, embed: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Tokens of a map and their 2-D positional encoding, both (B, h * w, D)."""
-        no_padding = feature_map.new_zeros((1, *feature_map.shape[-2:]), dtype=torch.bool)
-        position = self.positional_encoding(no_padding).to(feature_map.dtype)
-        tokens = _tokens(feature_map)
-        if embed is not None:
-            tokens = tokens + embed
-        return tokens, _tokens(position).expand_as(tokens)
-
-    def _predict(self, query: Tensor, mask_features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Embeddings (B, Q, D), class logits (B, Q, C + 1) and mask logits (B, Q, h, w)."""
-        embeddings = self.post_norm(query)
-        mask_logits = torch.einsum("bqd,bdhw->bqhw", self.mask_embed(embeddings), mask_features)
-        return embeddings, self.classifier(embeddings), mask_logits
-
-    def _attention_mask(self, mask_logits: Tensor, size: Sequence[int]) -> Tensor:
-        """Where a query must not look, (B * heads, Q, h * w): outside its own last mask."""
-        resized = F.interpolate(
-            mask_logits.detach(), tuple(size), mode="bilinear", align_corners=False
-        )
-        outside = resized.flatten(2) < 0  # sigmoid < 0.5
-        # A query with an empty mask would attend to nothing and turn NaN: let it see everything.
-        outside = outside & ~outside.all(-1, keepdim=True)
-        return outside.repeat_interleave(self.num_heads, dim=0)
+    def _predict(self, queries: Tensor, mask_features: Tensor) -> DecoderOutput:
+        """Predictions of all layers' queries (layers, B, Q, D) at once."""
+        embeddings = self.post_norm(queries)
+        masks = torch.einsum("lbqd,bdhw->lbqhw", self.mask_embed(embeddings), mask_features)
+        return DecoderOutput(embeddings, self.classifier(embeddings), masks)

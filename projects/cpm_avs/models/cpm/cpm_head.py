@@ -149,8 +149,6 @@ class CPMHead(BaseModule):
         """
         # No prompt looks at padding, but a padded one at itself: in an image without prompts it
         # would have nothing to look at, and its softmax would be NaN.
-        hidden = padding[:, None, :] & ~torch.eye(
-            padding.shape[1], dtype=torch.bool, device=padding.device
-        )
-        mask = hidden.repeat_interleave(self.decoder.num_heads, dim=0)
-        return self.decoder(prompts, prompt_pos, visual, audio, self_attn_mask=mask)
+        itself = torch.eye(padding.shape[1], dtype=torch.bool, device=padding.device)
+        seen = (~padding[:, None, :] | itself).unsqueeze(1)
+        return self.decoder(prompts, prompt_pos, visual, audio, self_mask=seen)

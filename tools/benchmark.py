@@ -1,202 +1,179 @@
-"""Times parts of the toolbox on this machine.
+"""Times parts of the toolbox on this machine, with random weights.
 
+    python tools/benchmark.py predict configs/cpm_r50_avss-224.py --vs mmseg
+    python tools/benchmark.py train configs/cpm_r50_avss.py configs/ablation/cpm_r50_avss_baseline.py
+    python tools/benchmark.py stages configs/cpm_r50_avss.py --size 512x512
+    python tools/benchmark.py data configs/cpm_r50_avss.py --vs mmseg
     python tools/benchmark.py metrics --classes 71
-    python tools/benchmark.py model configs/cpm_r50_avss.py configs/cpm_r50_s4-224.py
 
-``metrics``: scoring frames under both protocols against loading them (JPEG frame, PNG mask).
-``model``: predictions and training steps of several configs in turn, with random weights, and how
-they compare to the first (Table 6). EM, which runs every few steps, is not among them.
+The first model, or mmseg's Mask2Former with ``--vs mmseg``, is 1.00. ``predict`` and ``train``: from
+what a loader gives to class maps or changed weights; EM, which runs every few steps, is not in it.
+``stages``: the same by part of the model. ``data``: loading of training samples. ``metrics``:
+scoring frames under both protocols against loading them.
 """
 
 import argparse
-import copy
-import statistics
+import re
+import shlex
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmengine.optim import OptimWrapper, build_optim_wrapper
-from mmengine.registry import init_default_scope
-from mmengine.structures import PixelData
-from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
-from PIL import Image
 
-from projects.cpm_avs.evaluation import AVSMetric
+from projects.cpm_avs.benchmarking.loading import loading_rows
+from projects.cpm_avs.benchmarking.report import Row, show, write
+from projects.cpm_avs.benchmarking.scoring import scoring_rows
+from projects.cpm_avs.benchmarking.stages import stage_rows
+from projects.cpm_avs.benchmarking.steps import Plan, predictions, training_steps
+from projects.cpm_avs.benchmarking.subjects import PRECISIONS, mmseg_beside, of_config
 from projects.cpm_avs.inference.model_loading import find_device
-from projects.cpm_avs.inference.preparation import Preparation
-from projects.cpm_avs.launch import at_least, keep_freed_memory, plain_errors, read_config
-from projects.cpm_avs.models import AVSegmentor
-
-_DISTINCT = 16  # made frames, used in turn; the disk cache holds them, which favours loading
-
-
-def _add_metrics(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--frames", type=at_least(1), default=1000, help="frames to load and score")
-    parser.add_argument("--size", type=at_least(1), default=224, help="height and width")
-    parser.add_argument(
-        "--classes", type=at_least(2), default=71, help="classes; 2 is a binary set"
-    )
-    parser.set_defaults(run=_run_metrics)
+from projects.cpm_avs.launch import (
+    add_cfg_options,
+    at_least,
+    keep_freed_memory,
+    output_file,
+    plain_errors,
+    read_config,
+)
 
 
-def _run_metrics(args: argparse.Namespace) -> int:
-    torch.set_num_threads(1)
-    metric = AVSMetric()
-    metric.dataset_meta = dict(classes=[f"class {i}" for i in range(args.classes)])
-    samples = [_made_sample(seed, args.size, args.classes) for seed in range(_DISTINCT)]
-
-    with tempfile.TemporaryDirectory() as folder:
-        for i, sample in enumerate(samples):
-            _write(Path(folder), i, sample["gt_sem_seg"]["data"][0].numpy())
-        loading = _seconds(args.frames, lambda i: _load(Path(folder), i % _DISTINCT))
-    scoring = _seconds(args.frames, lambda i: metric.process({}, [samples[i % _DISTINCT]]))
-
-    print(f"{args.frames} frames of {args.size}x{args.size}, {args.classes} classes:")
-    print(f"  loading {loading:.3f} s, scoring (both protocols) {scoring:.3f} s of CPU")
-    return 0
+def size(text: str) -> tuple[int, int]:
+    """A type for argparse: HxW, or one number for both."""
+    found = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if not found or min(sides := (int(found[1]), int(found[2] or found[1]))) < 32:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; give HxW, each 32 or more: 720x1280")
+    return sides
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("configs", nargs="+", help="the first is what the others are compared to")
-    parser.add_argument("--size", type=at_least(32), default=224, help="height and width")
-    parser.add_argument("--batch", type=at_least(1), default=2, help="samples of a training step")
-    parser.add_argument("--runs", type=at_least(1), default=10, help="timed runs of each")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.set_defaults(run=_run_model)
+def batch(text: str) -> int | None:
+    """A type for argparse: a number of samples, or 'best' as None."""
+    return None if text == "best" else at_least(1)(text)
 
 
-def _run_model(args: argparse.Namespace) -> int:
+def _configs(args: argparse.Namespace) -> dict[str, Config]:
+    return {Path(name).stem: read_config(name, args.cfg_options) for name in args.configs}
+
+
+def _plan(args: argparse.Namespace) -> Plan:
     keep_freed_memory()  # as in training
-    configs = [read_config(config) for config in args.configs]
     find_device(args.device)
-    models = [_build(cfg, args.device) for cfg in configs]
-    rows: dict[str, list[list[float]]] = dict(prediction=[], training=[])
-    for name, step, count in (("prediction", _predict, 1), ("training", _train, args.batch)):
-        batches = [
-            _batch(model, args.size, Preparation.from_config(cfg).num_samples, count)
-            for (model, _), cfg in zip(models, configs, strict=True)
-        ]
-        rows[name] = [[] for _ in models]
-        for turn in range(args.runs + 1):  # in turn: a slow moment hits all of them
-            for times, trained, batch in zip(rows[name], models, batches, strict=True):
-                fresh = copy.deepcopy(batch)  # a step writes into the samples
-                seconds = _elapsed(partial(step, *trained, fresh), args.device)
-                if turn:  # the first one warms up
-                    times.append(seconds)
-    for index, config in enumerate(args.configs):
-        parts = []
-        for name, taken in rows.items():
-            pairs = zip(taken[index], taken[0], strict=True)
-            ratio = statistics.median(own / first for own, first in pairs)
-            parts.append(f"{name} {1000 * statistics.median(taken[index]):.0f} ms ({ratio:.2f} x)")
-        frames = 1 / statistics.median(rows["prediction"][index])
-        print(f"{config}: {frames:.1f} frames/s; median of {args.runs}: {', '.join(parts)}")
-    return 0
+    return Plan(
+        configs=_configs(args),
+        sizes=args.size,
+        batches=args.batch,
+        precisions=args.precision,
+        runs=args.runs,
+        device=args.device,
+        versus_mmseg=args.vs is not None,
+        recorded=getattr(args, "compile", False),
+        most=getattr(args, "most", 1),
+    )
 
 
-def _build(cfg: Config, device: str) -> tuple[AVSegmentor, OptimWrapper]:
-    """The config's model with random weights, and its optimiser."""
-    init_default_scope(cfg.default_scope)
-    MMLogger.get_current_instance().setLevel("ERROR")  # the optimiser lists all it treats apart
-    for part in (cfg.model.backbone, cfg.model.audio_backbone):
-        part.init_cfg = None
-    torch.manual_seed(0)
-    model = MODELS.build(cfg.model).to(device)
-    return model, build_optim_wrapper(model, cfg.optim_wrapper)
+def _predict(args: argparse.Namespace) -> Iterable[Row]:
+    return predictions(_plan(args))
 
 
-def _batch(model: AVSegmentor, size: int, num_samples: int, count: int) -> dict:
-    """Noise to see and to hear, with large regions that sound, as the data loader hands it over."""
-    images, waveforms, samples = [], [], []
-    foreground = model.decode_head.num_classes - 1
-    for index in range(count):
-        # A prompt for each class that sounds: three, and others in the next sample.
-        regions = _made_sample(index, size, min(4, foreground + 1))["gt_sem_seg"]["data"]
-        labels = torch.where(regions > 0, 1 + (regions - 1 + 3 * index) % foreground, 0)
-        shape = (size, size)
-        sample = SegDataSample(metainfo=dict(ori_shape=shape, img_shape=shape))
-        sample.gt_sem_seg = PixelData(data=labels)
-        samples.append(sample)
-        images.append(torch.randint(0, 256, (3, *shape), dtype=torch.uint8))
-        waveforms.append(0.1 * torch.randn(model.audio_backbone.in_channels, num_samples))
-    return dict(inputs=dict(img=images, waveform=waveforms), data_samples=samples)
+def _train(args: argparse.Namespace) -> Iterable[Row]:
+    return training_steps(_plan(args))
 
 
-def _predict(model: AVSegmentor, _: OptimWrapper, batch: dict) -> None:
-    model.eval()
-    with torch.no_grad():
-        model.test_step(batch)
+def _stages(args: argparse.Namespace) -> Iterable[Row]:
+    plan = _plan(args)
+    for precision in plan.precisions:
+        for pixels in plan.sizes:
+            settings = dict(device=plan.device, precision=precision)
+            subjects = [of_config(name, cfg, **settings) for name, cfg in plan.configs.items()]
+            if plan.versus_mmseg:
+                first = next(iter(plan.configs.values()))
+                subjects.insert(0, mmseg_beside(first, pixels, **settings))
+            for subject in subjects:
+                for count in plan.batches:
+                    for what in ("predict", "train"):
+                        yield from stage_rows(subject, what, pixels, count or 1, runs=plan.runs)
 
 
-def _train(model: AVSegmentor, optimiser: OptimWrapper, batch: dict) -> None:
-    model.train()
-    model.train_step(batch, optimiser)
+def _data(args: argparse.Namespace) -> Iterable[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield from loading_rows(
+            _configs(args), Path(folder), versus_mmseg=args.vs is not None, runs=args.runs
+        )
 
 
-def _elapsed(step: Callable[[], object], device: str) -> float:
-    """Seconds of the wall clock, with all that the device does for this step and nothing else."""
-    synchronize = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
-    synchronize()
-    start = time.perf_counter()
-    step()
-    synchronize()
-    return time.perf_counter() - start
+def _metrics(args: argparse.Namespace) -> Iterable[Row]:
+    torch.set_num_threads(1)
+    return scoring_rows(args.frames, args.size, args.classes)
 
 
-def _made_sample(seed: int, size: int, num_classes: int) -> dict:
-    """A prediction and a truth of large regions, as a metric gets them."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(2, num_classes, 8, 8, generator=generator)
-    pred, truth = torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear")
-    sample = SegDataSample(metainfo=dict(source=("ss", "ms")[seed % 2], frame_index=seed))
-    sample.pred_sem_seg = PixelData(data=pred.argmax(0, keepdim=True))
-    sample.gt_sem_seg = PixelData(data=truth.argmax(0, keepdim=True))
-    if num_classes == 2:
-        sample.seg_logits = PixelData(data=pred)
-    return sample.to_dict()
+def _add_configs(parser: argparse.ArgumentParser, runs: int) -> None:
+    parser.add_argument("configs", nargs="+", help="the first is what the others are compared to")
+    parser.add_argument("--vs", choices=["mmseg"], help="compare to mmseg's Mask2Former instead")
+    parser.add_argument("--runs", type=at_least(1), default=runs, help="timed runs of each")
+    add_cfg_options(parser)
 
 
-def _write(folder: Path, index: int, mask: np.ndarray) -> None:
-    """The mask as PNG, and a JPEG frame with its regions and some texture."""
-    Image.fromarray(mask.astype(np.uint8)).save(folder / f"{index}.png")
-    texture = np.random.default_rng(index).normal(0, 8, (*mask.shape, 3))
-    frame = (mask[..., None] * np.array([37, 59, 83])) % 200 + 28 + texture
-    Image.fromarray(frame.clip(0, 255).astype(np.uint8)).save(folder / f"{index}.jpg", quality=90)
+def _add_models(parser: argparse.ArgumentParser, batch_size: int, runs: int = 10) -> None:
+    _add_configs(parser, runs)
+    parser.add_argument(
+        "--size", type=size, nargs="+", default=[(224, 224)], metavar="HxW", help="of pictures"
+    )
+    parser.add_argument(
+        "--batch",
+        type=batch,
+        nargs="+",
+        default=[batch_size],
+        metavar="N",
+        help="samples; 'best' doubles them until the frames/s of predictions grow no more",
+    )
+    parser.add_argument("--precision", choices=sorted(PRECISIONS), nargs="+", default=["fp32"])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _load(folder: Path, index: int) -> tuple[np.ndarray, np.ndarray]:
-    frame = np.asarray(Image.open(folder / f"{index}.jpg").convert("RGB"))
-    return frame, np.asarray(Image.open(folder / f"{index}.png"))
-
-
-def _seconds(count: int, step: Callable[[int], object]) -> float:
-    """CPU time of ``count`` steps on one thread, after a few that warm up."""
-    for i in range(_DISTINCT):
-        step(i)
-    start = time.process_time()
-    for i in range(count):
-        step(i)
-    return time.process_time() - start
-
-
-def main() -> int:
-    """Run one subcommand; exit status 0 if it ran through."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    _add_metrics(commands.add_parser("metrics", help="scoring against loading"))
-    _add_model(commands.add_parser("model", help="frames per second and training steps"))
-    args = parser.parse_args()
-    return int(args.run(args))
+    predict = commands.add_parser("predict", help="predictions: frames per second, memory")
+    _add_models(predict, batch_size=1)
+    predict.add_argument(
+        "--compile", action="store_true", help="predictions of the network as a CUDA graph, too"
+    )
+    predict.add_argument(
+        "--most", type=at_least(1), default=1024, help="samples that --batch best tries at most"
+    )
+    predict.set_defaults(run=_predict)
+    train = commands.add_parser("train", help="training steps: iterations per second, memory")
+    _add_models(train, batch_size=2)
+    train.set_defaults(run=_train)
+    stages = commands.add_parser("stages", help="predictions and training steps by part")
+    _add_models(stages, batch_size=2, runs=5)
+    stages.set_defaults(run=_stages)
+    data = commands.add_parser("data", help="loading of training samples, in one process")
+    _add_configs(data, runs=40)
+    data.set_defaults(run=_data)
+    metrics = commands.add_parser("metrics", help="scoring against loading")
+    metrics.add_argument("--frames", type=at_least(1), default=1000, help="to load and score")
+    metrics.add_argument("--size", type=at_least(1), default=224, help="height and width")
+    metrics.add_argument("--classes", type=at_least(2), default=71, help="2 is a binary set")
+    metrics.set_defaults(run=_metrics)
+    for command in (predict, train, stages, data, metrics):
+        command.add_argument("--json", type=output_file(".json"), help="where to write the rows")
+    return parser
+
+
+def main() -> int:
+    """Run one subcommand; exit status 1 where something could not be measured."""
+    args = _parser().parse_args()
+    rows = list(args.run(args))
+    show(rows)
+    if args.json:
+        device = getattr(args, "device", "cpu")
+        write(args.json, command=shlex.join(sys.argv), device=device, rows=rows)
+    return int(any("error" in row for row in rows))
 
 
 if __name__ == "__main__":

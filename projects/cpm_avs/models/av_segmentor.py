@@ -144,11 +144,24 @@ class AVSegmentor(BaseSegmentor):
             size, and ``pred_audio_classes``, the foreground classes that queries name after TD-A
             (Fig. 3b).
         """
-        padded = tuple(inputs["img"].shape[-2:])
+        height, width = inputs["img"].shape[-2:]
+        padded = (height, width)
         if data_samples is None:
             meta = dict(ori_shape=padded, img_shape=padded, pad_shape=padded)
             data_samples = [SegDataSample(metainfo=meta) for _ in inputs["img"]]
         output = self.encode_decode(inputs, [sample.metainfo for sample in data_samples])
+        return self.merge_predictions(output, padded, data_samples)
+
+    def merge_predictions(
+        self, output: DecoderOutput, padded: tuple[int, int], data_samples: list[SegDataSample]
+    ) -> list[SegDataSample]:
+        """Write what ``predict`` returns of the network's output into the samples.
+
+        Args:
+            output: Of which the first layer's classes and the last layer are read.
+            padded: (H, W) of the batch's images.
+            data_samples: With their ``ori_shape``.
+        """
         heard = output.cls_logits[0].argmax(-1).tolist()
         for index, sample in enumerate(data_samples):
             padding = sample.metainfo.get("img_padding_size", (0, 0, 0, 0))

@@ -1,0 +1,1 @@
+"""How long parts of the toolbox take, and how much memory; ``tools/benchmark.py`` calls it."""

@@ -1,0 +1,173 @@
+"""Predictions and training steps of several models, side by side."""
+
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from ..inference.recorded import record
+from .memory import held_bytes, peak_bytes
+from .report import Row
+from .subjects import Subject, mmseg_beside, of_config
+from .timing import Step, Timing, interleaved
+
+Size = tuple[int, int]
+_NO_GAIN = 0.97  # of the best frames/s so far: a larger batch is tried no further
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, each with each.
+
+    Attributes:
+        configs: By name; what the first one takes is 1.00.
+        sizes: (H, W) of pictures.
+        batches: Samples; None finds the batch with the most frames/s by doubling.
+        precisions: Of 'fp32', 'fp16' and 'bf16'.
+        runs: That count, of each.
+        device: Such as 'cpu' or 'cuda:0'.
+        versus_mmseg: Whether mmseg's Mask2Former is measured, too, and takes 1.00.
+        recorded: Whether predictions are made by recorded networks, too.
+        memory: Whether the peak of memory is measured, in a run of its own.
+        most: Samples of the largest batch that doubling tries.
+    """
+
+    configs: Mapping[str, Config]
+    sizes: Sequence[Size]
+    batches: Sequence[int | None]
+    precisions: Sequence[str] = ("fp32",)
+    runs: int = 10
+    device: str = "cpu"
+    versus_mmseg: bool = False
+    recorded: bool = False
+    memory: bool = True
+    most: int = 1024
+
+
+def predictions(plan: Plan) -> Iterator[Row]:
+    """Rows of predictions, from what a loader gives to class maps."""
+    for subjects, size, batch in _combinations(plan, training=False):
+        ours = {name: one for name, one in subjects.items() if name != "mmseg"}
+        recorded = {f"{name}, recorded": _recorded(one) for name, one in ours.items()}
+        if not plan.recorded:
+            recorded = {}
+        if batch is not None:
+            candidates = {**subjects, **recorded}
+            yield from _rows(plan, "predict", candidates, Subject.predict, size, batch)
+            continue
+        for name, subject in {**ours, **recorded}.items():
+            yield from _best(plan, name, subject, size)
+
+
+def training_steps(plan: Plan) -> Iterator[Row]:
+    """Rows of training steps: losses, gradients, optimiser."""
+    for subjects, size, batch in _combinations(plan, training=True):
+        if batch is None:
+            raise ValueError("a training step needs a number of samples; give --batch")
+        yield from _rows(plan, "train", subjects, Subject.train, size, batch)
+
+
+def _combinations(
+    plan: Plan, *, training: bool
+) -> Iterator[tuple[dict[str, Subject], Size, int | None]]:
+    for precision in plan.precisions:
+        for size in plan.sizes:
+            settings = dict(device=plan.device, precision=precision)
+            subjects = {
+                name: of_config(name, cfg, training=training, **settings)
+                for name, cfg in plan.configs.items()
+            }
+            if plan.versus_mmseg:
+                first = next(iter(plan.configs.values()))
+                subjects = {"mmseg": mmseg_beside(first, size, **settings), **subjects}
+            for batch in plan.batches:
+                yield subjects, size, batch
+            del subjects
+            gc.collect()
+            if plan.device != "cpu":
+                torch.cuda.empty_cache()
+
+
+def _recorded(subject: Subject) -> Subject:
+    return replace(subject, model=record(subject.model))
+
+
+def _rows(
+    plan: Plan,
+    what: str,
+    subjects: Mapping[str, Subject],
+    act: Callable[[Subject, dict[str, Any]], object],
+    size: Size,
+    count: int,
+) -> Iterator[Row]:
+    """One row a subject; one that fails, for want of memory or of a kernel, says why."""
+    steps, rows = {}, {}
+    for name, subject in subjects.items():
+        batch = subject.batch(size, count)
+        rows[name] = _described(what, name, subject, size, count)
+        step = Step(partial(act, subject), partial(deepcopy, batch))
+        try:
+            step.run(step.prepare())
+            if plan.memory:
+                taken = peak_bytes(partial(step.run, step.prepare()), plan.device)
+                held = held_bytes(subject.model, subject.optimiser if what == "train" else None)
+                rows[name]["peak_mb"] = round((held + taken) / 2**20, 1)
+            steps[name] = step
+        except (RuntimeError, ValueError, NotImplementedError) as error:  # no memory: the first
+            rows[name]["error"] = _told(error)
+    timings = interleaved(steps, runs=plan.runs, device=plan.device, warm_up=1)
+    for name, row in rows.items():
+        if name in timings:
+            row |= _measured(timings[name], next(iter(timings.values())), count)
+        yield row
+
+
+def _best(plan: Plan, name: str, subject: Subject, size: Size) -> Iterator[Row]:
+    """Frames/s of batches that double, until they gain nothing or memory ends."""
+    best, count = 0.0, 1
+    while count <= plan.most:
+        (row,) = _rows(
+            replace(plan, memory=False, runs=min(plan.runs, 5)),
+            "predict",
+            {name: subject},
+            Subject.predict,
+            size,
+            count,
+        )
+        if "error" in row and best:
+            return
+        yield row
+        if "error" in row or row["frames_per_s"] < _NO_GAIN * best:
+            return
+        best, count = max(best, row["frames_per_s"]), 2 * count
+
+
+def _described(what: str, name: str, subject: Subject, size: Size, count: int) -> dict[str, Any]:
+    return dict(
+        what=what,
+        model=name,
+        size=f"{size[0]}x{size[1]}",
+        batch=count,
+        precision=subject.precision,
+        parameters_m=round(subject.parameters / 1e6, 2),
+    )
+
+
+def _measured(timing: Timing, first: Timing, count: int) -> dict[str, Any]:
+    return dict(
+        ms=1000 * timing.seconds,
+        cpu_ms=1000 * timing.cpu_seconds,
+        ratio=timing.ratio(first),
+        cpu_ratio=timing.cpu_ratio(first),
+        frames_per_s=count / timing.seconds,
+        iterations_per_s=1 / timing.seconds,
+    )
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"

@@ -11,6 +11,8 @@ from mmcv.ops.multi_scale_deform_attn import (
 from tiny import build_tiny, losses_of, predictions_of, tiny_batch, tiny_model_cfg
 from torch import nn
 
+from projects.cpm_avs.inference.recorded import record
+
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda"
 
@@ -93,12 +95,39 @@ def test_training_stays_finite(dtype):
 
 
 def test_the_kernel_of_deformable_attention_agrees_with_pytorch():
+    """Values and gradients, at places inside, on the border and outside of the maps."""
     generator = torch.Generator().manual_seed(0)
     shapes = torch.tensor([[6, 4], [3, 2]], device=DEVICE)
     starts = torch.tensor([0, 24], device=DEVICE)
-    value = torch.randn(2, 30, 4, 8, generator=generator).to(DEVICE)
-    locations = torch.rand(2, 5, 4, 2, 3, 2, generator=generator).to(DEVICE)
-    weights = torch.rand(2, 5, 4, 2, 3, generator=generator).to(DEVICE)
-    fast = MultiScaleDeformableAttnFunction.apply(value, shapes, starts, locations, weights, 64)
-    slow = multi_scale_deformable_attn_pytorch(value, shapes, locations, weights)
-    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
+    inputs = [
+        torch.randn(2, 30, 4, 8, generator=generator),
+        1.4 * torch.rand(2, 5, 4, 2, 3, 2, generator=generator) - 0.2,
+        torch.rand(2, 5, 4, 2, 3, generator=generator),
+    ]
+    fast, slow = ([one.to(DEVICE).requires_grad_() for one in inputs] for _ in range(2))
+    found = MultiScaleDeformableAttnFunction.apply(fast[0], shapes, starts, *fast[1:], 64)
+    expected = multi_scale_deformable_attn_pytorch(slow[0], shapes, *slow[1:])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    weights = torch.randn(found.shape, generator=generator).to(DEVICE)
+    for one in (found, expected):
+        (one * weights).sum().backward()
+    for one, other in zip(fast, slow, strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_recorded_network_predicts_what_the_plain_one_does(dtype):
+    """Also of other pictures than it was recorded with, of fewer, and of weights loaded later."""
+    model = build_tiny().to(DEVICE)
+    recorded = record(model)
+    for seed, count in ((0, 2), (1, 2), (2, 1), (3, 4)):
+        batch = tiny_batch(count, seed=seed)
+        with torch.no_grad(), torch.autocast(DEVICE, dtype=dtype, enabled=dtype != torch.float32):
+            expected = model.test_step(deepcopy(batch))
+            found = recorded.test_step(deepcopy(batch))
+        for one, other in zip(found, expected, strict=True):
+            apart = (one.seg_logits.data - other.seg_logits.data).abs()
+            # In half precision a cell on the edge of an attention mask may fall to either side.
+            assert apart.max() < 1e-3 if dtype == torch.float32 else apart.mean() < 0.01
+        with torch.no_grad():
+            model.decode_head.query_feat.weight.mul_(0.9)

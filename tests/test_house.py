@@ -33,6 +33,7 @@ ROOMS = {
         "files",
         "config_files",
         "safe_checkpoint",
+        "mmcv_ops",
         "media",
         "datasets",
         "models",
@@ -40,6 +41,7 @@ ROOMS = {
     },
     "ablation": {"files", "visualization"},
     "launch": {"structures", "config_files", "safe_checkpoint"},
+    "benchmarking": {"files", "datasets", "evaluation", "inference"},
     "pretrained": {"structures", "files", "safe_checkpoint", "models", "media"},
 }
 

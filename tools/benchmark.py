@@ -1,13 +1,14 @@
 """Times parts of the toolbox on this machine, with random weights.
 
     python tools/benchmark.py predict configs/cpm_r50_avss-224.py --vs mmseg
-    python tools/benchmark.py train configs/cpm_r50_avss.py configs/ablation/cpm_r50_avss_baseline.py
+    python tools/benchmark.py train configs/cpm_r50_avss.py --size 512x512 --batch 2
     python tools/benchmark.py stages configs/cpm_r50_avss.py --size 512x512
     python tools/benchmark.py data configs/cpm_r50_avss.py --vs mmseg
     python tools/benchmark.py metrics --classes 71
 
-The first model, or mmseg's Mask2Former with ``--vs mmseg``, is 1.00. ``predict`` and ``train``: from
-what a loader gives to class maps or changed weights; EM, which runs every few steps, is not in it.
+The first model, or mmseg's Mask2Former with ``--vs mmseg``, is 1.00. ``predict`` and ``train``:
+from what a loader gives to class maps or changed weights; EM, which runs every few steps, is not
+in it.
 ``stages``: the same by part of the model. ``data``: loading of training samples. ``metrics``:
 scoring frames under both protocols against loading them.
 """
@@ -18,6 +19,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -27,8 +29,8 @@ from projects.cpm_avs.benchmarking.loading import loading_rows
 from projects.cpm_avs.benchmarking.report import Row, show, write
 from projects.cpm_avs.benchmarking.scoring import scoring_rows
 from projects.cpm_avs.benchmarking.stages import stage_rows
-from projects.cpm_avs.benchmarking.steps import Plan, predictions, training_steps
-from projects.cpm_avs.benchmarking.subjects import PRECISIONS, mmseg_beside, of_config
+from projects.cpm_avs.benchmarking.steps import Plan, predictions, subjects_of, training_steps
+from projects.cpm_avs.benchmarking.subjects import PRECISIONS
 from projects.cpm_avs.inference.model_loading import find_device
 from projects.cpm_avs.launch import (
     add_cfg_options,
@@ -44,7 +46,7 @@ def size(text: str) -> tuple[int, int]:
     """A type for argparse: HxW, or one number for both."""
     found = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
     if not found or min(sides := (int(found[1]), int(found[2] or found[1]))) < 32:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; give HxW, each 32 or more: 720x1280")
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; give HxW of 32 or more: 720x1280")
     return sides
 
 
@@ -84,16 +86,10 @@ def _train(args: argparse.Namespace) -> Iterable[Row]:
 def _stages(args: argparse.Namespace) -> Iterable[Row]:
     plan = _plan(args)
     for precision in plan.precisions:
-        for pixels in plan.sizes:
-            settings = dict(device=plan.device, precision=precision)
-            subjects = [of_config(name, cfg, **settings) for name, cfg in plan.configs.items()]
-            if plan.versus_mmseg:
-                first = next(iter(plan.configs.values()))
-                subjects.insert(0, mmseg_beside(first, pixels, **settings))
-            for subject in subjects:
-                for count in plan.batches:
-                    for what in ("predict", "train"):
-                        yield from stage_rows(subject, what, pixels, count or 1, runs=plan.runs)
+        subjects = subjects_of(plan, precision).values()
+        for subject, pixels, count in product(subjects, plan.sizes, plan.batches):
+            for what in ("predict", "train"):
+                yield from stage_rows(subject, what, pixels, count or 1, runs=plan.runs)
 
 
 def _data(args: argparse.Namespace) -> Iterable[Row]:
@@ -168,11 +164,13 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Run one subcommand; exit status 1 where something could not be measured."""
     args = _parser().parse_args()
-    rows = list(args.run(args))
+    rows: list[Row] = []
+    for row in args.run(args):
+        rows.append(row)
+        if args.json:  # each time: what was measured stays where a later row takes too long
+            device = getattr(args, "device", "cpu")
+            write(args.json, command=shlex.join(sys.argv), device=device, rows=rows)
     show(rows)
-    if args.json:
-        device = getattr(args, "device", "cpu")
-        write(args.json, command=shlex.join(sys.argv), device=device, rows=rows)
     return int(any("error" in row for row in rows))
 
 

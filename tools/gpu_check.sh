@@ -81,7 +81,7 @@ for line in (out / "steps.tsv").read_text().splitlines():
     file = out / f"{name}.json"
     if file.exists():
         found = json.loads(file.read_text())
-        machine = max(machine, found["machine"], key=len) if not machine else machine
+        machine = machine or found["machine"]
         rows += [dict(row, step=name) for row in found["rows"]]
     log = (out / f"{name}.log").read_text(errors="replace").splitlines()
     if step["status"] or not file.exists():

@@ -1,4 +1,4 @@
-"""Loading of training samples: a config's pipeline, and mmseg's of pictures alone, on made files."""
+"""Loading of training samples, by a config's pipeline and by mmseg's, which has pictures alone."""
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy

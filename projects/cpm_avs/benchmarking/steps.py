@@ -1,13 +1,12 @@
 """Predictions and training steps of several models, side by side."""
 
-import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from typing import Any
 
-import torch
 from mmengine.config import Config
 
 from ..inference.recorded import record
@@ -51,50 +50,42 @@ class Plan:
 
 def predictions(plan: Plan) -> Iterator[Row]:
     """Rows of predictions, from what a loader gives to class maps."""
-    for subjects, size, batch in _combinations(plan, training=False):
+    built = subjects_of(plan, plan.precisions[0], training=False)
+    for precision, size, batch in product(plan.precisions, plan.sizes, plan.batches):
+        subjects = {name: replace(one, precision=precision) for name, one in built.items()}
         ours = {name: one for name, one in subjects.items() if name != "mmseg"}
-        recorded = {f"{name}, recorded": _recorded(one) for name, one in ours.items()}
-        if not plan.recorded:
-            recorded = {}
+        recorded = {
+            f"{name}, recorded": replace(one, model=record(one.model))
+            for name, one in ours.items()
+            if plan.recorded
+        }
         if batch is not None:
             candidates = {**subjects, **recorded}
             yield from _rows(plan, "predict", candidates, Subject.predict, size, batch)
-            continue
-        for name, subject in {**ours, **recorded}.items():
-            yield from _best(plan, name, subject, size)
+        else:
+            for name, subject in {**ours, **recorded}.items():
+                yield from _best(plan, name, subject, size)
 
 
 def training_steps(plan: Plan) -> Iterator[Row]:
     """Rows of training steps: losses, gradients, optimiser."""
-    for subjects, size, batch in _combinations(plan, training=True):
-        if batch is None:
-            raise ValueError("a training step needs a number of samples; give --batch")
-        yield from _rows(plan, "train", subjects, Subject.train, size, batch)
-
-
-def _combinations(
-    plan: Plan, *, training: bool
-) -> Iterator[tuple[dict[str, Subject], Size, int | None]]:
     for precision in plan.precisions:
-        for size in plan.sizes:
-            settings = dict(device=plan.device, precision=precision)
-            subjects = {
-                name: of_config(name, cfg, training=training, **settings)
-                for name, cfg in plan.configs.items()
-            }
-            if plan.versus_mmseg:
-                first = next(iter(plan.configs.values()))
-                subjects = {"mmseg": mmseg_beside(first, size, **settings), **subjects}
-            for batch in plan.batches:
-                yield subjects, size, batch
-            del subjects
-            gc.collect()
-            if plan.device != "cpu":
-                torch.cuda.empty_cache()
+        subjects = subjects_of(plan, precision)
+        for size, batch in product(plan.sizes, plan.batches):
+            if batch is None:
+                raise ValueError("a training step needs a number of samples; give --batch")
+            yield from _rows(plan, "train", subjects, Subject.train, size, batch)
 
 
-def _recorded(subject: Subject) -> Subject:
-    return replace(subject, model=record(subject.model))
+def subjects_of(plan: Plan, precision: str, *, training: bool = True) -> dict[str, Subject]:
+    """The plan's models, what takes 1.00 first."""
+    settings: dict[str, Any] = dict(device=plan.device, precision=precision)
+    first = next(iter(plan.configs.values()))
+    mmseg = {"mmseg": mmseg_beside(first, **settings)} if plan.versus_mmseg else {}
+    return mmseg | {
+        name: of_config(name, cfg, training=training, **settings)
+        for name, cfg in plan.configs.items()
+    }
 
 
 def _rows(

@@ -81,7 +81,7 @@ def of_config(
     if not training:
         cfg.model.criterion = None
     for part in (cfg.model.backbone, cfg.model.audio_backbone):
-        part.init_cfg = None
+        part.pop("init_cfg", None)
     preparation = Preparation.from_config(cfg)
     model, optimiser = _build(cfg, device, precision)
 
@@ -97,14 +97,11 @@ def of_config(
     return Subject(name, model, optimiser, batch, precision, device)
 
 
-def mmseg_beside(
-    cfg: Config, size: tuple[int, int], *, device: str, precision: str = "fp32"
-) -> Subject:
-    """mmseg's shipped Mask2Former, which sees the picture alone, with a config's backbone.
+def mmseg_beside(cfg: Config, *, device: str, precision: str = "fp32") -> Subject:
+    """The Mask2Former that mmseg ships, which sees the picture alone, with a config's backbone.
 
     Args:
         cfg: Whose image backbone and number of classes it gets.
-        size: Height and width that it trains with; its preprocessor pads to them.
         device: Where to.
         precision: As in ``Subject``.
     """
@@ -115,7 +112,7 @@ def mmseg_beside(
     theirs = Config.fromfile(shipped)
     head, ours = theirs.model.decode_head, cfg.model.decode_head
     theirs.model.backbone = dict(deepcopy(cfg.model.backbone), init_cfg=None)
-    theirs.model.data_preprocessor.size = size
+    theirs.model.data_preprocessor.update(size=None, size_divisor=32)  # pictures of any size
     head.in_channels = ours.in_channels
     head.num_classes = ours.num_classes
     head.loss_cls.class_weight = [1.0] * ours.num_classes + [0.1]

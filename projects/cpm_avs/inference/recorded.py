@@ -1,7 +1,7 @@
 """A model whose network is recorded once for each shape of its input, and then replayed.
 
-On a GPU a picture at a time is bound by the 2,000 launches of kernels that the network makes; a CUDA
-graph makes them at once. On the CPU, which has nothing to record, the network runs as it is.
+On a GPU the time of one picture is that of launching some 2,000 kernels; a CUDA graph launches them
+at once. On the CPU, which has nothing to record, the network runs as it is.
 
 Shorthand: B batch, A audio channels, T F spectrogram frames and bins, H W image size.
 """

@@ -1,4 +1,4 @@
-"""mmdet's pixel decoder at inference with sizes as numbers: for graphs, which ask no tensor anything.
+"""The pixel decoder of mmdet with sizes as numbers, for graphs, which can't ask a tensor for them.
 
 Shorthand: B batch, D width, N tokens.
 """

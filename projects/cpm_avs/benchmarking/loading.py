@@ -17,7 +17,7 @@ from ..datasets.avs_dataset import seeded
 from .batches import coarse_regions
 from .report import Row
 from .scoring import write_frame
-from .timing import Step, interleaved
+from .timing import Step, Timing, interleaved
 
 _FRAMES = 4
 _RATE, _SECONDS = 48_000, 10  # of the sound, stereo
@@ -73,6 +73,9 @@ def loading_rows(
     timings = interleaved(steps, runs=runs, device="cpu", warm_up=_FRAMES)
     first = next(iter(timings.values()))
     for name, timing in timings.items():
+        if isinstance(timing, Exception):
+            raise timing
+        assert isinstance(first, Timing)
         yield dict(
             what="data",
             model=name,

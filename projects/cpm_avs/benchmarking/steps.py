@@ -97,24 +97,25 @@ def _rows(
     count: int,
 ) -> Iterator[Row]:
     """One row a subject; one that fails, for want of memory or of a kernel, says why."""
-    steps, rows = {}, {}
+    steps = {
+        name: Step(partial(act, subject), partial(deepcopy, subject.batch(size, count)))
+        for name, subject in subjects.items()
+    }
+    timings = interleaved(steps, runs=plan.runs, device=plan.device)
+    first = next(iter(timings.values()))
     for name, subject in subjects.items():
-        batch = subject.batch(size, count)
-        rows[name] = _described(what, name, subject, size, count)
-        step = Step(partial(act, subject), partial(deepcopy, batch))
-        try:
-            step.run(step.prepare())
+        row, timing = _described(what, name, subject, size, count), timings[name]
+        if isinstance(timing, Exception):
+            row["error"] = _told(timing)
+        else:
+            row |= _measured(timing, count)
+            if isinstance(first, Timing):
+                row |= dict(ratio=timing.ratio(first), cpu_ratio=timing.cpu_ratio(first))
             if plan.memory:
+                step = steps[name]
                 taken = peak_bytes(partial(step.run, step.prepare()), plan.device)
                 held = held_bytes(subject.model, subject.optimiser if what == "train" else None)
-                rows[name]["peak_mb"] = round((held + taken) / 2**20, 1)
-            steps[name] = step
-        except (RuntimeError, ValueError, NotImplementedError) as error:  # no memory: the first
-            rows[name]["error"] = _told(error)
-    timings = interleaved(steps, runs=plan.runs, device=plan.device, warm_up=1)
-    for name, row in rows.items():
-        if name in timings:
-            row |= _measured(timings[name], next(iter(timings.values())), count)
+                row["peak_mb"] = round((held + taken) / 2**20, 1)
         yield row
 
 
@@ -149,12 +150,10 @@ def _described(what: str, name: str, subject: Subject, size: Size, count: int) -
     )
 
 
-def _measured(timing: Timing, first: Timing, count: int) -> dict[str, Any]:
+def _measured(timing: Timing, count: int) -> dict[str, Any]:
     return dict(
         ms=1000 * timing.seconds,
         cpu_ms=1000 * timing.cpu_seconds,
-        ratio=timing.ratio(first),
-        cpu_ratio=timing.cpu_ratio(first),
         frames_per_s=count / timing.seconds,
         iterations_per_s=1 / timing.seconds,
     )

@@ -62,7 +62,7 @@ def synchroniser(device: str | torch.device) -> Callable[[], None]:
 
 def interleaved(
     steps: Mapping[str, Step], *, runs: int, device: str | torch.device, warm_up: int = 2
-) -> dict[str, Timing]:
+) -> dict[str, Timing | Exception]:
     """Time steps in turn, so that a slow moment of the machine hits all of them.
 
     Args:
@@ -70,19 +70,30 @@ def interleaved(
         runs: Of each step that count.
         device: Whose work belongs to a step: it is waited for before and after.
         warm_up: Runs of each step before those that count.
+
+    Returns:
+        Their times; of a step that failed, for want of memory or of a kernel, its error, and the
+        others went on.
     """
     synchronise = synchroniser(device)
     wall: dict[str, list[float]] = {name: [] for name in steps}
     cpu: dict[str, list[float]] = {name: [] for name in steps}
+    failures: dict[str, Exception] = {}
     for turn in range(warm_up + runs):
         for name, step in steps.items():
+            if name in failures:
+                continue
             prepared = step.prepare()
             synchronise()
             start, cpu_start = time.perf_counter(), time.process_time()
-            step.run(prepared)
-            synchronise()
+            try:
+                step.run(prepared)
+                synchronise()
+            except (RuntimeError, ValueError) as error:  # no memory is a RuntimeError
+                failures[name] = error
+                continue
             seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
             if turn >= warm_up:
                 wall[name].append(seconds)
                 cpu[name].append(cpu_seconds)
-    return {name: Timing(wall[name], cpu[name]) for name in steps}
+    return {name: failures.get(name) or Timing(wall[name], cpu[name]) for name in steps}

@@ -5,8 +5,8 @@
 #   bash tools/gpu_check.sh work_dirs/gpu_check
 #   bash tools/gpu_check.sh --tiny OUT_DIR    # everything at sizes for a CPU, to see that it runs
 #
-# $PYTHON (default: python3) runs it. A step that fails or takes too long stands in the JSON with the
-# end of its output, and the others go on.
+# $PYTHON (default: python3) runs it; SECONDS_IN_ALL=240 is how long it may take. A step that fails or
+# takes too long stands in the JSON with the end of its output, and the others go on.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -19,20 +19,27 @@ out=$(cd "$out" && pwd)
 rm -f "$out"/*.json "$out"/*.log "$out"/steps.tsv
 python=${PYTHON:-python3}
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
-begin=$SECONDS
+begin=$SECONDS total=${SECONDS_IN_ALL:-240}
 
 # Nothing here decodes a video, but the package imports PyAV.
 if ! "$python" -c 'import av' 2>/dev/null; then
   stand_in=$(mktemp -d)
   trap 'rm -r "$stand_in"' EXIT
-  printf 'import sys, unittest.mock\nsys.modules["av"] = unittest.mock.MagicMock()\n' >"$stand_in/av.py"
+  cat >"$stand_in/av.py" <<'EOF'
+import sys
+import unittest.mock
+
+for name in ("av", "av.video", "av.video.reformatter"):
+    sys.modules[name] = unittest.mock.MagicMock()
+EOF
   export PYTHONPATH="$PYTHONPATH:$stand_in"
 fi
 
-# step NAME SECONDS COMMAND...: runs it, at most for so long.
+# step NAME SECONDS COMMAND...: runs it, at most for so long, and not past the end of the time for all.
 step() {
-  local name=$1 limit=$2 start=$SECONDS status
+  local name=$1 limit=$2 start=$SECONDS status left=$((begin + total - SECONDS))
   shift 2
+  if [ "$left" -lt "$limit" ]; then limit=$((left > 0 ? left : 1)); fi
   timeout --kill-after=5 "$limit" "$@" >"$out/$name.log" 2>&1
   status=$?
   printf '%s\t%s\t%s\t%s\n' "$name" "$status" "$((SECONDS - start))" "$*" >>"$out/steps.tsv"
@@ -49,7 +56,7 @@ baseline=configs/ablation/cpm_r50_avss_baseline.py
 precisions=(fp32 fp16 bf16)
 small=224x224 crop=512x512 wide=720x1280 runs=10 most=512 many=16 seconds=60 half=fp16
 if [ -n "$tiny" ]; then
-  small=64x64 crop=64x96 wide=96x128 runs=1 most=2 many=2 seconds=300 half=bf16
+  small=64x64 crop=64x96 wide=96x128 runs=1 most=2 many=2 seconds=300 half=bf16 total=3600
   precisions=(fp32 bf16) # a CPU works in fp16 forty times slower
 fi
 

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import product
 from typing import Any
 
+import torch
 from mmengine.config import Config
 
 from ..inference.recorded import record
@@ -69,6 +70,7 @@ def predictions(plan: Plan) -> Iterator[Row]:
 
 def training_steps(plan: Plan) -> Iterator[Row]:
     """Rows of training steps: losses, gradients, optimiser."""
+    torch.backends.cudnn.benchmark = True  # as the configs have it
     for precision in plan.precisions:
         subjects = subjects_of(plan, precision)
         for size, batch in product(plan.sizes, plan.batches):

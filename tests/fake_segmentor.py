@@ -60,7 +60,8 @@ def write_model(folder: Path, *, num_classes: int = 3, window: int = 1600) -> tu
 custom_imports = dict(imports=['projects.cpm_avs', 'projects.cpm_avs.training.nowhere'])
 model = dict(type='FakeSegmentor', decode_head=dict(num_classes={num_classes}),
              criterion=dict(type='Unregistered'))
-test_dataloader = dict(dataset=dict(type='AVSBenchSemanticDataset', pipeline=[
+test_dataloader = dict(dataset=dict(type='AVSBenchSemanticDataset',
+    metainfo=dict(classes=['background', *'abcdef'][:{num_classes}]), pipeline=[
     dict(type='LoadAudioWindow', num_samples={window}, channels=1),
     dict(type='Resize', scale=(64, 48), keep_ratio=True),
     dict(type='PackAVSInputs')]))

@@ -39,8 +39,7 @@ def test_operations_grow_with_the_picture(config: Path, capsys: pytest.CaptureFi
 def test_pixels_are_counted_by_truth_and_prediction(tmp_path: Path, config: Path) -> None:
     matrices = tool("confusion_matrix")
     init = matrices.read_config(str(config))
-    matrices.init_default_scope("mmseg")
-    dataset = matrices.DATASETS.build(init.test_dataloader.dataset)
+    dataset = matrices.build_dataset(init, "test_dataloader")
     samples = [dataset[index]["data_samples"] for index in range(len(dataset))]
     with pytest.raises(UserError, match="was not predicted. Give the folder"):
         matrices.count(dataset, tmp_path)

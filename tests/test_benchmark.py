@@ -227,8 +227,9 @@ def test_every_stage_is_found_in_the_model_and_left_as_it_was():
 
 def test_samples_are_loaded_by_the_configs_pipelines(tmp_path):
     configs = {"avss": read_config("configs/cpm_r50_avss.py")}
+    configs["stamps"] = read_config("configs/cpm_mbv2-yamnet_stamps.py")  # composes its own
     rows = list(loading_rows(configs, tmp_path, versus_mmseg=True, runs=1, size=(90, 160)))
-    assert [row["model"] for row in rows] == ["mmseg", "avss"]
+    assert [row["model"] for row in rows] == ["mmseg", "avss", "stamps"]
     assert all(row["ms"] > 0 and row["samples_per_s"] > 0 for row in rows)
 
 

@@ -32,6 +32,7 @@ ROOMS = {
         "structures",
         "files",
         "config_files",
+        "model_fit",
         "safe_checkpoint",
         "mmcv_ops",
         "media",
@@ -40,8 +41,8 @@ ROOMS = {
         "visualization",
     },
     "ablation": {"files", "visualization"},
-    "launch": {"structures", "config_files", "safe_checkpoint"},
-    "benchmarking": {"files", "datasets", "evaluation", "inference"},
+    "launch": {"structures", "config_files", "model_fit", "safe_checkpoint"},
+    "benchmarking": {"files", "model_fit", "launch", "datasets", "evaluation", "inference"},
     "pretrained": {"structures", "files", "safe_checkpoint", "models", "media"},
 }
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import mmseg
@@ -35,7 +35,7 @@ from projects.cpm_avs.evaluation.mask_writer import MaskWriterHook
 from projects.cpm_avs.inference.model_loading import find_device
 from projects.cpm_avs.launch import (
     CheckpointFitHook,
-    ClassesFitHook,
+    ModelFitHook,
     ResumedCheckpointHook,
     at_least,
     load_config,
@@ -253,7 +253,7 @@ def test_train_applies_the_options(config: str, runners: list[_FakeRunner]) -> N
     assert cfg.optim_wrapper.type is None
     assert cfg.model.crop == [(1, 2)]
     assert cfg.work_dir == str(Path("work_dirs/small_model"))
-    assert [type(hook) for hook in runners[0].hooks] == [ClassesFitHook, ResumedCheckpointHook]
+    assert [type(hook) for hook in runners[0].hooks] == [ModelFitHook, ResumedCheckpointHook]
 
 
 def test_work_dir_of_the_command_line_wins_over_the_config(config: str) -> None:
@@ -413,6 +413,7 @@ def test_a_checkpoint_must_fit_but_for_the_part_of_training() -> None:
 def test_a_run_goes_on_only_with_its_optimiser() -> None:
     runner = _FakeRunner(Config())
     runner.model = nn.Linear(2, 3)
+    runner.optim_wrapper = SimpleNamespace(optimizer=SimpleNamespace(param_groups=[]))
     runner.param_schedulers = None
     hook = ResumedCheckpointHook(source="best_3.pth")
     best = dict(state_dict=nn.Linear(2, 3).state_dict())

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from projects.cpm_avs.launch import at_least, plain_errors, read_config
+from projects.cpm_avs.launch import at_least, built_from, plain_errors, read_config
 
 _PROXY = re.compile(r"(http|https|all)_proxy", re.IGNORECASE)
 
@@ -69,7 +69,8 @@ def main(args: list[str] | None = None) -> int:
         try:
             opened = listen(options.host, options.port)
             config = read_config(options.config, read=load_config)
-            inferencer = AVSInferencer(config, options.checkpoint, options.device)
+            with built_from(config):
+                inferencer = AVSInferencer(config, options.checkpoint, options.device)
         except (ValueError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1

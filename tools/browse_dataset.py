@@ -17,14 +17,15 @@ from typing import Any
 import mmcv
 import numpy as np
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmseg.registry import DATA_SAMPLERS, DATASETS
+from mmseg.registry import DATA_SAMPLERS
 from mmseg.structures import SegDataSample
 from torch.utils.data import Sampler
 
 from projects.cpm_avs.launch import (
     add_cfg_options,
     at_least,
+    build_dataset,
+    built_from,
     output_folder,
     plain_errors,
     read_config,
@@ -58,11 +59,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def drawn_samples(cfg: Config, num: int) -> Iterator[tuple[int, dict[str, Any], list[str]]]:
     """Number of the draw, packed sample and names of the classes, in the order of training."""
-    loader = cfg.train_dataloader
-    init_default_scope(cfg.get("default_scope", "mmseg"))
-    dataset = DATASETS.build(loader.dataset)
+    dataset = build_dataset(cfg, "train_dataloader")
     seed = cfg.get("randomness", {}).get("seed") or 0
-    sampler = DATA_SAMPLERS.build(loader.sampler, default_args=dict(dataset=dataset, seed=seed))
+    with built_from(cfg):
+        sampler = DATA_SAMPLERS.build(
+            cfg.train_dataloader.sampler, default_args=dict(dataset=dataset, seed=seed)
+        )
     for number, index in enumerate(itertools.islice(_draws(sampler), num)):
         yield number, dataset[index], list(dataset.metainfo["classes"])
 
@@ -98,8 +100,6 @@ def main(argv: list[str] | None = None) -> None:
     """Draw as the command line says."""
     args = parse_args(argv)
     cfg = read_config(args.config, args.cfg_options)
-    if "train_dataloader" not in cfg:
-        raise SystemExit(f"error: {args.config}: it has no train_dataloader")
     visualizer = AVSLocalVisualizer()
     for number, packed, classes in drawn_samples(cfg, args.num):
         drawn = draw(packed, classes)

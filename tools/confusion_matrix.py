@@ -14,15 +14,19 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch
-from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS
 from numpy.typing import NDArray
 from PIL import Image
 
 from projects.cpm_avs.datasets.avs_dataset import AVSDataset
 from projects.cpm_avs.evaluation import mask_functional as F
 from projects.cpm_avs.evaluation.mask_writer import relative_name
-from projects.cpm_avs.launch import add_cfg_options, output_folder, plain_errors, read_config
+from projects.cpm_avs.launch import (
+    add_cfg_options,
+    build_dataset,
+    output_folder,
+    plain_errors,
+    read_config,
+)
 from projects.cpm_avs.structures import UserError
 from projects.cpm_avs.visualization.confusion_figure import confusion_figure
 
@@ -82,8 +86,7 @@ def main(argv: list[str] | None = None) -> None:
     """Count and draw as the command line says."""
     args = parse_args(argv)
     cfg = read_config(args.config, args.cfg_options)
-    init_default_scope(cfg.get("default_scope", "mmseg"))
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    dataset = build_dataset(cfg, "test_dataloader")
     classes = list(dataset.metainfo["classes"])
     matrix = count(dataset, args.prediction_path)
     args.save_dir.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,13 @@ from projects.cpm_avs.inference.model_loading import BUILT_IN, load_config
 from projects.cpm_avs.inference.output_names import clean_name
 from projects.cpm_avs.inference.results import ClipResult
 from projects.cpm_avs.inference.sources import OnError, open_sources
-from projects.cpm_avs.launch import output_file, output_folder, plain_errors, read_config
+from projects.cpm_avs.launch import (
+    built_from,
+    output_file,
+    output_folder,
+    plain_errors,
+    read_config,
+)
 
 
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
@@ -86,7 +92,10 @@ def segment(args: argparse.Namespace, console: Console, on_error: OnError) -> li
         raise ValueError(f"{args.source} holds {len(clips)} clips; give --out-dir instead of --out")
     with console.status("loading the model"):
         config = read_config(args.config, read=load_config)
-        inferencer = AVSInferencer(config, args.checkpoint, args.device, batch_size=args.batch_size)
+        with built_from(config):
+            inferencer = AVSInferencer(
+                config, args.checkpoint, args.device, batch_size=args.batch_size
+            )
     columns = [
         TextColumn("{task.description}"),
         BarColumn(),

@@ -26,7 +26,7 @@ from projects.cpm_avs.inference.export import (
 )
 from projects.cpm_avs.inference.model_loading import build_model, find_checkpoint, load_config
 from projects.cpm_avs.inference.preparation import Preparation
-from projects.cpm_avs.launch import output_folder, plain_errors, read_config
+from projects.cpm_avs.launch import built_from, output_folder, plain_errors, read_config
 
 _TOLERANCE = 1e-4
 
@@ -54,8 +54,9 @@ def main(args: list[str] | None = None) -> int:
     options = parse_args(args)
     config = read_config(options.config, read=load_config)
     checkpoint = find_checkpoint(options.config, options.checkpoint)
-    model, classes = build_model(config, checkpoint, "cpu")
-    preparation = Preparation.from_config(config)
+    with built_from(config):
+        model, classes = build_model(config, checkpoint, "cpu")
+        preparation = Preparation.from_config(config)
     shapes: dict[str, Any] = dict(
         size=tuple(options.size),
         channels=preparation.channels,

@@ -15,7 +15,13 @@ from torch import Tensor, nn
 
 from projects.cpm_avs.inference.model_loading import build_bare, load_config
 from projects.cpm_avs.inference.preparation import Preparation
-from projects.cpm_avs.launch import add_cfg_options, at_least, plain_errors, read_config
+from projects.cpm_avs.launch import (
+    add_cfg_options,
+    at_least,
+    built_from,
+    plain_errors,
+    read_config,
+)
 from projects.cpm_avs.models import AVSegmentor
 
 
@@ -50,9 +56,10 @@ def main(argv: list[str] | None = None) -> None:
     """Count as the command line says."""
     args = parse_args(argv)
     cfg = read_config(args.config, args.cfg_options, read=load_config)
-    model = build_bare(cfg).eval()
+    with built_from(cfg):
+        model = build_bare(cfg).eval()
+        preparation = Preparation.from_config(cfg)
     height, width = args.shape[0], args.shape[-1]
-    preparation = Preparation.from_config(cfg)
     samples, channels = preparation.num_samples, preparation.channels
     picture = torch.zeros(3, height, width, dtype=torch.uint8)
     waveform = torch.zeros(channels, samples)

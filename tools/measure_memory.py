@@ -20,7 +20,7 @@ import torch
 
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.model_loading import build_bare, load_config
-from projects.cpm_avs.launch import at_least, plain_errors, read_config
+from projects.cpm_avs.launch import at_least, built_from, plain_errors, read_config
 from projects.cpm_avs.media.audio_functional import Waveform
 from projects.cpm_avs.media.video_writer import VideoWriter
 
@@ -92,7 +92,9 @@ def measure(seconds: int, options: argparse.Namespace) -> None:
 def main() -> int:
     """Measure all lengths."""
     options = parse_args()
-    read_config(options.config, read=load_config)  # rather than fail in every process
+    config = read_config(options.config, read=load_config)
+    with built_from(config):
+        build_bare(config)  # rather than fail in every process
     print(" video          shown    took  peak memory")
     context = multiprocessing.get_context("spawn")  # a fork would start with the parent's peak
     for seconds in options.seconds:

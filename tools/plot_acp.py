@@ -16,21 +16,22 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import MODELS
 from torch import Tensor
 
-from projects.cpm_avs.config_files import ConfigError
 from projects.cpm_avs.files import whole_file
 from projects.cpm_avs.inference.model_loading import find_device
 from projects.cpm_avs.launch import (
     FIGURES,
     add_cfg_options,
     at_least,
-    check_classes,
+    build_dataset,
+    built_from,
     output_file,
     plain_errors,
     read_config,
 )
+from projects.cpm_avs.model_fit import check_backbones
 from projects.cpm_avs.safe_checkpoint import CheckpointError, check_fit, load_safely, weights_of
 from projects.cpm_avs.training.diagnostics.deaf_predictor import deaf_ratio
 from projects.cpm_avs.training.diagnostics.separation import fit_deaf_predictor, separate_samples
@@ -70,6 +71,7 @@ def load_model(cfg: Config, checkpoint: str) -> Any:
     if cfg.model.get("criterion") is None:
         raise CheckpointError("the config has no criterion, and so no audio prompting")
     model = MODELS.build(cfg.model)
+    check_backbones(model)
     path = model.criterion.prompted_path
     if path is None or path.audio_mask_head is None:
         raise CheckpointError("the config trains without audio prompting; there is nothing to draw")
@@ -81,16 +83,6 @@ def load_model(cfg: Config, checkpoint: str) -> Any:
     check_fit(model, state, checkpoint)
     model.load_state_dict(state, strict=False)
     return model.eval()
-
-
-def build_dataset(cfg: Config, loader: str) -> Any:
-    """The data set of ``train_dataloader`` or ``val_dataloader``."""
-    if cfg.get(loader) is None:
-        raise ConfigError(
-            f"{cfg.filename}: there is no {loader}; the prompts are drawn on validation samples, "
-            "beside a predictor that is fitted to training samples. Give the config of a training"
-        )
-    return DATASETS.build(cfg[loader].dataset)
 
 
 def separated_rows(model: Any, dataset: Any, deaf_logits: Tensor) -> Iterator[SeparationRow]:
@@ -126,11 +118,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     device = find_device(args.device)
     init_default_scope(cfg.get("default_scope", "mmseg"))
     torch.manual_seed(args.seed)
-    model = load_model(cfg, args.checkpoint).to(device)
+    with built_from(cfg):
+        model = load_model(cfg, args.checkpoint).to(device)
     validation_set = build_dataset(cfg, "val_dataloader")
     training_set = build_dataset(cfg, "train_dataloader")
-    check_classes(model, validation_set, "val_dataloader.dataset")
-    check_classes(model, training_set, "train_dataloader.dataset")
     num_classes = model.criterion.prompted_path.num_classes
     deaf_logits = fit_deaf_predictor(model, num_classes, training_set)
     samples = separated_rows(model, validation_set, deaf_logits)

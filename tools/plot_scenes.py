@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from mmengine.dataset import pseudo_collate
-from mmseg.registry import DATASETS
 
 from projects.cpm_avs.files import whole_file
 from projects.cpm_avs.inference.model_loading import build_model, find_device, load_config
@@ -18,7 +17,8 @@ from projects.cpm_avs.launch import (
     FIGURES,
     add_cfg_options,
     at_least,
-    check_classes,
+    build_dataset,
+    built_from,
     output_file,
     plain_errors,
     read_config,
@@ -50,14 +50,14 @@ def draw(options: argparse.Namespace) -> None:
     """Predict the chosen samples and write the sheet."""
     device = find_device(options.device)
     config = read_config(options.config, options.cfg_options, read=load_config)
-    model, classes = build_model(config, options.checkpoint, device)
+    with built_from(config):
+        model, classes = build_model(config, options.checkpoint, device)
     models = {"prediction": model}
     if options.baseline is not None:
         other = read_config(options.baseline[0], options.cfg_options, read=load_config)
-        models = {"baseline": build_model(other, options.baseline[1], device)[0], **models}
-    dataset = DATASETS.build(config.test_dataloader.dataset)
-    for built in models.values():
-        check_classes(built, dataset, "test_dataloader.dataset")
+        with built_from(other):
+            models = {"baseline": build_model(other, options.baseline[1], device)[0], **models}
+    dataset = build_dataset(config, "test_dataloader")
     rows = []
     for place in range(options.num):
         packed = dataset[place * len(dataset) // options.num]

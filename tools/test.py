@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from projects.cpm_avs.launch import (
     CheckpointFitHook,
-    ClassesFitHook,
+    ModelFitHook,
     QuietRunner,
     add_common_options,
     built_from,
@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     meet_without_gpu(cfg)
     with built_from(cfg):
         runner = QuietRunner.from_cfg(cfg)
-        runner.register_hook(ClassesFitHook())
+        runner.register_hook(ModelFitHook())
         runner.register_hook(CheckpointFitHook(source=args.checkpoint, ignored_prefix="criterion."))
         runner.test()
 

@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 
 from projects.cpm_avs.launch import (
-    ClassesFitHook,
+    ModelFitHook,
     QuietRunner,
     ResumedCheckpointHook,
     add_common_options,
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     meet_without_gpu(cfg)
     with built_from(cfg):
         runner = QuietRunner.from_cfg(cfg)
-        runner.register_hook(ClassesFitHook())
+        runner.register_hook(ModelFitHook())
         if args.resume:
             source = cfg.get("load_from") or f"checkpoint in {cfg.work_dir}"
             runner.register_hook(ResumedCheckpointHook(source=source))

@@ -6,7 +6,7 @@ mmengine falls back to full unpickling after a mere warning, and reads downloads
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -186,6 +186,34 @@ def _odd_kind(value: object) -> str | None:
     if value.numel() * value.element_size() > stored:
         return f"tensor of {value.numel()} numbers with {stored} bytes in the file"
     return None
+
+
+def class_names_of(content: dict[str, Any], source: object) -> tuple[str, ...]:
+    """Names of the classes that a checkpoint carries; none where it has none."""
+    known = (content.get("meta") or {}).get("dataset_meta") or {}
+    names = known.get("classes") or () if isinstance(known, dict) else known
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise CheckpointError(
+            f"{source}: its class names (meta.dataset_meta.classes) are a {type(names).__name__}, "
+            "not a list of strings"
+        )
+    return tuple(names)
+
+
+def check_number_of_classes(names: Sequence[str], model: Any, source: object) -> None:
+    """Refuse a checkpoint whose class names, if it has any, are not as many as the head's.
+
+    Args:
+        names: As ``class_names_of`` gives them.
+        model: The segmentor, or its config.
+        source: Where the checkpoint came from, for the message.
+    """
+    expected = getattr(getattr(model, "decode_head", None), "num_classes", None)
+    if names and expected is not None and len(names) != expected:
+        raise CheckpointError(
+            f"{source}: it knows {len(names)} classes, the config has {expected}. Give the config "
+            "that it was trained with"
+        )
 
 
 def check_fit(model: nn.Module, weights: dict[str, Tensor], path: str | Path) -> None:

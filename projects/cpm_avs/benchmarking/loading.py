@@ -11,9 +11,11 @@ import soundfile
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS, TRANSFORMS
+from mmseg.registry import TRANSFORMS
 
 from ..datasets.avs_dataset import seeded
+from ..launch import build_dataset, built_from
+from ..model_fit import check_config_classes
 from .batches import coarse_regions
 from .report import Row
 from .scoring import write_frame
@@ -64,7 +66,8 @@ def loading_rows(
     if versus_mmseg:
         loaders["mmseg"] = _pipeline_loader(MMSEG_PIPELINE, entries)
     for name, cfg in configs.items():
-        loaders[name] = _loader(cfg, entries)
+        with built_from(cfg):
+            loaders[name] = _loader(cfg, entries)
     turns = {name: iter(range(10**9)) for name in loaders}
     steps = {
         name: Step(run=partial(_load_seeded, load), prepare=partial(next, turns[name]))
@@ -93,10 +96,11 @@ def _load_seeded(load: Callable[[int], object], turn: int) -> object:
 
 
 def _loader(cfg: Config, entries: list[dict[str, Any]]) -> Callable[[int], object]:
-    settings = cfg.train_dataloader.dataset
-    if "pipeline" in settings:
-        return _pipeline_loader(settings.pipeline, entries)
-    dataset = DATASETS.build(settings)
+    pipeline = (cfg.get("train_dataloader") or {}).get("dataset", {}).get("pipeline", [])
+    if pipeline and not any(step["type"] == "ComposeScene" for step in pipeline):
+        check_config_classes(cfg)
+        return _pipeline_loader(pipeline, entries)
+    dataset = build_dataset(cfg, "train_dataloader")
     return lambda turn: dataset[turn % len(dataset)]
 
 

@@ -20,6 +20,8 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 from ..inference.preparation import Preparation
+from ..launch import built_from
+from ..model_fit import check_backbones, check_config_classes
 from .batches import made_batch
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -76,14 +78,21 @@ def autocast(device: str, precision: str) -> AbstractContextManager:
 def of_config(
     name: str, cfg: Config, *, device: str, precision: str = "fp32", training: bool = True
 ) -> Subject:
-    """The model of one of the project's configs; without what only training needs if not for it."""
+    """The model of one of the project's configs; without what only training needs if not for it.
+
+    Raises:
+        ConfigError: A part of it can't be built, or does not fit the others or the data.
+    """
     cfg = deepcopy(cfg)
     if not training:
         cfg.model.criterion = None
     for part in (cfg.model.backbone, cfg.model.audio_backbone):
         part.pop("init_cfg", None)
-    preparation = Preparation.from_config(cfg)
-    model, optimiser = _build(cfg, device, precision)
+    check_config_classes(cfg)
+    with built_from(cfg):
+        preparation = Preparation.from_config(cfg)
+        model, optimiser = _build(cfg, device, precision)
+        check_backbones(model)
 
     def batch(size: tuple[int, int], count: int) -> dict[str, Any]:
         return made_batch(

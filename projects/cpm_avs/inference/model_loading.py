@@ -2,16 +2,22 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import MODELS
 
 from ..config_files import ROOT, read_config_file
-from ..safe_checkpoint import CheckpointError, check_fit, load_safely, weights_of
+from ..model_fit import check_backbones, check_config_classes, class_names
+from ..safe_checkpoint import (
+    check_fit,
+    check_number_of_classes,
+    class_names_of,
+    load_safely,
+    weights_of,
+)
 
 BUILT_IN = "cpm_mbv2-yamnet_stamps"
 _TRAINING = "projects.cpm_avs.training"
@@ -63,11 +69,18 @@ def find_device(device: str | torch.device | None) -> torch.device:
 
 
 def build_bare(config: Config) -> BaseModel:
-    """The config's model for inference, with the random weights of its layers."""
+    """The config's model for inference, with the random weights of its layers.
+
+    Raises:
+        ConfigError: Its head does not fit its backbone, or the data's classes.
+    """
     init_default_scope(config.get("default_scope", "mmseg"))
+    check_config_classes(config)
     settings = config.model.copy()
     settings["criterion"] = None
-    return MODELS.build(settings)
+    model = MODELS.build(settings)
+    check_backbones(model)
+    return model
 
 
 def build_model(
@@ -86,39 +99,18 @@ def build_model(
         for key, value in weights_of(content, checkpoint).items()
         if not key.startswith(_CRITERION)
     }
-    names = _class_names(content, checkpoint)
-    expected = config.model.get("decode_head", {}).get("num_classes")
-    if names and expected and len(names) != expected:
-        raise ValueError(
-            f"{checkpoint}: it knows {len(names)} classes, the config has {expected}. Give the "
-            "config that it was trained with (--config)"
-        )
+    names = class_names_of(content, checkpoint)
+    check_number_of_classes(names, config.model, checkpoint)
     check_fit(model, state, checkpoint)
     model.load_state_dict(state, strict=True)
     return model.to(find_device(device)).eval(), names or _config_classes(config)
 
 
-def _class_names(content: dict[str, Any], source: str | Path) -> tuple[str, ...]:
-    """Names of the classes that a checkpoint carries; none where it has none."""
-    known = (content.get("meta") or {}).get("dataset_meta") or {}
-    names = known.get("classes") or () if isinstance(known, dict) else known
-    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise CheckpointError(
-            f"{source}: its class names (meta.dataset_meta.classes) are a {type(names).__name__}, "
-            "not a list of strings"
-        )
-    return tuple(names)
-
-
 def _config_classes(config: Config) -> tuple[str, ...]:
     """Class names of the config's test set, for a checkpoint that does not carry them."""
     for key in ("test_dataloader", "val_dataloader", "train_dataloader"):
-        settings = config.get(key, {}).get("dataset", {})
-        if "type" in settings:
-            names = settings.get("metainfo", {}).get("classes")
-            dataset = DATASETS.get(settings["type"])
-            names = names or getattr(dataset, "METAINFO", {}).get("classes")
-            if names:
-                return tuple(names)
+        names = class_names((config.get(key) or {}).get("dataset"))
+        if names:
+            return names
     count = config.model.decode_head.num_classes
     return ("background", *(f"class {label}" for label in range(1, count)))

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS, TRANSFORMS
 from mmseg.structures import SegDataSample
 
+from ..config_files import ConfigError, nearest
 from ..media.audio_functional import Waveform
 from ..media.video_io import Frame
 
@@ -34,9 +35,9 @@ class Preparation:
     @classmethod
     def from_config(cls, config: Config) -> "Preparation":
         """Read it from the test data's pipeline, or from the scenes that a data set composes."""
-        dataset: dict[str, Any] = config.get("test_dataloader", {}).get("dataset", {})
-        while "datasets" in dataset:  # several subsets behind each other share a pipeline
-            dataset = dataset["datasets"][0]
+        dataset: dict[str, Any] = (config.get("test_dataloader") or {}).get("dataset", {})
+        while "datasets" in dataset or "dataset" in dataset:  # wrapped ones share a pipeline
+            dataset = dataset["datasets"][0] if "datasets" in dataset else dataset["dataset"]
         pipeline = dataset.get("pipeline") or config.get("test_pipeline", [])
         resizes = [step for step in pipeline if "Resize" in step["type"]]
         loading: dict[str, Any] = next((step for step in pipeline if "num_samples" in step), {})
@@ -87,5 +88,11 @@ def _setting(dataset: dict[str, Any], name: str, otherwise: int) -> int:
     if name in dataset or "type" not in dataset:
         return dataset.get(name, otherwise)
     kind = DATASETS.get(dataset["type"])
-    parameter = inspect.signature(kind).parameters.get(name) if kind else None
+    if kind is None:
+        near = nearest(dataset["type"], DATASETS.module_dict)
+        hint = f"did you mean {near[0]!r}?" if near else "is its module in custom_imports?"
+        raise ConfigError(
+            f"test_dataloader.dataset.type is {dataset['type']!r}, which is not registered; {hint}"
+        )
+    parameter = inspect.signature(kind).parameters.get(name)
     return parameter.default if parameter else otherwise

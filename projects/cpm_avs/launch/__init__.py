@@ -1,10 +1,10 @@
 """What the tools share: errors, options, config, processes, fit of checkpoints."""
 
-from .building import built_from
+from .building import build_dataset, built_from
 from .checkpoint_fit import CheckpointFitHook, ResumedCheckpointHook
-from .classes_fit import ClassesFitHook, check_classes
 from .config import load_config, read_config
 from .errors import plain_errors
+from .model_fit_hook import ModelFitHook
 from .options import (
     FIGURES,
     add_cfg_options,
@@ -20,14 +20,14 @@ from .quiet_runner import QuietRunner
 __all__ = [
     "FIGURES",
     "CheckpointFitHook",
-    "ClassesFitHook",
+    "ModelFitHook",
     "QuietRunner",
     "ResumedCheckpointHook",
     "add_cfg_options",
     "add_common_options",
     "at_least",
+    "build_dataset",
     "built_from",
-    "check_classes",
     "end_with_launcher",
     "keep_freed_memory",
     "leave_processes",

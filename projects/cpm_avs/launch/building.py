@@ -10,11 +10,13 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.registry import Registry
+from mmengine.registry import Registry, init_default_scope
 from mmengine.runner import BaseLoop, Runner
+from mmseg.registry import DATASETS
 from torch import OutOfMemoryError
 
 from ..config_files import ConfigError, nearest
+from ..model_fit import check_classes
 from ..safe_checkpoint import CheckpointError
 from ..structures import UserError
 from .arguments import parameters
@@ -56,6 +58,23 @@ def built_from(cfg: Config) -> Iterator[None]:
                 "tools/train.py wrote"
             ) from error
         raise ConfigError(_problem(cfg, error, frames)) from error
+
+
+def build_dataset(cfg: Config, loader: str) -> Any:
+    """The data set of one of a config's loaders, as ``train_dataloader``, for tools without runner.
+
+    Raises:
+        ConfigError: There is no such loader, it can't be built, or the model's head has another
+            number of classes.
+    """
+    init_default_scope(cfg.get("default_scope", "mmseg"))
+    settings = (cfg.get(loader) or {}).get("dataset")
+    if settings is None:
+        raise ConfigError(f"{cfg.filename}: it has no {loader}; give the config of a training")
+    with built_from(cfg):
+        dataset = DATASETS.build(settings)
+    check_classes(cfg.model, dataset, f"{loader}.dataset")
+    return dataset
 
 
 def _is_building(frames: list[FrameType]) -> bool:

@@ -1,12 +1,19 @@
 """Hooks that refuse a checkpoint which the model or the run can't take."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
-from ..safe_checkpoint import CheckpointError, check_fit, weights_of
+from ..safe_checkpoint import (
+    CheckpointError,
+    check_fit,
+    check_number_of_classes,
+    class_names_of,
+    weights_of,
+)
 
 _OF_A_RUN: dict[str, dict[str, type]] = dict(
     meta=dict(epoch=int, iter=int),
@@ -30,13 +37,30 @@ class CheckpointFitHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare names and shapes."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        names = class_names_of(checkpoint, self.source)
+        check_number_of_classes(names, model, self.source)
         given = weights_of(checkpoint, self.source)
         if self.ignored_prefix is not None:
             given = {k: v for k, v in given.items() if not k.startswith(self.ignored_prefix)}
         check_fit(model, given, self.source)
+        self._tell_other_names(runner, names)
         weights = checkpoint.get("state_dict", checkpoint)
         weights.clear()
         weights.update(given)
+
+    def _tell_other_names(self, runner: Runner, names: Sequence[str]) -> None:
+        """Classes count by their numbers: other names may be right, another order is not."""
+        for split in ("train", "test"):
+            loop = getattr(runner, f"_{split}_loop", None)
+            dataset = loop.dataloader.dataset if isinstance(loop, BaseLoop) else None
+            wanted = (getattr(dataset, "metainfo", None) or {}).get("classes", ())
+            for number, (own, other) in enumerate(zip(names, wanted, strict=False)):
+                if own != other:
+                    runner.logger.warning(
+                        f"{self.source}: its class {number} is {own!r}, and that of "
+                        f"{split}_dataloader.dataset {other!r}: numbers count, not names"
+                    )
+                    break
 
 
 #: What a scheduler was built with; the rest of its state moves.

@@ -71,6 +71,8 @@ _LOOKED_UP: dict[str, dict[str, type]] = {
         bypass_duplicate=bool,
     ),
 }  # fmt: skip
+#: Other constructors of an optimiser read rules of their own.
+_OF_THE_DEFAULT_RULES = (None, "DefaultOptimWrapperConstructor", "MergedGroupsConstructor")
 _RULE = dict(lr_mult=float, decay_mult=float)
 #: Least values of numbers that are only used, and not checked, after the start.
 _AT_LEAST = dict(max_iters=1, max_epochs=1, val_interval=1, batch_size=1, num_workers=0, lr=0)
@@ -86,8 +88,9 @@ def check_parts(cfg: Config) -> None:
         ConfigError: Which key, and the nearest that the part takes, or what the value must be.
     """
     settings = cfg._cfg_dict.to_dict()
-    if (settings.get("optim_wrapper") or {}).get("constructor"):
-        settings["optim_wrapper"].pop("paramwise_cfg", None)  # its own rules
+    wrapper = settings.get("optim_wrapper")
+    if isinstance(wrapper, dict) and wrapper.get("constructor") not in _OF_THE_DEFAULT_RULES:
+        wrapper.pop("paramwise_cfg", None)  # its own rules
     for path, part in walk(settings):
         where = ".".join(path)
         if isinstance(part, (str, int, float)) and re.fullmatch(_DICTS, where):
@@ -102,7 +105,7 @@ def check_parts(cfg: Config) -> None:
         if isinstance(part, dict):
             built_by = (by for pattern, by in _BUILT_BY.items() if re.fullmatch(pattern, where))
             _check_part(where, part, next(built_by, None))
-    seed = settings.get("randomness", {}).get("seed")
+    seed = (settings.get("randomness") or {}).get("seed")
     if seed is not None and (not isinstance(seed, int) or not 0 <= seed <= _LARGEST_SEED):
         raise ConfigError(
             f"randomness.seed is {seed!r}; give a whole number from 0 to {_LARGEST_SEED}, or None"

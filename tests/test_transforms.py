@@ -10,7 +10,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 from toy_avs import HEIGHT, LOAD, WIDTH, ToySet, write_toy_files
 
-from projects.cpm_avs.datasets.mask_decoding import decode_mask, read_mask
+from projects.cpm_avs.datasets.mask_decoding import decode_mask, read_mask, values_in
 from projects.cpm_avs.media.sound_io import load_waveform
 from projects.cpm_avs.structures import BadSampleError
 
@@ -232,3 +232,9 @@ def test_packed_sample_without_label(root):
     window = dict(type="LoadAudioWindow")
     packed = load(root, window, dict(type="PackAVSInputs"), seg_map_path=None)
     assert "gt_sem_seg" not in packed["data_samples"]
+
+
+@pytest.mark.parametrize("values", [[0, 255, 3, 3], [7, 7, 7, 7]])
+def test_values_in_a_map_are_those_that_occur(values):
+    classes = np.array(values, np.uint8).reshape(2, 2)
+    assert values_in(classes) == np.unique(classes).tolist()

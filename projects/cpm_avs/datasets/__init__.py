@@ -1,5 +1,5 @@
 """Datasets of CPM: files to samples."""
 
-from . import avs_dataset, degradations, offscreen_noise, samplers, transforms  # noqa: F401
+from . import avs_dataset, degradations, offscreen_noise, samplers, scaled_crop, transforms  # noqa: F401
 from .benchmarks import avsbench, benchmark_transforms, vpo  # noqa: F401
 from .composed import composed_dataset, stamps  # noqa: F401

@@ -14,7 +14,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from ..structures import BadSampleError, UserError
-from .mask_decoding import decode_mask, read_mask
+from .mask_decoding import decode_mask, read_mask, values_in
 from .sample_index import SampleIndex
 
 #: Their places seed the scenes of AVS-Stamps, too.
@@ -248,7 +248,7 @@ class AVSDataset(BaseSegDataset):
             palette=info["palette"],
             label_map=info["label_map"],
         )
-        return set(np.unique(classes).tolist())
+        return set(values_in(classes))
 
     def visible_classes(self, idx: int) -> set[Any]:
         """What is known to be in the item's picture; where only what sounds is labelled, that."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -76,15 +77,21 @@ def decode_mask(
         return (values > 0).astype(np.uint8)
     if encoding == "color":
         values = _palette_indices(values, path, palette)
-    table = np.full(256, _UNKNOWN, dtype=np.int16)
+    known = range(num_classes) if label_map is None else label_map
+    unknown = [value for value in values_in(values) if value not in known and value != IGNORE_INDEX]
+    _refuse(path, np.array(unknown), "value", f"one of the {num_classes} classes")
     if label_map is None:
-        table[:num_classes] = np.arange(num_classes)
-    else:
-        table[list(label_map)] = list(label_map.values())
+        return values
+    table = np.full(256, IGNORE_INDEX, dtype=np.uint8)
+    table[list(label_map)] = list(label_map.values())
     table[IGNORE_INDEX] = IGNORE_INDEX
-    classes = table[values]
-    _refuse(path, values[classes == _UNKNOWN], "value", f"one of the {num_classes} classes")
-    return classes.astype(np.uint8)
+    return table[values]
+
+
+def values_in(classes: NDArray[np.uint8]) -> list[int]:
+    """Values that occur in a map (H, W), rising; ``np.unique`` would sort all of its pixels."""
+    counts = cv2.calcHist([classes], [0], None, [256], [0, 256])
+    return np.flatnonzero(counts).tolist()
 
 
 def _palette_indices(
@@ -99,7 +106,6 @@ def _palette_indices(
     return nearest.astype(np.uint8)
 
 
-_UNKNOWN = -1
 _RGB_CODE = np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, LoadImageFromFile
@@ -9,10 +10,10 @@ from mmseg.datasets.transforms import PackSegInputs
 from mmseg.datasets.transforms import RandomFlip as SegRandomFlip
 from mmseg.registry import TRANSFORMS
 
-from ..media.audio_functional import SAMPLE_RATE, Waveform, cut_window
-from ..media.sound_io import load_waveform
+from ..media.audio_functional import SAMPLE_RATE, Waveform
+from ..media.window_loading import load_window
 from ..structures import PICTURE_ALONE, BadSampleError
-from .mask_decoding import UNREADABLE, decode_mask, read_mask
+from .mask_decoding import UNREADABLE, decode_mask, read_mask, values_in
 
 META_KEYS = (
     "img_path", "audio_path", "seg_map_path", "ori_shape", "img_shape", "pad_shape",
@@ -51,6 +52,8 @@ class LoadAVSFrame(LoadImageFromFile):
                 "Extract the frame again or take the sample out of the index",
             ) from error
         assert loaded is not None  # only None with ignore_empty
+        # Mmcv gives Pillow's RGB seen backwards, of which each later copy would be slow.
+        loaded["img"] = cv2.cvtColor(loaded["img"][..., ::-1], cv2.COLOR_RGB2BGR)
         return loaded
 
 
@@ -88,7 +91,7 @@ class LoadAVSMask(BaseTransform):
             label_map=results["label_map"],
         )
         results["seg_fields"].append("gt_seg_map")
-        seen = np.unique(results["gt_seg_map"]).tolist()
+        seen = values_in(results["gt_seg_map"])
         results.setdefault("sound_classes", [label for label in seen if label not in (0, 255)])
         return results
 
@@ -113,11 +116,13 @@ class LoadAudioWindow(BaseTransform):
     def transform(self, results: dict) -> dict:
         if "audio_path" not in results:
             raise ValueError(PICTURE_ALONE)
-        waveform = load_waveform(
-            results["audio_path"], sample_rate=self.sample_rate, channels=self.channels
+        results["waveform"] = load_window(
+            results["audio_path"],
+            start=round(results["audio_start"] * self.sample_rate),
+            length=self.num_samples,
+            sample_rate=self.sample_rate,
+            channels=self.channels,
         )
-        start = round(results["audio_start"] * self.sample_rate)
-        results["waveform"] = cut_window(waveform, start, self.num_samples)
         results["sample_rate"] = self.sample_rate
         return results
 

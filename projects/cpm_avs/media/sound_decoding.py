@@ -81,12 +81,13 @@ def decode_sound(
     seconds = 0.0
     for block in blocks:
         seconds = seconds if block.time is None else block.time
-        _refuse_no_sound(path, block, seconds)
+        refuse_no_sound(path, block, seconds)
         yield block
         seconds += block.samples.shape[1] / block.rate
 
 
-def _refuse_no_sound(path: str | Path, block: Block, seconds: float) -> None:
+def refuse_no_sound(path: str | Path, block: Block, seconds: float) -> None:
+    """Raise ``BadSampleError`` where samples, whose first is at ``seconds``, are no sound."""
     peak = max(block.samples.max(initial=0), -block.samples.min(initial=0))
     if peak <= _LOUDEST:  # not so for NaN
         return
@@ -102,8 +103,8 @@ def _refuse_no_sound(path: str | Path, block: Block, seconds: float) -> None:
     )
 
 
-def _plain_blocks(path: str | Path, start: float, channels: int) -> Iterator[Block] | None:
-    """Of a plain WAV or Ogg file; None of another.
+def open_plain(path: str | Path, channels: int) -> soundfile.SoundFile | None:
+    """A plain WAV or Ogg file; None of another, and of one that FFmpeg has to mix down.
 
     libsndfile reads WAV several times faster than FFmpeg, and of Vorbis it gives each sample where
     FFmpeg leaves out the first.
@@ -116,6 +117,13 @@ def _plain_blocks(path: str | Path, start: float, channels: int) -> Iterator[Blo
         return None
     if file.subtype not in _PLAIN or (channels == 2 and file.channels > 2):
         file.close()
+        return None
+    return file
+
+
+def _plain_blocks(path: str | Path, start: float, channels: int) -> Iterator[Block] | None:
+    file = open_plain(path, channels)
+    if file is None:
         return None
 
     def blocks() -> Iterator[Block]:

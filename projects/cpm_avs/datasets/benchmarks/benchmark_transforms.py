@@ -1,8 +1,6 @@
 """Registered transforms that only the published benchmarks need."""
 
-import numpy as np
 from mmcv.transforms import BaseTransform
-from mmcv.transforms.utils import cache_randomness
 from mmseg.datasets.transforms import Resize
 from mmseg.registry import TRANSFORMS
 
@@ -55,33 +53,6 @@ class LoadSoundMix(BaseTransform):
     def _middle(self, path: str, *, channels: int) -> Waveform:
         waveform = load_waveform(path, sample_rate=self.sample_rate, channels=channels)
         return cut_window(waveform, (waveform.shape[1] - self.num_samples) // 2, self.num_samples)
-
-
-@TRANSFORMS.register_module()
-class AVSRandomScale(Resize):
-    """mmseg's ``Resize`` by a random factor of the frame's own size.
-
-    Args:
-        scale_range: Smallest and largest factor.
-    """
-
-    def __init__(self, *, scale_range: tuple[float, float] = (0.5, 2.0)) -> None:
-        if not 0 < scale_range[0] <= scale_range[1]:
-            raise ValueError(f"scale_range={scale_range}: give two positive factors, rising.")
-        super().__init__(scale_factor=1.0, backend="pillow")  # see ResizeForProtocol
-        self.scale_range = scale_range
-
-    @cache_randomness
-    def _random_factor(self) -> float:
-        return float(np.random.uniform(*self.scale_range))
-
-    def transform(self, results: dict) -> dict:
-        factor = self._random_factor()
-        height, width = results["img"].shape[:2]
-        results["scale"] = round(width * factor), round(height * factor)
-        self._resize_img(results)
-        self._resize_seg(results)
-        return results
 
 
 @TRANSFORMS.register_module()

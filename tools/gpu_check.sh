@@ -104,7 +104,10 @@ for step in steps:
     last = (step.get("output") or [""])[-1]
     print(f"{step['name']:18} {step['seconds']:4} s  {told:10} {last[:110]}")
 for row in rows:
-    if row["what"] not in ("predict", "train") or "stage" in row:
+    if "stage" in row:
+        continue
+    if row["what"] == "data":
+        print(f"{row['step']:18} {row['model'][:40]:40} {row['ms']:.2f} ms  {row['cpu_ratio']:.2f}")
         continue
     where = f"{row['step']:18} {row['model'][:40]:40} {row['size']:9} x{row['batch']:<4} {row['precision']}"
     if "error" in row:

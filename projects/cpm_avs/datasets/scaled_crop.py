@@ -86,20 +86,21 @@ class RandomScaledCrop(BaseTransform):
 
 def resize_part(image: Array, rows: Span, columns: Span) -> Array:
     """A crop of a frame (H, W, 3) resized bilinearly, as if the whole of it had been."""
-    return _from_part(image, rows, columns, Image.Resampling.BILINEAR)
-
-
-def pick_part(classes: Array, rows: Span, columns: Span) -> Array:
-    """The same of a class map (H, W), by the nearest pixel."""
-    return _from_part(classes, rows, columns, Image.Resampling.NEAREST)
-
-
-def _from_part(image: Array, rows: Span, columns: Span, method: Image.Resampling) -> Array:
     (top, bottom), (upper, lower) = _needed(rows)
     (left, right), (first, last) = _needed(columns)
     part = Image.fromarray(np.ascontiguousarray(image[top:bottom, left:right]))
     size = columns.stop - columns.start, rows.stop - rows.start
-    return np.array(part.resize(size, method, box=(first, upper, last, lower)))
+    return np.array(part.resize(size, Image.Resampling.BILINEAR, box=(first, upper, last, lower)))
+
+
+def pick_part(classes: Array, rows: Span, columns: Span) -> Array:
+    """The same of a class map (H, W), by the pixel in which a cell's centre lies."""
+    return classes[_nearest(rows)][:, _nearest(columns)]
+
+
+def _nearest(side: Span) -> NDArray[np.int64]:
+    # Whole numbers: a centre on the border of two pixels belongs to the second one, always.
+    return (2 * np.arange(side.start, side.stop) + 1) * side.source // (2 * side.scaled)
 
 
 def _needed(side: Span) -> tuple[tuple[int, int], tuple[float, float]]:

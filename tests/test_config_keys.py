@@ -28,7 +28,7 @@ def test_all_that_the_runner_looks_up_is_known() -> None:
         (STAMPS, "num_classes", "set model.decode_head.num_classes$"),
         (STAMPS, "img_scale", "set train_dataloader.dataset.image_size, val_dataloader.dat"),
         (STAMPS, "audio_channels", "set model.audio_backbone.in_channels$"),
-        (AVSS, "crop_size", "set train_dataloader.dataset.pipeline.4.crop_size, train_data"),
+        (AVSS, "crop_size", "set train_dataloader.dataset.pipeline.3.crop_size, train_data"),
         (AVSS, "dataset.data_root", "set train_dataloader.dataset.data_root, val_dataloade"),
         (AVSS, "train_loader.batch_size", "set train_dataloader.batch_size$"),
         (AVSS, "no_decay.decay_mult", "custom_keys.query_embed.decay_mult, .* and 4 more$"),

@@ -48,6 +48,8 @@ def test_every_tool_is_quiet() -> None:
     for path in tools:
         last = path.read_text().partition('if __name__ == "__main__":\n')[2]
         assert last.startswith("    with plain_errors():\n"), path
+        imports = [line for line in path.read_text().splitlines() if "import " in line[:7]]
+        assert imports[0].startswith("import projects.quiet_start"), path
 
 
 @pytest.mark.parametrize("name", prepare_data.SUBCOMMANDS)
@@ -147,3 +149,28 @@ def test_amid_many_files(
         prepare_data.main()
     assert end.value.code == 130 and len(done) < 200
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "status", "said"),
+    [
+        ("", "", 130, "interrupted\n"),
+        ("", "projects.quiet_start.raise_interrupts()", -signal.SIGINT, "KeyboardInterrupt\n"),
+        ("signal.signal(signal.SIGINT, signal.SIG_IGN)", "", 0, ""),  # a job in the background
+    ],
+)
+def test_while_packages_are_imported(before: str, after: str, status: int, said: str) -> None:
+    code = f"""
+import os, signal, sys
+sys.modules["__main__"].__file__ = "tools/train.py"
+{before}
+import projects.quiet_start
+{after}
+os.kill(os.getpid(), signal.SIGINT)
+"""
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == status and done.stderr.endswith(said)
+    assert ("Traceback" in done.stderr) == (status == -signal.SIGINT)

@@ -48,7 +48,12 @@ ROOMS = {
 
 # Within a room: which of its folders may import which, beside the files at the room's own top.
 FOLDERS = {
-    "datasets": {"benchmarks": set(), "composed": set(), "prepare": {"benchmarks", "composed"}},
+    "datasets": {
+        "benchmarks": set(),
+        "composed": set(),
+        "composing": {"composed"},
+        "prepare": {"benchmarks", "composed", "composing"},
+    },
     "models": {"audio_backbones": set(), "cpm": set()},
     "training": {
         "set_prediction": set(),

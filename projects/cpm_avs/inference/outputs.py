@@ -178,8 +178,7 @@ class MaskWriter:
         image = Image.fromarray(result.class_map).convert("P")
         image.putpalette(self._palette)
         name = f"frame_{self._count:06d}.png"
-        with whole_file(self.folder / name) as part:
-            image.save(part)
+        image.save(self.folder / name)
         self._count += 1
         return name
 

@@ -7,10 +7,12 @@ A photograph without a mask is a cut-out, whose opacity is in its fourth channel
 """
 
 import csv
+import io
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...files import write_whole
 from ...structures import BadSampleError
 from ..avs_dataset import SPLITS
 
@@ -64,6 +66,18 @@ def read_index(root: Path, remedy: str) -> list[Item]:
             return [_item(root, path, reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadSampleError(path, f"it can't be read ({error})", remedy) from error
+
+
+def write_index(root: Path, items: Iterable[Item], path: Path | None = None) -> None:
+    """Write the index of a folder that holds all files of the items; None: as its index.csv."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for one in items:
+        file = Path(one.file).relative_to(root).as_posix()
+        mask = Path(one.mask).relative_to(root).as_posix() if one.mask else ""
+        writer.writerow([one.kind, one.class_name, one.split, file, mask, one.source, one.licence])
+    write_whole(path or root / "index.csv", text.getvalue())
 
 
 def _item(root: Path, index: Path, line: int, row: dict[str, str | None]) -> Item:

@@ -6,12 +6,14 @@ import os
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import track
 from rich.table import Table as RichTable
 
 from ...files import try_to_write, write_whole
@@ -19,14 +21,17 @@ from ..avs_dataset import SPLITS
 from ..benchmarks.avsbench import LABEL_DIRS
 from ..benchmarks.class_names import check_label2idx
 from ..benchmarks.clip_index import SKIP_COLUMN, Clip, Table, read_table, write_table
+from . import check_composed
 from .benchmarks import NAMES, Benchmark, benchmark
 from .defects import KINDS, Defect, check_media, check_rows
-from .threads import results_of
+
+#: Name of sets for ``ComposedDataset``, of whatever folder.
+COMPOSED = "composed"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the subcommand."""
-    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("name", choices=(*NAMES, COMPOSED))
     parser.add_argument("--root", type=Path, required=True, help="the data set's data_root")
     parser.add_argument("--index", type=Path, help="index file, if not the published one")
     parser.add_argument("--labels", choices=LABEL_DIRS, default="labels_semantic", help="of avss")
@@ -42,7 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, print and write; 0: clean, 1: defects, 2: there is nothing to check."""
-    index = args.index or args.root / benchmark(args.name).index
+    composed = args.name == COMPOSED
+    if composed and args.index:
+        print(f"error: --index is not for {COMPOSED}, whose index is index.csv", file=sys.stderr)
+        return 2
+    own = "index.csv" if composed else benchmark(args.name).index
+    index = args.index or args.root / own
     if not index.is_file() or args.workers < 1:
         reason = f"{index} is not there" if args.workers > 0 else "--workers must be at least 1"
         print(f"error: {reason}; data/README.md has the tree expected", file=sys.stderr)
@@ -61,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
         except OSError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
+    if composed:
+        return check_composed.run(args)
     spec = benchmark(args.name, index, args.labels)
     clips = spec.read(args.root, index)
     if args.name == "avss" and (args.root / "label2idx.json").is_file():
@@ -69,13 +81,10 @@ def run(args: argparse.Namespace) -> int:
     defects = list(check_rows(clips, spec))
     useless = {defect.line for defect in defects if defect.kind in ("bad_row", "duplicate")}
     clips = [clip for clip in clips if clip.rows[0].line not in useless]
-    with results_of(
-        lambda clip: check_media(clip, spec.masks),
-        clips,
-        workers=args.workers,
-        title=f"Checking {args.name}",
-    ) as results:
-        for found in results:
+    with ThreadPoolExecutor(args.workers) as pool:
+        results = pool.map(lambda clip: check_media(clip, spec.masks), clips)
+        progress = Console(stderr=True)
+        for found in track(results, f"Checking {args.name}", len(clips), console=progress):
             defects += [replace(d, path=os.path.relpath(d.path, args.root)) for d in found]
 
     counts = count(clips, defects, spec)

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from ...files import whole_file
 from ...media.audio_functional import SAMPLE_RATE, resample, root_mean_square
 from ..composed.index import COLUMNS
+from ..composing.pictures import fit_cutout
+from ..composing.recordings import loudest_part
 
 PACKAGE = "tuxpaint-stamps-default 2022.06.04-1"
 #: Class -> photograph and recording (``.png`` and ``.ogg``), below usr/share/tuxpaint/stamps/.
@@ -126,33 +128,14 @@ def make_cutout(content: bytes) -> NDArray[np.uint8]:
     """The object without its empty margin, at most ``MAX_SIDE`` px: (H, W, 4) BGRA."""
     decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     assert decoded is not None
-    image = np.asarray(decoded, dtype=np.float32)
-    left, top, width, height = cv2.boundingRect((image[..., 3] > 8).astype(np.uint8))
-    image = image[top : top + height, left : left + width]
-    # Colours are averaged by how opaque they are: transparent pixels have none worth keeping.
-    color, opacity = image[..., :3], image[..., 3:]
-    image = np.concatenate([color * (opacity / 255), opacity], axis=-1)
-    scale = min(1.0, MAX_SIDE / max(height, width))
-    if scale < 1:
-        size = (round(width * scale), round(height * scale))
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
-    color, opacity = image[..., :3], image[..., 3:]
-    image = np.concatenate([color / (np.maximum(opacity, 1) / 255), opacity], axis=-1)
-    return np.rint(image.clip(0, 255)).astype(np.uint8)
+    return fit_cutout(np.asarray(decoded, np.uint8), MAX_SIDE)
 
 
 def make_sound(content: bytes) -> NDArray[np.float32]:
     """The recording: mono, 16 kHz, silent ends off, its loudest ``MAX_SECONDS``, peak 0.9."""
     samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
     sound = resample(samples.T.mean(axis=0, keepdims=True), rate, SAMPLE_RATE)[0]
-    loud = np.flatnonzero(np.abs(sound) > 0.01 * np.abs(sound).max())
-    sound = sound[loud[0] : loud[-1] + 1]
-    longest = int(MAX_SECONDS * SAMPLE_RATE)
-    if len(sound) > longest:
-        energy = np.concatenate([[0.0], np.cumsum(np.square(sound, dtype=np.float64))])
-        start = int(np.argmax(energy[longest:] - energy[:-longest]))
-        sound = sound[start : start + longest]
-    return sound * (0.9 / np.abs(sound).max())
+    return loudest_part(sound, int(MAX_SECONDS * SAMPLE_RATE))
 
 
 def check_sounds(sounds: dict[str, NDArray[np.float32]]) -> None:

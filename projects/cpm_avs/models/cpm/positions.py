@@ -19,9 +19,8 @@ def sine_encoding(
         device: Of the result.
         dtype: Of the result.
     """
-    # A graph has to make its own: its sizes may be symbols, and what is kept here may be freed.
+    # A graph that is traced has to make its own, and its sizes may be symbols.
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    traced |= device.type == "cuda" and torch.cuda.is_current_stream_capturing()
     return (_make if traced else _keep)(height, width, embed_dims, device, dtype)
 
 

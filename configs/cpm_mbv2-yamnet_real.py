@@ -8,8 +8,6 @@ _base_ = [
 model = dict(
     audio_backbone=dict(in_channels=_base_.audio_channels),
     decode_head=dict(num_classes=_base_.num_classes),
-    # Masks have 48 x 48 cells at 192 px.
-    criterion=dict(set_loss=dict(points=dict(size=48))),
 )
 train_cfg = dict(max_iters=6000, val_interval=500)
 default_hooks = dict(checkpoint=dict(interval=500))

@@ -31,7 +31,7 @@ def test_posterior_is_bayes_rule_by_torch_distributions(covariance, dims):
     x = embeddings.double()
     x = x - x.mean(-1, keepdim=True)
     x = x / x.norm(dim=-1, keepdim=True)
-    temperature = 25 / dims
+    temperature = classifier.log_scale.exp().item()
     densities = mixtures(small).log_prob(x.unsqueeze(-2))  # log p(x | c)
     tempered = (temperature * densities).exp()  # uniform prior: it cancels
     posterior = tempered / tempered.sum(-1, keepdim=True)
@@ -196,3 +196,28 @@ def test_the_slope_in_the_cosine_is_the_one_asked_for():
     )[:, 0]
     slope = (logits[0] - logits[1]) / (math.cos(0.2) - math.cos(1.0))
     assert slope.item() == pytest.approx(10.0, rel=1e-3)
+
+
+def narrowed(classifier: GMMClassifier, factor: float) -> GaussianState:
+    state = classifier.state
+    return GaussianState(state.log_weights.clone(), state.means.clone(), factor * state.covariances)
+
+
+@pytest.mark.parametrize("covariance", ["diag", "full"])
+def test_a_posterior_does_not_sharpen_as_the_variances_shrink(covariance):
+    classifier = make(64, num_components=1, covariance=covariance)
+    with torch.no_grad():
+        classifier.log_scale += 0.3  # what was learned stays
+    queries = torch.randn(50, 64)
+    expected = classifier(queries).softmax(-1)
+    for factor in (0.5, 0.5, 4.0):
+        classifier.load_state(narrowed(classifier, factor))
+        torch.testing.assert_close(classifier(queries).softmax(-1), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_the_scale_follows_the_geometric_mean_of_the_variances():
+    classifier = make(4, num_components=1)
+    state = narrowed(classifier, 1.0)
+    state.covariances[0] *= 2.0**-12  # one of six classes
+    classifier.load_state(state)
+    assert classifier.log_scale.exp().item() == pytest.approx(25 / 4 / 4)

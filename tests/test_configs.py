@@ -146,7 +146,7 @@ class TestLeaves:
                 "num_classes", "audio_channels", "dataset", "no_decay", "backbone", "protocols",
                 "load_visual", "load_window", "load_mix", "pack", "crop_size", "random_crop",
                 "scale_range", "resize_224", "random_crop_224", "augment", "pad", "pad_224",
-                "img_scale", "train_loader", "test_loader", "duplicates", "unstated",
+                "img_scale", "train_loader", "test_loader", "duplicates",
                 *(f"{a}_pipeline{b}" for a in ("train", "test") for b in ("", "_224", "_mix")),
             }  # fmt: skip
 

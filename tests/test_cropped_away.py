@@ -8,13 +8,13 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from PIL import Image
+from test_matcher import drawing
 from test_prompted_path import spy, weights
 from test_set_criterion import CLASSES, criterion, none
 from test_targets import sample
 from tiny import build_tiny, losses_of, tiny_batch
 from toy_avs import LOAD, ToySet, write_toy_files
 
-from projects.cpm_avs.structures import DecoderOutput
 from projects.cpm_avs.training.prompting import prompted_path
 from projects.cpm_avs.training.set_prediction.set_criterion import heard_or_nothing
 from projects.cpm_avs.training.set_prediction.targets import build_targets
@@ -52,7 +52,7 @@ def test_td_a_may_name_what_it_hears_or_not(answer):
     targets = build_targets([sample([[0, 0], [0, 0]], sound_classes=[1])], CLASSES)
     labels = torch.full((1, 1, 1), NOTHING)
     for logits, expected in ((sure, 0.0), (false, 2 * (30.0 - math.log(2)))):
-        output = DecoderOutput(torch.zeros(1, 1, 1, 8), logits, (torch.zeros(1, 1, 4, 4),))
+        output = drawing(torch.zeros(1, 1, 1, 8), logits, torch.zeros(1, 1, 1, 4, 4))
         loss = criterion()(output, labels, none(), targets)["loss_cls"]
         assert loss.item() == pytest.approx(expected, abs=1e-4)
 
@@ -66,8 +66,7 @@ def test_every_layer_against_one_query_at_a_time():
     maps = [[[0, 1], [1, 1]]] * 2
     pairs = zip(maps, ([1, 3], [1]), strict=True)
     targets = build_targets([sample(rows, sound_classes=heard) for rows, heard in pairs], CLASSES)
-    masks = tuple(torch.zeros(2, 5, 4, 4) for _ in range(3))
-    output = DecoderOutput(torch.zeros(3, 2, 5, 8), logits, masks)
+    output = drawing(torch.zeros(3, 2, 5, 8), logits, torch.zeros(3, 2, 5, 4, 4))
     losses = criterion()(output, labels, none(), targets)
     for layer, name in enumerate(["d0.", "d1.", ""]):
         total = weight_sum = 0.0

@@ -161,7 +161,7 @@ def test_two_ranks_train_like_one_process_with_the_same_global_batch(tmp_path: P
     # on a grid of points; the bank is large enough to keep everything.
     model = tiny_model_cfg(
         criterion=dict(
-            set_loss=dict(points=dict(type="grid", size=12)),
+            set_loss=dict(points=dict(type="grid")),
             mixture=dict(bank_size=512, max_per_push=512, momentum=0.5),
             prompting=None,
         )

@@ -10,6 +10,7 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
+from test_matcher import drawing
 
 from projects.cpm_avs.inference.export import (
     ExportableModel,
@@ -22,7 +23,6 @@ from projects.cpm_avs.inference.model_loading import load_config
 from projects.cpm_avs.launch import plain_errors
 from projects.cpm_avs.models.mask_merge import merge_max, resizer
 from projects.cpm_avs.models.spectrogram import stft_magnitude
-from projects.cpm_avs.structures import DecoderOutput
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPES = dict(size=(64, 96), channels=1, num_samples=3200)
@@ -93,7 +93,7 @@ def test_merging_is_that_of_predict_whatever_is_named(exportable, monkeypatch):
     cls_logits[0, :2, 0] = cls_logits[1, :3, 4] = 9.0
     cls_logits[0, 2:, 25] = cls_logits[1, 3:, 25] = cls_logits[2, :, 25] = 9.0
     masks = 3 * torch.randn(3, 6, 16, 16, generator=generator)
-    output = DecoderOutput(torch.zeros(1), cls_logits[None], (masks,))
+    output = drawing(torch.zeros(1), cls_logits[None], masks[None])
     monkeypatch.setattr(exportable.model, "encode_decode", lambda inputs, metas: output)
     given = exportable(torch.zeros(3, 3, 64, 64), torch.zeros(3, 1, 3200))
     to_size = resizer((64, 64), (64, 64), (64, 64))

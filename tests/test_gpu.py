@@ -26,7 +26,7 @@ def _full_precision():
 
 def deterministic_cfg() -> dict:
     """Without anything that is drawn on the device: prompts and random points."""
-    points = dict(type="grid", size=12)
+    points = dict(type="grid")
     return tiny_model_cfg(criterion=dict(set_loss=dict(points=points), prompting=None))
 
 

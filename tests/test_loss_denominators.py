@@ -10,7 +10,7 @@ from projects.cpm_avs.structures import DecoderOutput
 from projects.cpm_avs.training.distributed import gather_variable
 from projects.cpm_avs.training.prompting.acp_loss import acp_loss
 from projects.cpm_avs.training.prompting.pcl_loss import info_nce
-from projects.cpm_avs.training.set_prediction.matcher import Matching
+from projects.cpm_avs.training.set_prediction.matched_masks import Matching
 from projects.cpm_avs.training.set_prediction.set_criterion import SetCriterion
 from projects.cpm_avs.training.set_prediction.targets import build_targets
 
@@ -48,7 +48,8 @@ def set_losses(part: slice) -> list[float]:
     own = DecoderOutput(
         output.embeddings[:, part],
         output.cls_logits[:, part],
-        tuple(masks[:, :][part] for masks in output.mask_logits),
+        output.mask_embeddings[:, part],
+        output.mask_features[part],
     )
     maps = [[[0, 1], [1, 1]], [[255, 255], [255, 255]]]
     targets = build_targets([sample(rows) for rows in maps[part]], 4)
@@ -58,7 +59,7 @@ def set_losses(part: slice) -> list[float]:
     # match, half of one a rank.
     pairs = torch.tensor([[0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 1, 1]])
     pairs = pairs if part.start == 0 else pairs[:0]
-    criterion = SetCriterion(num_classes=4, points=dict(type="grid", size=4))
+    criterion = SetCriterion(num_classes=4, points=dict(type="grid"))
     losses = criterion(own, labels[:, part], Matching(*pairs.T), targets)
     return [loss.item() for loss in losses.values()]
 

@@ -10,12 +10,36 @@ from test_targets import sample
 from torch import Tensor
 
 from projects.cpm_avs.structures import DecoderOutput
+from projects.cpm_avs.training.set_prediction.matched_masks import Matching, matched_masks
 from projects.cpm_avs.training.set_prediction.matcher import HungarianMatcher, mask_costs
-from projects.cpm_avs.training.set_prediction.points import GridPoints, UncertainPoints
+from projects.cpm_avs.training.set_prediction.points import (
+    AllCells,
+    Compared,
+    PointSampler,
+    UncertainPoints,
+    sample_points,
+)
 from projects.cpm_avs.training.set_prediction.targets import SegmentTargets, build_targets
 
 LAYERS, IMAGES, QUERIES, CLASSES = 2, 3, 5, 4
 WEIGHTS = dict(cls_weight=2.0, focal_weight=20.0, dice_weight=5.0)
+
+
+def drawing(embeddings: Tensor, cls_logits: Tensor, masks: Tensor) -> DecoderOutput:
+    """Predictions with given masks (layers, B, Q, h, w): each cell has a feature of its own."""
+    images, _, height, width = masks.shape[1:]
+    cells = torch.eye(height * width, dtype=masks.dtype).view(-1, height, width)
+    return DecoderOutput(embeddings, cls_logits, masks.flatten(3), cells.expand(images, -1, -1, -1))
+
+
+def all_masks(output: DecoderOutput) -> Tensor:
+    """(layers, B, Q, h, w)."""
+    return torch.stack([output.masks(layer) for layer in range(len(output.cls_logits))])
+
+
+def matched(output: DecoderOutput, targets: SegmentTargets, sampler: PointSampler) -> Matching:
+    compared = sampler.for_matching(output.mask_features, targets)
+    return HungarianMatcher(**WEIGHTS)(output, targets, compared)
 
 
 def outputs(seed: int = 0, images: int = IMAGES) -> DecoderOutput:
@@ -24,10 +48,10 @@ def outputs(seed: int = 0, images: int = IMAGES) -> DecoderOutput:
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator)
 
-    return DecoderOutput(
+    return drawing(
         normal(LAYERS, images, QUERIES, 8),
         normal(LAYERS, images, QUERIES, CLASSES + 1),
-        tuple(2 * normal(images, QUERIES, 4, 4) for _ in range(LAYERS)),
+        2 * normal(LAYERS, images, QUERIES, 4, 4),
     )
 
 
@@ -47,7 +71,8 @@ def one_image(output: DecoderOutput, targets: SegmentTargets, image: int, layer:
         DecoderOutput(
             output.embeddings[layer, image][None, None],
             output.cls_logits[layer, image][None, None],
-            (output.mask_logits[layer][image][None],),
+            output.mask_embeddings[layer, image][None, None],
+            output.mask_features[image][None],
         ),
         SegmentTargets(
             targets.labels[own],
@@ -93,7 +118,7 @@ def brute_cost(output: DecoderOutput, targets: SegmentTargets) -> np.ndarray:
     labelled = targets.valid[0][::2, ::2]
     cost = np.zeros((QUERIES, len(targets.labels)))
     for query, segment in np.ndindex(cost.shape):
-        logits = output.mask_logits[0][0, query][labelled].double()
+        logits = output.masks(0)[0, query][labelled].double()
         truth = targets.masks[segment][::2, ::2][labelled].double()
         p = logits.sigmoid()
         focal = -(
@@ -114,13 +139,13 @@ def blocky(targets: SegmentTargets) -> SegmentTargets:
 
 def test_matching_is_the_cheapest_of_all_permutations():
     output, targets = outputs(), blocky(targets_of())
-    points = GridPoints(size=4).for_matching(IMAGES, torch.device("cpu"))
-    matching = HungarianMatcher(**WEIGHTS)(output, targets, points)
+    matching = matched(output, targets, AllCells())
     pairs = set(zip(*(x.tolist() for x in vars(matching).values()), strict=True))
     assert len(pairs) == len(matching.layer) == LAYERS * sum(targets.counts)
 
     starts = np.cumsum([0, *targets.counts])
-    costs = HungarianMatcher(**WEIGHTS)._costs(output, targets, points).numpy()
+    compared = AllCells().for_matching(output.mask_features, targets)
+    costs = HungarianMatcher(**WEIGHTS)._costs(output, targets, compared).numpy()
     for layer, image in itertools.product(range(LAYERS), range(IMAGES)):
         cost = brute_cost(*one_image(output, targets, image, layer))
         segments = range(cost.shape[1])
@@ -136,12 +161,17 @@ def test_matching_is_the_cheapest_of_all_permutations():
 
 def test_a_batch_is_matched_as_its_images_are_alone():
     output, targets = outputs(1), targets_of(1)
-    points = UncertainPoints(num_points=50).for_matching(IMAGES, torch.device("cpu"))
+    compared = UncertainPoints(num_points=9).for_matching(output.mask_features, targets)
     matcher = HungarianMatcher(**WEIGHTS)
-    matching = matcher(output, targets, points)
+    matching = matcher(output, targets, compared)
     starts = np.cumsum([0, *targets.counts])
     for layer, image in itertools.product(range(LAYERS), range(IMAGES)):
-        alone = matcher(*one_image(output, targets, image, layer), points[image][None])
+        part = Compared(
+            compared.values[image][None],
+            compared.truth[targets.image_index == image],
+            compared.known[image][None],
+        )
+        alone = matcher(*one_image(output, targets, image, layer), part)
         own = (matching.layer == layer) & (matching.image == image)
         assert torch.equal(matching.query[own], alone.query)
         assert torch.equal(matching.segment[own] - int(starts[image]), alone.segment)
@@ -149,27 +179,25 @@ def test_a_batch_is_matched_as_its_images_are_alone():
 
 def test_pixels_without_a_label_have_no_say():
     output, targets = outputs(), blocky(targets_of())
-    points = GridPoints(size=4).for_matching(IMAGES, torch.device("cpu"))
+    compared = AllCells().for_matching(output.mask_features, targets)
     matcher = HungarianMatcher(**WEIGHTS)
     ignored = ~targets.valid[2][::2, ::2]
     assert ignored.any()
-    loud = tuple(logits.clone() for logits in output.mask_logits)
-    for logits in loud:
-        logits[2, :, ignored] = 50.0 * torch.randn(QUERIES, int(ignored.sum()))
-    changed = DecoderOutput(output.embeddings, output.cls_logits, loud)
-    costs = matcher._costs(output, targets, points)[:, 2, :, : targets.counts[2]]
-    others = matcher._costs(changed, targets, points)[:, 2, :, : targets.counts[2]]
+    loud = all_masks(output)
+    loud[:, 2, :, ignored] = 50.0 * torch.randn(LAYERS, QUERIES, int(ignored.sum()))
+    changed = drawing(output.embeddings, output.cls_logits, loud)
+    costs = matcher._costs(output, targets, compared)[:, 2, :, : targets.counts[2]]
+    others = matcher._costs(changed, targets, compared)[:, 2, :, : targets.counts[2]]
     torch.testing.assert_close(costs, others)
 
 
 def test_images_without_segments():
     maps = [[[255] * 8] * 8, [[0] * 8] * 8]
     targets = build_targets([sample(rows) for rows in maps], CLASSES)
-    points = torch.rand(2, 9, 2)
-    matching = HungarianMatcher(**WEIGHTS)(outputs(images=2), targets, points)
+    matching = matched(outputs(images=2), targets, UncertainPoints(num_points=9))
     assert matching.image.tolist() == [1] * LAYERS and matching.segment.tolist() == [0] * LAYERS
     targets = build_targets([sample(maps[0])], CLASSES)
-    matching = HungarianMatcher(**WEIGHTS)(outputs(images=1), targets, points[:1])
+    matching = matched(outputs(images=1), targets, UncertainPoints(num_points=9))
     assert all(len(column) == 0 for column in vars(matching).values())
     labels = matching.assigned_labels(targets.labels, (LAYERS, 1, QUERIES), CLASSES)
     assert (labels == CLASSES).all()
@@ -180,17 +208,17 @@ def test_more_segments_than_queries_leave_the_dearest_out():
     few = DecoderOutput(
         output.embeddings[:, :, :2],
         output.cls_logits[:, :, :2],
-        tuple(x[:, :2] for x in output.mask_logits),
+        output.mask_embeddings[:, :, :2],
+        output.mask_features,
     )
     own = one_image(output, targets_of(), 0, 0)[1]
-    matching = HungarianMatcher(**WEIGHTS)(few, own, torch.rand(1, 9, 2))
+    matching = matched(few, own, UncertainPoints(num_points=9))
     assert len(own.labels) == CLASSES and len(matching.query) == 2 * LAYERS
 
 
 def test_assigned_labels():
     output, targets = outputs(), targets_of()
-    points = torch.rand(IMAGES, 20, 2)
-    matching = HungarianMatcher(**WEIGHTS)(output, targets, points)
+    matching = matched(output, targets, AllCells())
     labels = matching.assigned_labels(targets.labels, (LAYERS, IMAGES, QUERIES), CLASSES)
     for layer, image in itertools.product(range(LAYERS), range(IMAGES)):
         own = targets.labels[targets.image_index == image].tolist()
@@ -202,23 +230,17 @@ def test_not_a_number_does_not_stop_the_matching():
     # The loss that follows is not a number either, and its check names the sample.
     output, targets = outputs(), targets_of()
     output.cls_logits[0, 0, 0] = torch.nan
-    output.mask_logits[1][1] = torch.inf
-    matching = HungarianMatcher(**WEIGHTS)(output, targets, torch.rand(IMAGES, 9, 2))
+    output.mask_embeddings[1, 1] = torch.inf
+    matching = matched(output, targets, UncertainPoints(num_points=9))
     assert len(matching.layer) == LAYERS * sum(targets.counts)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_costs_are_float32_under_autocast(dtype):
     output, targets = outputs(), targets_of()
-    half = DecoderOutput(
-        output.embeddings.to(dtype),
-        output.cls_logits.to(dtype),
-        tuple(x.to(dtype) for x in output.mask_logits),
-    )
-    back = DecoderOutput(
-        half.embeddings, half.cls_logits.float(), tuple(x.float() for x in half.mask_logits)
-    )
-    points = torch.rand(IMAGES, 33, 2)
+    half = DecoderOutput(*(part.to(dtype) for part in vars(output).values()))
+    back = DecoderOutput(*(part.float() for part in vars(half).values()))
+    compared = UncertainPoints(num_points=9).for_matching(half.mask_features, targets)
     seen = []
 
     class Spy(HungarianMatcher):
@@ -228,7 +250,72 @@ def test_costs_are_float32_under_autocast(dtype):
 
     matcher = Spy(**WEIGHTS)
     with torch.autocast("cpu", dtype=dtype):
-        matcher(half, targets, points)
-    matcher(back, targets, points)
+        matcher(half, targets, compared)
+    matcher(back, targets, compared)
     assert seen[0].dtype == torch.float32
     assert torch.equal(*seen)
+
+
+def test_only_matched_masks_are_drawn_and_gone_backwards_through():
+    """The masks, and gradients, of drawing all and choosing."""
+    generator = torch.Generator().manual_seed(0)
+    targets = targets_of()
+    matching = matched(outputs(), targets, AllCells())
+    shapes = [(LAYERS, IMAGES, QUERIES, n) for n in (8, CLASSES + 1, 6)] + [(IMAGES, 6, 4, 5)]
+    own, other = (
+        DecoderOutput(*(torch.randn(s, generator=g).requires_grad_() for s in shapes))
+        for g in (generator, torch.Generator().manual_seed(0))
+    )
+    found = matched_masks(own, matching, targets)
+    expected = all_masks(other)[matching.layer, matching.image, matching.query]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    weights = torch.randn(found.shape, generator=generator)
+    for masks in (found, expected):
+        (masks * weights).sum().backward()
+    for name in ("mask_embeddings", "mask_features"):
+        one, two = getattr(own, name).grad, getattr(other, name).grad
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
+
+
+def test_costs_of_features_at_points_are_those_of_masks_at_points():
+    """Mask2Former's order: all masks are drawn, and each is read at the points."""
+    output, targets = outputs(), targets_of()
+    torch.manual_seed(0)
+    compared = UncertainPoints(num_points=9).for_matching(output.mask_features, targets)
+    found = HungarianMatcher(**WEIGHTS)._costs(output, targets, compared)
+    torch.manual_seed(0)
+    points = torch.rand(IMAGES, 9, 2)
+    for layer, image in itertools.product(range(LAYERS), range(IMAGES)):
+        own = targets.image_index == image
+        here = points[image][None]
+        segments = sample_points(targets.masks[own][None].float(), here)
+        valid = sample_points(targets.valid[image][None, None].float(), here)[0] > 0.999
+        logits = sample_points(output.masks(layer)[image][None], here)
+        focal, dice = mask_costs(logits, segments, valid.float())
+        cls = -output.cls_logits[layer, image].softmax(-1)[:, targets.labels[own]]
+        expected = 2 * cls + 20 * focal[0] + 5 * dice[0]
+        count = targets.counts[image]
+        torch.testing.assert_close(found[layer, image, :, :count], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_masks_with_fewer_cells_than_points_are_matched_at_all_of_them():
+    output, targets = outputs(), targets_of()
+    for found, expected in zip(
+        vars(UncertainPoints(num_points=16).for_matching(output.mask_features, targets)).values(),
+        vars(AllCells().for_matching(output.mask_features, targets)).values(),
+        strict=True,
+    ):
+        assert torch.equal(found, expected)
+
+
+def test_cells_are_read_at_their_centres():
+    targets = targets_of()
+    features = outputs().mask_features
+    compared = AllCells().for_matching(features, targets)
+    ticks = (torch.arange(4) + 0.5) / 4
+    centres = torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), -1).flatten(0, 1)
+    read = sample_points(targets.masks[:, None].float(), centres.expand(len(targets.masks), -1, -1))
+    torch.testing.assert_close(compared.truth, read.squeeze(1))
+    known = sample_points(targets.valid[:, None].float(), centres.expand(IMAGES, -1, -1)).squeeze(1)
+    assert torch.equal(compared.known, (known > 0.999).float()) and not compared.known.all()
+    torch.testing.assert_close(compared.values, sample_points(features, centres.expand(3, -1, -1)))

@@ -162,8 +162,8 @@ def outputs_of(model: nn.Module, monkeypatch) -> tuple:
 
 def same(first, second) -> bool:
     pairs = zip(
-        (first.embeddings, first.cls_logits, *first.mask_logits),
-        (second.embeddings, second.cls_logits, *second.mask_logits),
+        (first.embeddings, first.cls_logits, first.mask_embeddings),
+        (second.embeddings, second.cls_logits, second.mask_embeddings),
         strict=True,
     )
     return all(torch.equal(a, b) for a, b in pairs)
@@ -212,8 +212,8 @@ def test_padding_says_nothing_to_real_prompts():
     content[padding] = 100 * torch.randn(3, 32)
     other = decode(model, content, padding)
     for a, b in zip(
-        (found.embeddings, found.cls_logits, found.mask_logits),
-        (other.embeddings, other.cls_logits, other.mask_logits),
+        (found.embeddings, found.cls_logits, found.mask_embeddings),
+        (other.embeddings, other.cls_logits, other.mask_embeddings),
         strict=True,
     ):
         assert torch.equal(a[:, ~padding], b[:, ~padding])

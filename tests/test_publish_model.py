@@ -10,6 +10,7 @@ from test_tools import tool
 from tiny import build_tiny, losses_of, predictions_of, tiny_batch, tiny_model_cfg
 from torch import nn
 
+from projects.cpm_avs.launch import plain_errors
 from projects.cpm_avs.safe_checkpoint import load_safely
 
 publish_model = tool("publish_model")
@@ -105,16 +106,19 @@ def test_a_bare_state_dict_is_stripped_too_and_views_are_not_saved_whole(tmp_pat
 
 
 def test_errors_name_the_file_and_end_without_a_traceback(tmp_path, capsys):
-    with pytest.raises(SystemExit, match="none.pth: no such checkpoint"):
+    with pytest.raises(SystemExit, match="none.pth: no such checkpoint"), plain_errors():
         publish_model.main([str(tmp_path / "none.pth"), "out.pth"])
     (tmp_path / "broken.pth").write_bytes(b"no checkpoint")
-    with pytest.raises(SystemExit, match="broken.pth"):
+    with pytest.raises(SystemExit, match="broken.pth"), plain_errors():
         publish_model.main([str(tmp_path / "broken.pth"), str(tmp_path / "out.pth")])
     torch.save({"model": {"weight": torch.ones(2)}, "epoch": 3}, tmp_path / "foreign.pth")
-    with pytest.raises(SystemExit, match="foreign.pth: its 'model' is a dict, not a weight"):
+    with (
+        pytest.raises(SystemExit, match="foreign.pth: its 'model' is a dict, not a weight"),
+        plain_errors(),
+    ):
         publish_model.main([str(tmp_path / "foreign.pth"), str(tmp_path / "out.pth")])
     torch.save({"criterion.bank": torch.ones(2)}, tmp_path / "empty.pth")
-    with pytest.raises(SystemExit, match="empty.pth: nothing is left"):
+    with pytest.raises(SystemExit, match="empty.pth: nothing is left"), plain_errors():
         publish_model.main([str(tmp_path / "empty.pth"), str(tmp_path / "out.pth")])
     with pytest.raises(SystemExit):
         publish_model.main([str(tmp_path / "empty.pth"), "out.pt"])

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from mmengine.model import BaseModel
+from test_matcher import drawing
 from tiny import (
     NUM_CLASSES,
     NUM_QUERIES,
@@ -14,7 +16,6 @@ from tiny import (
 )
 from torch import Tensor, nn
 
-from projects.cpm_avs.structures import DecoderOutput
 from projects.cpm_avs.training.finite import NonFiniteLossError
 
 
@@ -95,7 +96,7 @@ def stub(model: nn.Module, monkeypatch, masks: Tensor) -> None:
     def output(inputs, metas):
         size = len(inputs["img"])
         layer = cls_logits.expand(size, -1, -1)
-        return DecoderOutput(None, torch.stack([layer] * 2), (masks.expand(size, -1, -1, -1),) * 2)
+        return drawing(None, torch.stack([layer] * 2), masks.expand(2, size, -1, -1, -1))
 
     monkeypatch.setattr(model, "encode_decode", output)
 
@@ -280,3 +281,14 @@ def test_wrong_arguments_are_refused():
     ):
         with pytest.raises(TypeError):
             build_tiny(tiny_model_cfg(**wrong))
+
+
+def test_losses_add_up_as_mmengine_has_it():
+    model = build_tiny()
+    losses = losses_of(model, tiny_batch())
+    total, shown = model.parse_losses(losses)
+    expected, log = BaseModel.parse_losses(model, losses)
+    torch.testing.assert_close(total, expected)
+    assert list(shown) == list(log)
+    for name, value in log.items():
+        torch.testing.assert_close(shown[name], value.detach())

@@ -4,14 +4,14 @@ import math
 
 import pytest
 import torch
-from test_matcher import blocky, outputs, targets_of
+from test_matcher import all_masks, blocky, drawing, outputs, targets_of
 from test_targets import sample
 from torch import Tensor
 
 from projects.cpm_avs.structures import DecoderOutput
 from projects.cpm_avs.training.set_prediction.mask_losses import dice_loss, focal_loss
-from projects.cpm_avs.training.set_prediction.matcher import Matching
-from projects.cpm_avs.training.set_prediction.points import GridPoints, UncertainPoints
+from projects.cpm_avs.training.set_prediction.matched_masks import Matching
+from projects.cpm_avs.training.set_prediction.points import UncertainPoints
 from projects.cpm_avs.training.set_prediction.set_criterion import SetCriterion
 from projects.cpm_avs.training.set_prediction.targets import build_targets
 
@@ -20,9 +20,7 @@ LN4 = math.log(4)  # the logit of 0.8
 
 
 def criterion(**kwargs) -> SetCriterion:
-    return SetCriterion(
-        num_classes=CLASSES, **dict(dict(points=dict(type="grid", size=4)), **kwargs)
-    )
+    return SetCriterion(num_classes=CLASSES, **dict(dict(points=dict(type="grid")), **kwargs))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +136,7 @@ def test_mask_losses_of_every_layer_are_means_over_its_matches():
         for at, image, query, segment in zip(*vars(matching).values(), strict=True):
             if at == layer:
                 # The points are the pixels of the 4 x 4 masks, doubled in the label map.
-                logits = output.mask_logits[layer][image, query].flatten()[None]
+                logits = output.masks(layer)[image, query].flatten()[None]
                 truth = targets.masks[segment][::2, ::2].flatten()[None].float()
                 valid = targets.valid[image][::2, ::2].flatten()[None].float()
                 focal.append(focal_loss(logits, truth, valid))
@@ -149,7 +147,7 @@ def test_mask_losses_of_every_layer_are_means_over_its_matches():
             torch.testing.assert_close(losses[f"{prefix}loss_{name}"], expected)
 
 
-@pytest.mark.parametrize("points", [dict(type="grid", size=16), dict(type="uncertain")])
+@pytest.mark.parametrize("points", [dict(type="grid"), dict(type="uncertain")])
 def test_pixels_without_a_label_do_not_count(points):
     # The right half is ignored; whatever the masks say there changes no loss.
     rows = [[0, 0, 1, 1] + [255] * 4] * 8
@@ -161,11 +159,10 @@ def test_pixels_without_a_label_do_not_count(points):
     found = []
     for fill in (0.0, 9.0):
         # A margin of one pixel of the 4 x 4 masks reaches half a pixel over the edge.
-        masks = [logits.clone() for logits in output.mask_logits]
-        for mask in masks:
-            mask[..., 3:] = fill
+        masks = all_masks(output)
+        masks[..., 3:] = fill
         torch.manual_seed(0)
-        changed = DecoderOutput(output.embeddings, output.cls_logits, tuple(masks))
+        changed = drawing(output.embeddings, output.cls_logits, masks)
         found.append(loss(changed, labels, Matching(*pairs), targets))
     for name in ("loss_focal", "d0.loss_dice"):
         torch.testing.assert_close(found[0][name], found[1][name])
@@ -176,13 +173,11 @@ def test_points_beside_a_pixel_without_a_label_do_not_count():
     # All that is labelled is class 1, and found: points that blend in what is not would see a miss.
     targets = build_targets([sample([[1] * 4 + [255] * 4] * 8)], CLASSES)
     output = outputs(images=1)
-    masks = tuple(torch.full_like(logits, 30.0) for logits in output.mask_logits)
+    masks = torch.full_like(all_masks(output), 30.0)
     loss = criterion(points=dict(type="uncertain", num_points=500))
     labels = torch.full(output.cls_logits.shape[:3], CLASSES)
     pairs = Matching(*torch.tensor([[0, 0, 0, 0], [1, 0, 0, 0]]).T)
-    losses = loss(
-        DecoderOutput(output.embeddings, output.cls_logits, masks), labels, pairs, targets
-    )
+    losses = loss(drawing(output.embeddings, output.cls_logits, masks), labels, pairs, targets)
     assert losses["loss_focal"] < 1e-6 and losses["loss_dice"] < 1e-4
 
 
@@ -201,20 +196,22 @@ def test_all_background_still_teaches_the_classes():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_no_segment_at_all_gives_zero_masks_losses_and_a_live_graph(dtype):
     output = outputs(images=1)
-    masks = tuple((1e3 * logits).to(dtype).requires_grad_() for logits in output.mask_logits)
     # Sums of such masks overflow in half precision.
-    wide = tuple(mask.repeat(1, 1, 8, 8).abs() for mask in masks)
+    masks, features = (
+        (1e3 * x).to(dtype).requires_grad_() for x in (output.mask_embeddings, output.mask_features)
+    )
     logits = output.cls_logits.clone().requires_grad_()
     targets = build_targets([sample([[255] * 8] * 8)], CLASSES)
     loss = criterion()
-    output = DecoderOutput(output.embeddings, logits, wide)
+    output = DecoderOutput(output.embeddings, logits, masks, features)
     matching = loss.match(output, targets)
     labels = matching.assigned_labels(targets.labels, logits.shape[:3], CLASSES)
     losses = loss(output, labels, matching, targets)
     assert losses["loss_cls"] > 0
     assert all(losses[f"{d}loss_{n}"] == 0 for d in ("", "d0.") for n in ("focal", "dice"))
     sum(losses.values()).backward()
-    assert all((mask.grad == 0).all() for mask in masks) and logits.grad.abs().sum() > 0
+    assert (masks.grad == 0).all() and (features.grad == 0).all()
+    assert logits.grad.abs().sum() > 0
 
 
 def test_weights_scale_their_losses_and_the_costs():
@@ -244,10 +241,9 @@ def test_losses_are_float32_under_autocast():
 def test_points_lie_inside_and_most_of_them_where_a_mask_is_unsure():
     torch.manual_seed(0)
     sampler = UncertainPoints(num_points=200, oversample_ratio=4.0, importance_sample_ratio=0.75)
-    assert sampler.for_matching(3, torch.device("cpu")).shape == (3, 200, 2)
     masks = torch.linspace(10, -10, 64).expand(2, 1, 16, 64)  # unsure in the middle
     everywhere = torch.ones_like(masks, dtype=torch.bool)
-    points = sampler.for_loss(masks, everywhere)
+    points = sampler.near_borders(masks, everywhere)
     assert points.shape == (2, 200, 2) and points.min() >= 0 and points.max() <= 1
     near = ((points[..., 0] - 0.5).abs() < 0.12).float().mean()
     assert 0.75 < near < 0.95  # the least sure 150 of 800, and a quarter at random
@@ -255,15 +251,12 @@ def test_points_lie_inside_and_most_of_them_where_a_mask_is_unsure():
     # Nothing is known of the lower half, however unsure the mask is there.
     known = everywhere.clone()
     known[:, :, 8:] = False
-    below = (sampler.for_loss(masks, known)[..., 1] > 0.5).float().mean()
+    below = (sampler.near_borders(masks, known)[..., 1] > 0.5).float().mean()
     assert 0.05 < below < 0.2  # half of the quarter at random
-
-    grid = GridPoints(size=2).for_loss(masks, everywhere)
-    assert grid[1].tolist() == [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]
 
 
 def test_unknown_arguments_are_refused():
     with pytest.raises(TypeError):
-        criterion(points=dict(type="grid", side=4))
+        criterion(points=dict(type="grid", size=4))
     with pytest.raises(TypeError):
         SetCriterion(num_classes=3, mask_weight=1.0)

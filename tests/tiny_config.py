@@ -42,10 +42,8 @@ def shrink(cfg: Config, *, narrow: bool) -> Config:
         embed_dims=32, num_queries=6, num_encoder_layers=1, feedforward_channels=64,
         num_audio_layers=1, num_visual_layers=2,
     )  # fmt: skip
-    points = dict(type="uncertain", num_points=64)
-    if "set_loss" in model.criterion:
-        points = model.criterion.set_loss.points | dict(size=8)
-    model.criterion.set_loss = dict(points=points)
+    if "set_loss" not in model.criterion:
+        model.criterion.set_loss = dict(points=dict(type="uncertain", num_points=64))
     if model.criterion.mixture is not None:
         model.criterion.mixture.update(bank_size=32, max_per_push=8, min_samples=4)
     if cfg.train_dataloader.dataset.type in COMPOSED:

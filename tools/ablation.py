@@ -13,6 +13,8 @@ those that OUT_runs.json held before, which need no work folder any more: rows a
 added on another machine.
 """
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 import os
 from collections.abc import Sequence

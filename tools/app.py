@@ -1,5 +1,7 @@
 """Serve the web page on which a clip is uploaded or recorded and segmented."""
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 import os
 import re

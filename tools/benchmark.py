@@ -13,6 +13,8 @@ in it.
 scoring frames under both protocols against loading them.
 """
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 import re
 import shlex

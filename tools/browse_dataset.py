@@ -7,6 +7,8 @@ samples are the first that training draws with the config's seed, as the pipelin
 set makes them; a file's name begins with the number of the draw.
 """
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 import itertools
 import os

@@ -8,6 +8,8 @@ masks in one folder, but for --show. Writes confusion_matrix.png and, in pixels,
 confusion_matrix.csv: rows are the truth.
 """
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 from pathlib import Path
 

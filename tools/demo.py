@@ -1,5 +1,7 @@
 """Segment what sounds in your own video, image with a sound, or folder of these."""
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 import sys
 import time

@@ -8,6 +8,8 @@ The graph takes `img`, (1, 3, H, W) float32 RGB in [0, 255] with H and W multipl
 [0, 1].
 """
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 import sys
 from pathlib import Path

@@ -7,6 +7,8 @@ pictures alone. As there, MMEngine counts: a multiplication with its addition is
 the log lists what it does not count.
 """
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 
 import torch

@@ -4,6 +4,8 @@ python tools/make_clip.py clip.mp4 --seed 3
 python tools/make_clip.py clip.mp4 --data-root data/real --truth truth
 """
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 from pathlib import Path
 

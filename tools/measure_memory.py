@@ -5,6 +5,8 @@
 Every length runs in a process of its own, with all outputs (masks, overlay with sound, report).
 """
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 import multiprocessing
 import resource

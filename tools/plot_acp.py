@@ -8,6 +8,8 @@ share that the names of these classes alone predict, without hearing. That predi
 samples of the training set.
 """
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -3,6 +3,8 @@
 Usage: python tools/plot_log.py work_dirs/cpm work_dirs/baseline --out curves.png
 """
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

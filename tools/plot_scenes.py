@@ -4,6 +4,8 @@ python tools/plot_scenes.py CONFIG CHECKPOINT --out scenes.png --num 8 \
   --baseline OTHER_CONFIG OTHER_CHECKPOINT
 """
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 from copy import deepcopy
 from pathlib import Path

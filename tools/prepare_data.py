@@ -1,8 +1,12 @@
 """Prepare and check data sets: ``python tools/prepare_data.py SUBCOMMAND --help``."""
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 import importlib
 import sys
+
+from projects.cpm_avs.launch import plain_errors
 
 SUBCOMMANDS = {
     "stamps": "rebuild the built-in data from Debian's tuxpaint-stamps-default",
@@ -33,4 +37,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with plain_errors():
+        sys.exit(main())

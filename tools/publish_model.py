@@ -11,6 +11,8 @@ file's SHA-256, which loaders that check downloads compare.
 writes what sees, without ear and classifier, for other trainings to start from (``load_from``).
 """
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 import hashlib
 import io
@@ -113,11 +115,11 @@ def main(args: list[str] | None = None) -> None:
         "--visual", action="store_true", help="only what sees, as a start of other trainings"
     )
     parsed = parser.parse_args(args)
-    with plain_errors():
-        path = publish(parsed.source, parsed.out, half=parsed.half, visual=parsed.visual)
+    path = publish(parsed.source, parsed.out, half=parsed.half, visual=parsed.visual)
     before, after = (file.stat().st_size / 2**20 for file in (parsed.source, path))
     print(f"{path}: {after:.1f} MiB of {before:.1f} MiB")
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

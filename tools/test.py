@@ -7,6 +7,8 @@ The options are those of MMSegmentation's tools/test.py without --tta, and --aud
 the sound to show whether the model listens.
 """
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 from collections.abc import Sequence
 

@@ -6,6 +6,8 @@
 The options are those of MMSegmentation's tools/train.py.
 """
 
+import projects.quiet_start  # noqa: F401
+
 import argparse
 from collections.abc import Sequence
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -86,15 +87,25 @@ class AudioFeatures:
 class DecoderOutput:
     """Predictions of all supervised layers; index 0 is the one after TD-A.
 
+    Masks are drawn where they are asked for: of 10 layers and 100 queries a prediction needs those
+    of one layer, and a loss those few that are matched.
+
     Attributes:
         embeddings: Normalised queries q~, (layers, B, Q, D).
         cls_logits: Unnormalised log-posteriors, (layers, B, Q, C + 1); the last class is no-object.
-        mask_logits: At stride 4, (layers, B, Q, h, w).
+        mask_embeddings: What a mask's logit at a cell is the product of, with the features there,
+            (layers, B, Q, D).
+        mask_features: At stride 4, (B, D, h, w).
     """
 
     embeddings: Tensor
     cls_logits: Tensor
-    mask_logits: Tensor
+    mask_embeddings: Tensor
+    mask_features: Tensor
+
+    def masks(self, layer: int) -> Tensor:
+        """Mask logits of one layer, (B, Q, h, w)."""
+        return torch.einsum("bqd,bdhw->bqhw", self.mask_embeddings[layer], self.mask_features)
 
 
 @dataclass(frozen=True)

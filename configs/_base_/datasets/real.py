@@ -30,15 +30,13 @@ duplicates = [
     *(f"sounds/{name}.ogg" for name in ("horse_020", "piano_011", "sheep_010", "sheep_035")),
     *(f"sounds/{name}.ogg" for name in ("sheep_042", "sheep_044", "sheep_045")),
 ]
-# Sources that do not state a licence.
-unstated = ["atteoja", "tmrsgv", "yashnita"]
 # More of foreign sounds and of silence than at test.
 train_dataloader = dict(
     dataset=dict(
         **dataset | dict(plain_prob=0.35),
-        silent_prob=0.15,
-        offscreen_prob=0.3,
-        leave_out=[*duplicates, *unstated],
+        silent_prob=0.25,
+        offscreen_prob=0.5,
+        leave_out=duplicates,
         num_scenes=96000,
         pipeline=train_pipeline,
     )

@@ -32,7 +32,7 @@ model = dict(
     criterion=dict(
         type="CPMCriterion",
         # Masks have 24 x 24 cells at 96 px: all of them are compared, nothing is sampled.
-        set_loss=dict(points=dict(type="grid", size=24)),
+        set_loss=dict(points=dict(type="grid")),
         mixture=dict(),
         prompting=dict(acp_weight=1.0, vcp_weight=1.0, pcl_weight=1.0),
         prompt_weight=0.5,

@@ -73,7 +73,7 @@ def write_example(
             for index, frame in enumerate(clip.frames):
                 writer.write(np.ascontiguousarray(frame[..., ::-1]), index / 12)
             writer.close(seconds)
-        except OSError:
+        except BaseException:
             writer.abort()
             raise
     if truth is not None:
@@ -86,9 +86,13 @@ def _write_truth(folder: Path, path: Path, clip: ComposedClip, classes: Sequence
     video = video_clip(path, None, silent_ok=True)
     report = ReportWriter(folder / "report.json", video, classes)
     timeline = Timeline(len(clip.masks) / clip.fps)
-    for index, mask in enumerate(clip.masks):
-        labels = np.unique(mask[mask > 0]).tolist()
-        result = FrameResult(index / clip.fps, mask, dict.fromkeys(labels, 1.0), classes)
-        report.write(result, f"masks/{masks.write(result)}")
-        timeline.add(result, result.time)
-    report.close(timeline.finish(len(clip.masks) / clip.fps))
+    try:
+        for index, mask in enumerate(clip.masks):
+            labels = np.unique(mask[mask > 0]).tolist()
+            result = FrameResult(index / clip.fps, mask, dict.fromkeys(labels, 1.0), classes)
+            report.write(result, f"masks/{masks.write(result)}")
+            timeline.add(result, result.time)
+        report.close(timeline.finish(len(clip.masks) / clip.fps))
+    except BaseException:
+        report.abort()
+        raise

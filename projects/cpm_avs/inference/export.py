@@ -94,7 +94,7 @@ class ExportableModel(nn.Module):
             img=(img - self.pixel_mean) / self.pixel_std, specgram=self.spectrogram(waveform)
         )
         output = self.model.encode_decode(inputs, [])
-        cls_logits, mask_logits = output.cls_logits[-1], output.mask_logits[-1]
+        cls_logits, mask_logits = output.cls_logits[-1], output.masks(-1)
         num_classes = cls_logits.shape[-1] - 1
         scores, labels = cls_logits.softmax(-1).max(-1)
         # A query that names no object counts as background with a score of 0.

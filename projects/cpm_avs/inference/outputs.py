@@ -178,7 +178,8 @@ class MaskWriter:
         image = Image.fromarray(result.class_map).convert("P")
         image.putpalette(self._palette)
         name = f"frame_{self._count:06d}.png"
-        image.save(self.folder / name)
+        with whole_file(self.folder / name) as part:
+            image.save(part)
         self._count += 1
         return name
 

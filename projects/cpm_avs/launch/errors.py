@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ...quiet_start import INTERRUPTED, raise_interrupts
 from ..structures import UserError
 
 PACKAGE = Path(__file__).parents[1]
@@ -19,10 +20,11 @@ _ABOUT_A_PATH = (FileNotFoundError, PermissionError, IsADirectoryError, NotADire
 def plain_errors() -> Iterator[None]:
     """End with the message alone where what the user gave is at fault, which the message names."""
     try:
+        raise_interrupts()
         yield
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None  # as shells count it: 128 and the signal's number
+        raise SystemExit(INTERRUPTED) from None
     except (ValueError, OSError) as error:
         if isinstance(error, OSError) and error.filename is None and error.errno in _NO_SPACE:
             raise SystemExit(

@@ -133,6 +133,17 @@ class AVSegmentor(BaseSegmentor):
         output = self.decode_head(visual, audio)
         return self.criterion(self, output, visual, audio, inputs, data_samples)
 
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Their sum, and their values for the log: all of them in one transfer from the device.
+
+        Args:
+            losses: Named scalars.
+        """
+        values = torch.stack(list(losses.values()))
+        total = values.sum()
+        shown = torch.cat([total.unsqueeze(0), values]).detach().cpu()
+        return total, dict(zip(("loss", *losses), shown, strict=True))
+
     def predict(
         self, inputs: dict[str, Tensor], data_samples: list[SegDataSample] | None = None
     ) -> list[SegDataSample]:
@@ -163,12 +174,13 @@ class AVSegmentor(BaseSegmentor):
             data_samples: With their ``ori_shape``.
         """
         heard = output.cls_logits[0].argmax(-1).tolist()
+        masks = output.masks(-1)
         for index, sample in enumerate(data_samples):
             padding = sample.metainfo.get("img_padding_size", (0, 0, 0, 0))
             cropped = (padded[0] - padding[3], padded[1] - padding[1])
             scores = self.merge(
                 output.cls_logits[-1][index].float(),
-                output.mask_logits[-1][index],
+                masks[index],
                 resizer(padded, cropped, tuple(sample.ori_shape[:2])),
             )
             sample.seg_logits = PixelData(data=scores)
@@ -182,4 +194,4 @@ class AVSegmentor(BaseSegmentor):
     ) -> tuple[Tensor, Tensor]:
         """Class logits (B, N, C + 1) and mask logits (B, N, h, w) of the last layer."""
         output = self.encode_decode(inputs, [])
-        return output.cls_logits[-1], output.mask_logits[-1]
+        return output.cls_logits[-1], output.masks(-1)

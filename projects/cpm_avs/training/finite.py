@@ -71,7 +71,7 @@ class FiniteGuard:
                 optimiser and the last checkpoint are as they were.
         """
         # A NaN or inf anywhere makes a sum not finite; one number goes to the host and the ranks.
-        total = torch.stack([loss.detach().double().sum() for loss in losses.values()]).sum()
+        total = torch.cat([loss.detach().flatten() for loss in losses.values()]).double().sum()
         spoiled = (~total.isfinite()).float()
         all_reduce(spoiled, op="max")
         self.met = ""

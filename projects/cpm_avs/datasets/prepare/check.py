@@ -6,14 +6,12 @@ import os
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
 from rich.table import Table as RichTable
 
 from ...files import try_to_write, write_whole
@@ -24,6 +22,7 @@ from ..benchmarks.clip_index import SKIP_COLUMN, Clip, Table, read_table, write_
 from . import check_composed
 from .benchmarks import NAMES, Benchmark, benchmark
 from .defects import KINDS, Defect, check_media, check_rows
+from .threads import results_of
 
 #: Name of sets for ``ComposedDataset``, of whatever folder.
 COMPOSED = "composed"
@@ -81,10 +80,13 @@ def run(args: argparse.Namespace) -> int:
     defects = list(check_rows(clips, spec))
     useless = {defect.line for defect in defects if defect.kind in ("bad_row", "duplicate")}
     clips = [clip for clip in clips if clip.rows[0].line not in useless]
-    with ThreadPoolExecutor(args.workers) as pool:
-        results = pool.map(lambda clip: check_media(clip, spec.masks), clips)
-        progress = Console(stderr=True)
-        for found in track(results, f"Checking {args.name}", len(clips), console=progress):
+    with results_of(
+        lambda clip: check_media(clip, spec.masks),
+        clips,
+        workers=args.workers,
+        title=f"Checking {args.name}",
+    ) as results:
+        for found in results:
             defects += [replace(d, path=os.path.relpath(d.path, args.root)) for d in found]
 
     counts = count(clips, defects, spec)

@@ -8,7 +8,6 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +16,6 @@ import cv2
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from ...files import whole_file
 from ...media.audio_functional import SAMPLE_RATE
@@ -26,6 +23,7 @@ from ...media.opening import open_media
 from ...media.orientation import upright
 from ..benchmarks.avsbench import NUM_FRAMES, read_ms3, read_s4
 from .benchmarks import benchmark
+from .threads import results_of
 
 SIZE = (224, 224)  # px
 SAMPLES_PER_SECOND = 16
@@ -66,12 +64,8 @@ def run(args: argparse.Namespace) -> int:
             if job.fault or not all(p.is_file() for p in (*job.images.values(), job.sound))
         ]
     failures = []
-    with ThreadPoolExecutor(args.workers) as pool:
-        results = pool.map(_attempt, jobs)
-        progress = Console(stderr=True)
-        for job, error in zip(
-            jobs, track(results, "Cutting", len(jobs), console=progress), strict=True
-        ):
+    with results_of(_attempt, jobs, workers=args.workers, title="Cutting") as results:
+        for job, error in zip(jobs, results, strict=True):
             if error:
                 failures.append(f"{job.video}: {error}")
     print(f"{len(jobs) - len(failures)} of {len(jobs)} videos cut")

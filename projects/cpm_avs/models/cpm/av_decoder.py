@@ -155,10 +155,10 @@ class AVDecoder(BaseModule):
                 query, query_pos, *maps[level], self_mask=self_mask, cross_mask=cross_mask
             )
             queries.append(query)
-        return self._predict(torch.stack(queries), visual.mask_features)
-
-    def _predict(self, queries: Tensor, mask_features: Tensor) -> DecoderOutput:
-        """Predictions of all layers' queries (layers, B, Q, D) at once."""
-        embeddings = self.post_norm(queries)
-        masks = torch.einsum("lbqd,bdhw->lbqhw", self.mask_embed(embeddings), mask_features)
-        return DecoderOutput(embeddings, self.classifier(embeddings), masks)
+        embeddings = self.post_norm(torch.stack(queries))
+        return DecoderOutput(
+            embeddings,
+            self.classifier(embeddings),
+            self.mask_embed(embeddings),
+            visual.mask_features,
+        )

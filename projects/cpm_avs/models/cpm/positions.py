@@ -19,8 +19,9 @@ def sine_encoding(
         device: Of the result.
         dtype: Of the result.
     """
-    # A graph that is traced has to make its own, and its sizes may be symbols.
+    # A graph has to make its own: its sizes may be symbols, and what is kept here may be freed.
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    traced |= device.type == "cuda" and torch.cuda.is_current_stream_capturing()
     return (_make if traced else _keep)(height, width, embed_dims, device, dtype)
 
 

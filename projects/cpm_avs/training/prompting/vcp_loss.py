@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ...structures import DecoderOutput
-from ..set_prediction.matcher import Matching
+from ..set_prediction.matched_masks import Matching
 from ..set_prediction.set_criterion import SetCriterion
 from ..set_prediction.targets import SegmentTargets
 
@@ -32,7 +32,7 @@ def vcp_loss(
     Returns:
         dict: See ``SetCriterion.forward``.
     """
-    layers = len(output.mask_logits)
+    layers = len(output.cls_logits)
     matching = own_segments(labels, padding, targets, layers)
     counted = ~(padding | targets.unseen.gather(1, labels))
     return set_criterion(output, labels.expand(layers, -1, -1), matching, targets, counted=counted)

@@ -1,40 +1,17 @@
 """Hungarian matching of queries and segments, all layers and images at once (Sec. 3.1)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
+import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from ...models.cpm.gaussian_functional import full_precision
 from ...structures import DecoderOutput
 from .mask_losses import FOCAL_ALPHA, FOCAL_GAMMA
-from .points import sample_points
+from .matched_masks import Matching
+from .points import Compared
 from .targets import SegmentTargets
-
-
-@dataclass(frozen=True)
-class Matching:
-    """Pairs of a query and a segment, flattened over layers and images.
-
-    Attributes:
-        layer: (n,), ascending.
-        image: (n,).
-        query: (n,).
-        segment: Index into the batch's flattened segments, (n,).
-    """
-
-    layer: Tensor
-    image: Tensor
-    query: Tensor
-    segment: Tensor
-
-    def assigned_labels(self, labels: Tensor, shape: Sequence[int], empty: int) -> Tensor:
-        """Label of every query, (layers, B, Q); ``empty`` where nothing was matched."""
-        assigned = labels.new_full(tuple(shape), empty)
-        assigned[self.layer, self.image, self.query] = labels[self.segment]
-        return assigned
 
 
 def mask_costs(
@@ -58,9 +35,9 @@ def mask_costs(
     """
     logits, valid = logits.float(), valid.unsqueeze(1)
     targets = (targets * valid).transpose(1, 2)
-    probability = logits.sigmoid()
-    positive = alpha * (1 - probability) ** gamma * F.softplus(-logits)
-    negative = (1 - alpha) * probability**gamma * F.softplus(logits) * valid
+    probability, surprise = logits.sigmoid(), F.softplus(logits)  # -ln(1 - p)
+    positive = alpha * (1 - probability) ** gamma * (surprise - logits)
+    negative = (1 - alpha) * probability**gamma * surprise * valid
     focal = (positive - negative) @ targets + negative.sum(-1, keepdim=True)
     focal = focal / valid.sum(-1, keepdim=True).clamp(min=1)
 
@@ -85,55 +62,42 @@ class HungarianMatcher:
         self.dice_weight = dice_weight
 
     @torch.no_grad()
-    def __call__(self, output: DecoderOutput, targets: SegmentTargets, points: Tensor) -> Matching:
+    def __call__(
+        self, output: DecoderOutput, targets: SegmentTargets, compared: Compared
+    ) -> Matching:
         """Match every layer's predictions.
 
         Args:
             output: Predictions of all layers.
             targets: Segments of the batch.
-            points: Where masks are compared, (B, P, 2) in [0, 1].
+            compared: See ``PointSampler.for_matching``.
         """
-        with torch.autocast(points.device.type, enabled=False):
-            costs = self._costs(output, targets, points)
+        with torch.autocast(compared.values.device.type, enabled=False):
+            costs = self._costs(output, targets, compared)
         # One transfer; the rest is scipy's.
         matrices = costs.nan_to_num(1e4, 1e4, -1e4).cpu().numpy()
-        starts = [0]
-        for count in targets.counts:
-            starts.append(starts[-1] + count)
-        pairs: list[Tensor] = []
-        for layer, layer_costs in enumerate(matrices):
-            for image, (start, stop) in enumerate(zip(starts, starts[1:], strict=False)):
-                query, column = map(
-                    torch.from_numpy,
-                    linear_sum_assignment(layer_costs[image, :, : stop - start]),
-                )
-                where = torch.tensor([[layer], [image]]).expand(2, len(query))
-                pairs.append(torch.cat([where, torch.stack([query, column + start])]))
-        return Matching(*torch.cat(pairs, 1).to(points.device))
+        starts = np.cumsum([0, *targets.counts])
+        pairs: list[np.ndarray] = [np.zeros((4, 0), np.int64)]
+        for layer, image in np.ndindex(matrices.shape[:2]):
+            start, count = starts[image], targets.counts[image]
+            query, column = linear_sum_assignment(matrices[layer, image, :, :count])
+            where = [np.full_like(query, layer), np.full_like(query, image)]
+            pairs.append(np.stack([*where, query, column + start]))
+        return Matching(*torch.from_numpy(np.concatenate(pairs, 1)).to(costs.device))
 
-    def _costs(self, output: DecoderOutput, targets: SegmentTargets, points: Tensor) -> Tensor:
+    def _costs(self, output: DecoderOutput, targets: SegmentTargets, compared: Compared) -> Tensor:
         """(layers, B, Q, largest number of segments); columns past an image's own are junk."""
-        labels, masks = self._pad(targets, points)
-        valid = sample_points(targets.valid.float().unsqueeze(1), points).squeeze(1) > 0.999
-        index = labels.unsqueeze(1)
-        costs = []
-        for cls_logits, mask_logits in zip(output.cls_logits, output.mask_logits, strict=True):
-            sampled = sample_points(mask_logits.float(), points)
-            focal, dice = mask_costs(sampled, masks, valid.float())
-            probability = cls_logits.float().softmax(-1)
-            cls = -probability.gather(2, index.expand(-1, probability.shape[1], -1))
-            costs.append(
-                self.cls_weight * cls + self.focal_weight * focal + self.dice_weight * dice
-            )
-        return torch.stack(costs)
-
-    @staticmethod
-    def _pad(targets: SegmentTargets, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Labels (B, S) and masks at the points (B, S, P), padded to the largest image."""
-        own = sample_points(
-            targets.masks.float().unsqueeze(1), points[targets.image_index]
-        ).squeeze(1)
-        counts = targets.counts
         pad = torch.nn.utils.rnn.pad_sequence
-        labels = pad(list(targets.labels.split(counts)), batch_first=True)
-        return labels, pad(list(own.split(counts)), batch_first=True)
+        labels, segments = (
+            pad(x.split(targets.counts), batch_first=True) for x in (targets.labels, compared.truth)
+        )
+        # An image's queries of all layers in one row.
+        layers = len(output.cls_logits)
+        embeddings = full_precision(output.mask_embeddings).transpose(0, 1).flatten(1, 2)
+        masks = embeddings @ compared.values
+        focal, dice = mask_costs(masks, segments, compared.known)
+        probability = output.cls_logits.float().softmax(-1).transpose(0, 1).flatten(1, 2)
+        index = labels.unsqueeze(1).expand(-1, probability.shape[1], -1)
+        cls = -probability.gather(2, index)
+        costs = self.cls_weight * cls + self.focal_weight * focal + self.dice_weight * dice
+        return costs.unflatten(1, (layers, -1)).transpose(0, 1)

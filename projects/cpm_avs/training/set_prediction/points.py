@@ -1,13 +1,37 @@
-"""Where masks are compared: points instead of all pixels, as in PointRend and Mask2Former."""
+"""Where masks are compared: at all of their cells, or at points, as in PointRend and Mask2Former.
 
+Shorthand: B batch, S segments, D width, n matched masks, P points, h w mask size.
+"""
+
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from mmcv.ops import point_sample
 from mmdet.models.utils import get_uncertain_point_coords_with_randomness
 from torch import Tensor
 
+from ...models.cpm.gaussian_functional import full_precision
+from .matched_masks import Matching
+from .targets import SegmentTargets
+
 _SURE = 1e4  # a logit that is never among the least sure ones
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What is read where masks are compared.
+
+    Attributes:
+        values: Mask features (B, D, P) for the matching, mask logits (n, P) for the losses.
+        truth: Segments, in [0, 1], (S, P) and (n, P).
+        known: 1 where there is a label, (B, P) and (n, P).
+    """
+
+    values: Tensor
+    truth: Tensor
+    known: Tensor
 
 
 def sample_points(maps: Tensor, points: Tensor) -> Tensor:
@@ -15,26 +39,64 @@ def sample_points(maps: Tensor, points: Tensor) -> Tensor:
     return point_sample(maps, points.to(maps.dtype), align_corners=False)
 
 
+def at_cells(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Read maps (n, H, W) at the centres of (h, w) cells; bilinear, (n, h * w)."""
+    return F.interpolate(maps.float().unsqueeze(1), size, mode="bilinear").flatten(1)
+
+
+def labelled(share: Tensor) -> Tensor:
+    """1 where all four neighbours of a point have a label, given the share of them that has."""
+    return (share > 0.999).float()
+
+
 class PointSampler(Protocol):
-    """Chooses the points of the matching and of the losses."""
+    """Chooses where masks are compared, and reads them there."""
 
-    def for_matching(self, batch_size: int, device: torch.device) -> Tensor:
-        """Points shared by all queries and segments of an image, (B, P, 2)."""
-
-    def for_loss(self, mask_logits: Tensor, valid: Tensor) -> Tensor:
-        """Points of each matched mask (n, 1, h, w): (n, P, 2).
+    def for_matching(self, features: Tensor, targets: SegmentTargets) -> Compared:
+        """For all queries and segments of an image at the same places.
 
         Args:
-            mask_logits: The masks.
-            valid: Where there is a label, bool, of the same shape; the rest counts in no loss.
+            features: Mask features, (B, D, h, w).
+            targets: Segments of the batch.
         """
+
+    def for_loss(self, masks: Tensor, targets: SegmentTargets, matching: Matching) -> Compared:
+        """For each matched mask.
+
+        Args:
+            masks: Their logits, (n, h, w).
+            targets: Segments of the batch.
+            matching: Whose masks these are.
+        """
+
+
+class AllCells:
+    """Every cell of a mask; nothing is random. As much work as a few thousand points."""
+
+    def for_matching(self, features: Tensor, targets: SegmentTargets) -> Compared:
+        """See ``PointSampler``."""
+        height, width = features.shape[-2:]
+        return Compared(
+            full_precision(features).flatten(2),
+            at_cells(targets.masks, (height, width)),
+            labelled(at_cells(targets.valid, (height, width))),
+        )
+
+    def for_loss(self, masks: Tensor, targets: SegmentTargets, matching: Matching) -> Compared:
+        """See ``PointSampler``."""
+        height, width = masks.shape[-2:]
+        return Compared(
+            full_precision(masks).flatten(1),
+            at_cells(targets.masks, (height, width))[matching.segment],
+            labelled(at_cells(targets.valid, (height, width)))[matching.image],
+        )
 
 
 class UncertainPoints:
     """Random points for the matching; for the losses, most of them where the mask is unsure.
 
     Args:
-        num_points: P.
+        num_points: P. Masks with fewer cells are matched at all of these, which is exact.
         oversample_ratio: Candidates a point, of which the least sure are kept.
         importance_sample_ratio: Share of the points that are chosen so; the others are random.
     """
@@ -50,42 +112,47 @@ class UncertainPoints:
         self.oversample_ratio = oversample_ratio
         self.importance_sample_ratio = importance_sample_ratio
 
-    def for_matching(self, batch_size: int, device: torch.device) -> Tensor:
-        """Uniform points, (B, P, 2)."""
-        return torch.rand(batch_size, self.num_points, 2, device=device)
+    def for_matching(self, features: Tensor, targets: SegmentTargets) -> Compared:
+        """Uniform points."""
+        if features.shape[-2:].numel() <= self.num_points:
+            return AllCells().for_matching(features, targets)
+        points = torch.rand(len(features), self.num_points, 2, device=features.device)
+        own = points[targets.image_index]
+        return Compared(
+            sample_points(full_precision(features), points),
+            sample_points(targets.masks.unsqueeze(1).float(), own).squeeze(1),
+            labelled(sample_points(targets.valid.unsqueeze(1).float(), points).squeeze(1)),
+        )
 
-    def for_loss(self, mask_logits: Tensor, valid: Tensor) -> Tensor:
-        """Points near the masks' borders, (n, P, 2)."""
+    def for_loss(self, masks: Tensor, targets: SegmentTargets, matching: Matching) -> Compared:
+        """Points near the masks' borders."""
+        masks = full_precision(masks).unsqueeze(1)
         with torch.no_grad():
-            # What no loss ever reaches stays unsure, and would attract most of the points.
-            return get_uncertain_point_coords_with_randomness(
-                mask_logits.float().masked_fill(~valid, _SURE),
-                None,
-                self.num_points,
-                self.oversample_ratio,
-                self.importance_sample_ratio,
+            known = F.interpolate(
+                targets.valid.unsqueeze(1).float(), masks.shape[-2:], mode="nearest-exact"
             )
+            points = self.near_borders(masks, known[matching.image] > 0)
+            truth = torch.stack(
+                [targets.masks[matching.segment], targets.valid[matching.image]], 1
+            ).float()
+            target, valid = sample_points(truth, points).unbind(1)
+        return Compared(sample_points(masks, points).squeeze(1), target, labelled(valid))
+
+    def near_borders(self, masks: Tensor, known: Tensor) -> Tensor:
+        """Points of masks (n, 1, h, w), most of them where they are unsure: (n, P, 2).
+
+        Args:
+            masks: Their logits.
+            known: Where there is a label, bool, of the same shape. What no loss ever reaches stays
+                unsure, and would attract most of the points.
+        """
+        return get_uncertain_point_coords_with_randomness(
+            masks.masked_fill(~known, _SURE),
+            None,
+            self.num_points,
+            self.oversample_ratio,
+            self.importance_sample_ratio,
+        )
 
 
-class GridPoints:
-    """The same regular grid for everything; nothing is random. Enough for small images.
-
-    Args:
-        size: Points a side; P is its square.
-    """
-
-    def __init__(self, *, size: int) -> None:
-        ticks = (torch.arange(size) + 0.5) / size
-        self.grid = torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), -1).flatten(0, 1)
-
-    def for_matching(self, batch_size: int, device: torch.device) -> Tensor:
-        """The grid, (B, P, 2)."""
-        self.grid = self.grid.to(device)  # copied once
-        return self.grid.expand(batch_size, -1, -1)
-
-    def for_loss(self, mask_logits: Tensor, valid: Tensor) -> Tensor:
-        """The grid, (n, P, 2)."""
-        return self.for_matching(len(mask_logits), mask_logits.device)
-
-
-POINT_SAMPLERS = {"uncertain": UncertainPoints, "grid": GridPoints}
+POINT_SAMPLERS = {"uncertain": UncertainPoints, "grid": AllCells}

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from ...structures import DecoderOutput
 from ..distributed import reduce_mean
 from .mask_losses import dice_loss, focal_loss
-from .matcher import HungarianMatcher, Matching
-from .points import POINT_SAMPLERS, PointSampler, sample_points
+from .matched_masks import Matching, matched_masks
+from .matcher import HungarianMatcher
+from .points import POINT_SAMPLERS, PointSampler
 from .targets import SegmentTargets
 
 
@@ -48,7 +49,8 @@ class SetCriterion(nn.Module):
         cls_weight: Weight of the cross-entropy, and of the class cost in the matching.
         focal_weight: As above, for the focal loss. It is large since the focal loss is small.
         dice_weight: As above, for the dice loss.
-        points: ``type`` (``'uncertain'`` or ``'grid'``) and arguments of the point sampler.
+        points: ``type``, ``'uncertain'`` or ``'grid'`` (all cells), and arguments of the point
+            sampler.
     """
 
     class_weight: Tensor
@@ -80,8 +82,9 @@ class SetCriterion(nn.Module):
 
     def match(self, output: DecoderOutput, targets: SegmentTargets) -> Matching:
         """Hungarian matching of all layers."""
-        points = self.points.for_matching(len(targets.label_map), targets.label_map.device)
-        return self.matcher(output, targets, points)
+        with torch.no_grad():
+            compared = self.points.for_matching(output.mask_features, targets)
+        return self.matcher(output, targets, compared)
 
     def forward(
         self,
@@ -104,15 +107,14 @@ class SetCriterion(nn.Module):
             dict: ``loss_cls``, ``loss_focal``, ``loss_dice`` of the last layer, and those of the
             others with the prefix ``d{layer}.``; all weighted.
         """
-        names = [f"d{layer}." for layer in range(len(output.mask_logits) - 1)] + [""]
+        names = [f"d{layer}." for layer in range(len(output.cls_logits) - 1)] + [""]
         with torch.autocast(output.embeddings.device.type, enabled=False):
             cls = self._cls_losses(output.cls_logits.float(), labels, targets.unseen, counted)
             focal, dice = self._mask_losses(output, matching, targets)
-        losses = {}
-        for layer, name in enumerate(names):
-            losses[f"{name}loss_cls"] = self.weights["cls"] * cls[layer]
-            losses[f"{name}loss_focal"] = self.weights["focal"] * focal[layer]
-            losses[f"{name}loss_dice"] = self.weights["dice"] * dice[layer]
+        losses: dict[str, Tensor] = {}
+        for kind, values in dict(cls=cls, focal=focal, dice=dice).items():
+            weighted = (self.weights[kind] * values).unbind()
+            losses |= {f"{n}loss_{kind}": x for n, x in zip(names, weighted, strict=True)}
         return losses
 
     def _cls_losses(
@@ -123,11 +125,11 @@ class SetCriterion(nn.Module):
         if counted is not None:
             weight = weight * counted
         loss = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none")
-        after_audio, *after_layers = loss.view_as(weight)
+        loss = loss.view_as(weight)
         # Not where nothing sounds unseen: the two forms differ in their rounding.
         free = (labels[0] == self.num_classes) & unseen.any(-1, keepdim=True)
-        after_audio = torch.where(free, heard_or_nothing(logits[0], unseen), after_audio)
-        totals = (torch.stack([after_audio, *after_layers]) * weight).sum((1, 2))
+        after_audio = torch.where(free, heard_or_nothing(logits[0], unseen), loss[0])
+        totals = (torch.cat([after_audio.unsqueeze(0), loss[1:]]) * weight).sum((1, 2))
         # Every rank divides by the mean over ranks, so that the gradients that DDP averages are
         # those of one process with the whole batch.
         normaliser = reduce_mean(weight.sum((1, 2)))
@@ -137,35 +139,20 @@ class SetCriterion(nn.Module):
         self, output: DecoderOutput, matching: Matching, targets: SegmentTargets
     ) -> tuple[Tensor, Tensor]:
         """Focal and dice loss of each layer, (layers,), as means over its matched masks."""
-        layers = len(output.mask_logits)
-        per_layer = matching.layer.bincount(minlength=layers)
-        lengths = per_layer.tolist()
-        pairs = zip(
-            output.mask_logits,
-            matching.image.split(lengths),
-            matching.query.split(lengths),
-            strict=True,
-        )
-        masks = torch.cat([logits[image, query] for logits, image, query in pairs]).unsqueeze(1)
+        layers, pairs = len(output.cls_logits), len(matching.layer)
+        ones = torch.ones(pairs, device=matching.layer.device)
+        per_layer = ones.new_zeros(layers).index_add(0, matching.layer, ones)
         # Numbers of masks are whole, so the clamp only guards 0 / 0.
-        normaliser = reduce_mean(per_layer.float()).clamp(min=1e-6)
-        if len(masks) == 0:
+        normaliser = reduce_mean(per_layer).clamp(min=1e-6)
+        if pairs == 0:
             # A sum over nothing, not 0 times a sum: that one overflows to NaN in half precision.
-            zeros = torch.stack([logits[:0].sum() for logits in output.mask_logits]).float()
+            nothing = output.mask_embeddings[:, :0].sum() + output.mask_features[:0].sum()
+            zeros = nothing.float().expand(layers)
             return zeros, zeros
 
-        known = F.interpolate(
-            targets.valid.unsqueeze(1).float(), masks.shape[-2:], mode="nearest-exact"
-        )
-        points = self.points.for_loss(masks, known[matching.image] > 0)
-        logits = sample_points(masks.float(), points).squeeze(1)
-        with torch.no_grad():
-            truth = torch.stack(
-                [targets.masks[matching.segment], targets.valid[matching.image]], 1
-            ).float()
-            target, valid = sample_points(truth, points).unbind(1)
-            valid = (valid > 0.999).float()  # all four neighbours have a label
-        totals = torch.zeros(2, layers, device=logits.device)
-        losses = torch.stack([focal_loss(logits, target, valid), dice_loss(logits, target, valid)])
-        focal, dice = totals.index_add(1, matching.layer, losses) / normaliser
+        compared = self.points.for_loss(matched_masks(output, matching, targets), targets, matching)
+        masks = (compared.values, compared.truth, compared.known)
+        losses = torch.stack([focal_loss(*masks), dice_loss(*masks)])
+        totals = ones.new_zeros(2, layers).index_add(1, matching.layer, losses)
+        focal, dice = totals / normaliser
         return focal, dice

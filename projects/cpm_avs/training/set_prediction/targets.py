@@ -40,6 +40,15 @@ class SegmentTargets:
         return self.image_index.bincount(minlength=len(self.label_map)).tolist()
 
     @cached_property
+    def place(self) -> Tensor:
+        """Of each segment among those of its image, from 0, (S,)."""
+        counts = torch.tensor(self.counts, device=self.labels.device)
+        return (
+            torch.arange(len(self.labels), device=counts.device)
+            - (counts.cumsum(0) - counts)[self.image_index]
+        )
+
+    @cached_property
     def unseen(self) -> Tensor:
         """Classes that sound in an image but have no segment there, (B, C) bool.
 

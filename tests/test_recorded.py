@@ -4,7 +4,7 @@ from copy import deepcopy
 
 import pytest
 import torch
-from tiny import build_tiny, tiny_batch, tiny_model_cfg
+from tiny import build_tiny, predictions_of, tiny_batch, tiny_model_cfg
 
 from projects.cpm_avs.inference import recorded as module
 from projects.cpm_avs.inference.recorded import RecordedSegmentor, record
@@ -20,28 +20,58 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[int]]:
     kept: list[int] = []
     given: list[int] = []
 
-    def recorded(self, img, specgram):
+    original = RecordedSegmentor._recorded
+
+    def recorded(self, shape, img, specgram):
         kept.append(len(img))
+        network = original(self, shape, img, specgram)
 
-        def network(img, specgram):
+        def noted(img, specgram):
             given.append(len(img))
-            return self.network(img, specgram)
+            return network(img, specgram)
 
-        return network
+        return noted
 
     monkeypatch.setattr(RecordedSegmentor, "_recorded", recorded)
     return kept, given
 
 
-@pytest.mark.parametrize("size", [64, [(64, 96), (50, 70)]])
-def test_predictions_are_those_of_the_plain_model(model, size):
-    batch = tiny_batch(size=size)
-    with torch.no_grad():
-        expected = model.test_step(deepcopy(batch))
-    found = record(model).test_step(deepcopy(batch))
+def assert_same(found: list, expected: list) -> None:
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one.seg_logits.data, other.seg_logits.data, rtol=0, atol=1e-5)
+        assert torch.equal(one.pred_sem_seg.data, other.pred_sem_seg.data)
         assert one.pred_audio_classes == other.pred_audio_classes
+
+
+@pytest.mark.parametrize("merge", ["max", "sum"])
+@pytest.mark.parametrize("size", [64, [(50, 70), (50, 70)]])
+def test_predictions_are_those_of_the_plain_model(merge, size):
+    model = build_tiny(tiny_model_cfg(criterion=None, merge=merge)).eval()
+    batch = tiny_batch(size=size)
+    for sample in batch["data_samples"]:
+        sample.set_metainfo(dict(ori_shape=(90, 120)))  # resized, padded and cropped again
+    assert_same(record(model).test_step(deepcopy(batch)), predictions_of(model, batch))
+
+
+def test_pictures_of_other_sizes_go_one_by_one(model, monkeypatch):
+    """None is padded to the size of another, as they would be together."""
+    kept, _ = noted(monkeypatch)
+    sizes = [(64, 96), (50, 70), (64, 96)]
+    batch = tiny_batch(3, size=sizes)
+    found = record(model).test_step(deepcopy(batch))
+    for index in range(3):
+        alone = {name: [values[index]] for name, values in batch["inputs"].items()}
+        alone = dict(inputs=alone, data_samples=[batch["data_samples"][index]])
+        assert_same([found[index]], predictions_of(model, alone))
+    assert kept == [1, 1]
+
+
+def test_a_result_is_not_written_over_by_the_next(model):
+    fast = record(model)
+    (first,) = fast.test_step(tiny_batch(1, seed=0))
+    kept = first.seg_logits.data.clone()
+    fast.test_step(tiny_batch(1, seed=1))
+    assert torch.equal(first.seg_logits.data, kept)
 
 
 def test_fewer_pictures_of_a_size_are_filled_up(model, monkeypatch):
@@ -50,13 +80,8 @@ def test_fewer_pictures_of_a_size_are_filled_up(model, monkeypatch):
     for count in (2, 3, 1, 3):
         batch = tiny_batch(count, seed=count)
         found = fast.test_step(deepcopy(batch))
-        with torch.no_grad():
-            expected = model.test_step(deepcopy(batch))
         assert len(found) == count
-        for one, other in zip(found, expected, strict=True):
-            torch.testing.assert_close(
-                one.seg_logits.data, other.seg_logits.data, rtol=0, atol=1e-5
-            )
+        assert_same(found, predictions_of(model, batch))
     assert kept == [2, 3]
     assert given == [2, 3, 2, 3]  # one picture goes with the graph of two, the smaller one
 

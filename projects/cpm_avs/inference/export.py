@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from ..files import write_whole
-from ..models.mask_merge import background_floor, merge_max
+from ..models.mask_merge import merge_max, merge_max_static
 from ..models.spectrogram import HOP_LENGTH, N_FFT, WIN_LENGTH, first_bin
 from .shaped_pixel_decoder import ShapedPixelDecoder
 
@@ -94,21 +94,10 @@ class ExportableModel(nn.Module):
             img=(img - self.pixel_mean) / self.pixel_std, specgram=self.spectrogram(waveform)
         )
         output = self.model.encode_decode(inputs, [])
-        cls_logits, mask_logits = output.cls_logits[-1], output.masks(-1)
-        num_classes = cls_logits.shape[-1] - 1
-        scores, labels = cls_logits.softmax(-1).max(-1)
-        # A query that names no object counts as background with a score of 0.
-        named = labels != num_classes
-        scores, labels = scores * named, labels * named
-        masks = F.interpolate(mask_logits, img.shape[-2:], mode="bilinear", align_corners=False)
-        claims = masks.sigmoid() * scores[..., None, None]
-        merged = claims.new_zeros(img.shape[0], num_classes, *img.shape[-2:])
-        index = labels[..., None, None].expand_as(claims)
-        merged = merged.scatter_reduce(1, index, claims, "amax")
-        floor = background_floor(claims, scores)
-        nobody = ~(named & (labels == 0)).any(-1)  # says background
-        background = torch.where(nobody[:, None, None], floor, merged[:, 0])
-        return torch.cat([background[:, None], merged[:, 1:]], 1)
+        masks = F.interpolate(
+            output.masks(-1), img.shape[-2:], mode="bilinear", align_corners=False
+        )
+        return merge_max_static(output.cls_logits[-1], masks)
 
 
 def example_inputs(

@@ -1,37 +1,69 @@
 """A model whose network is recorded once for each shape of its input, and then replayed.
 
 On a GPU the time of one picture is that of launching some 2,000 kernels; a CUDA graph launches them
-at once. On the CPU, which has nothing to record, the network runs as it is.
+at once. On the CPU, which has nothing to record, the same network runs as it is.
 
-Shorthand: B batch, A audio channels, T F spectrogram frames and bins, H W image size.
+Shorthand: B batch, C classes, Q queries, A audio channels, T F spectrogram frames and bins, H W
+image size.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
+from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from ..models import AVSegmentor
 from ..models.cpm.gaussian_functional import full_precision
-from ..structures import DecoderOutput, VisualFeatures
+from ..models.mask_merge import merge_max, merge_max_static, resizer
+from ..structures import VisualFeatures
 from .shaped_pixel_decoder import ShapedPixelDecoder
 
 #: Shapes that are kept; the one that was not asked for the longest makes room.
 _MOST_SHAPES = 8
 _WARM_UP = 3  # runs in which libraries choose their kernels and take their memory
 
-Network = Callable[[Tensor, Tensor], DecoderOutput]
+Size = tuple[int, int]
+
+
+class Prediction(NamedTuple):
+    """What a graph writes, over and over.
+
+    Attributes:
+        scores: (B, C, H, W) at the original size.
+        labels: Their argmax, (B, 1, H, W).
+        heard: Classes that the queries name after TD-A, (B, Q).
+    """
+
+    scores: Tensor
+    labels: Tensor
+    heard: Tensor
+
+
+class Shape(NamedTuple):
+    """What a graph is recorded for; all but ``pictures`` must be the same to use it."""
+
+    pictures: int
+    img: torch.Size
+    specgram: torch.Size
+    cropped: Size
+    original: Size
+    dtype: torch.dtype | None
+
+
+Network = Callable[[Tensor, Tensor], Prediction]
 
 
 class RecordedSegmentor(nn.Module):
     """Predicts what an ``AVSegmentor`` predicts, with its very parameters.
 
-    Pictures are padded by the model's preprocessor to a multiple of 32; each padded size and number
-    of pictures is recorded at its first use. Fewer pictures than were recorded of a size, such as
-    the last ones of a clip, are filled up.
+    Pictures of one size go together; those of a batch that differ go one by one, so that none is
+    padded to the size of another. Each size and number of pictures is recorded at its first use.
+    Fewer pictures than were recorded of a size, such as the last ones of a clip, are filled up.
 
     Args:
         model: At inference; what is recorded reads its parameters where they are, so that weights
@@ -42,77 +74,118 @@ class RecordedSegmentor(nn.Module):
         super().__init__()
         self.model = model
         self.pixel_decoder = ShapedPixelDecoder(model.decode_head.pixel_decoder)
-        self._shapes: OrderedDict[tuple, Network] = OrderedDict()
+        self._shapes: OrderedDict[Shape, Network] = OrderedDict()
 
     @torch.inference_mode()
     def test_step(self, data: dict[str, Any]) -> list[SegDataSample]:
-        """As the model's own."""
+        """As the model's own; ``data_samples``, which have the original sizes, must be there."""
+        samples, pictures = data["data_samples"], data["inputs"]["img"]
+        sizes = {
+            (one.shape, sample.ori_shape) for one, sample in zip(pictures, samples, strict=True)
+        }
+        if len(sizes) > 1:
+            parts = (_part(data, index) for index in range(len(samples)))
+            return [sample for part in parts for sample in self.test_step(part)]
         batch = self.model.data_preprocessor(data, False)
-        img, specgram = batch["inputs"]["img"], batch["inputs"]["specgram"]
-        samples = batch["data_samples"]
-        if not samples:
-            raise ValueError("a recorded model needs data_samples, which have the pictures' sizes")
-        output = self._run(img, specgram)
-        return self.model.merge_predictions(output, tuple(img.shape[-2:]), samples)
+        found = self._run(batch["inputs"], batch["data_samples"][0])
+        for index, sample in enumerate(batch["data_samples"]):
+            sample.seg_logits = PixelData(data=found.scores[index])
+            sample.pred_sem_seg = PixelData(data=found.labels[index])
+        self.model.note_heard(found.heard, batch["data_samples"])
+        return batch["data_samples"]
 
-    def network(self, img: Tensor, specgram: Tensor) -> DecoderOutput:
-        """What of a prediction has one shape: images (B, 3, H, W), spectrograms (B, A, T, F)."""
+    def network(self, img: Tensor, specgram: Tensor, cropped: Size, original: Size) -> Prediction:
+        """A prediction whose shapes depend on those of its input alone.
+
+        Args:
+            img: (B, 3, H, W), normalised and padded.
+            specgram: (B, A, T, F).
+            cropped: Height and width without padding.
+            original: Height and width of the result.
+        """
         maps = self.model.backbone(img)
         with torch.autocast(img.device.type, enabled=False):
             mask_features, memories = self.pixel_decoder([full_precision(one) for one in maps])
         visual = VisualFeatures(mask_features, tuple(memories))
-        return self.model.decode_head(visual, self.model.extract_audio(specgram))
+        output = self.model.decode_head(visual, self.model.extract_audio(specgram))
+        height, width = img.shape[-2:]
+        resize = resizer((height, width), cropped, original)
+        cls_logits, masks = output.cls_logits[-1].float(), output.masks(-1)
+        # One by one: the claims of all queries at full size are the largest thing there is.
+        scores = torch.stack(
+            [self._merge(*one, resize) for one in zip(cls_logits, masks, strict=True)]
+        )
+        return Prediction(scores, scores.argmax(1, keepdim=True), output.cls_logits[0].argmax(-1))
 
-    def _run(self, img: Tensor, specgram: Tensor) -> DecoderOutput:
-        wanted = len(img)
-        key = self._fitting(img, specgram)
-        if key not in self._shapes:
+    def _merge(
+        self, cls_logits: Tensor, mask_logits: Tensor, resize: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        if self.model.merge is merge_max:
+            return merge_max_static(cls_logits, resize(mask_logits))
+        return self.model.merge(cls_logits, mask_logits, resize)
+
+    def _run(self, inputs: dict[str, Tensor], sample: SegDataSample) -> Prediction:
+        img, specgram = inputs["img"], inputs["specgram"]
+        wanted, shape = len(img), self._fitting(img, specgram, sample)
+        if shape not in self._shapes:
             while len(self._shapes) >= _MOST_SHAPES:
                 self._shapes.popitem(last=False)
-            self._shapes[key] = self._recorded(img, specgram)
-        self._shapes.move_to_end(key)
-        missing = key[0] - wanted
+            self._shapes[shape] = self._recorded(shape, img, specgram)
+        self._shapes.move_to_end(shape)
+        missing = shape.pictures - wanted
         if missing:
             img = torch.cat([img, img[-1:].expand(missing, -1, -1, -1)])
             specgram = torch.cat([specgram, specgram[-1:].expand(missing, -1, -1, -1)])
-        return self._shapes[key](img, specgram)
+        found = self._shapes[shape](img, specgram)
+        # The next replay writes over it.
+        return Prediction(*(one[:wanted].clone() for one in found))
 
-    def _fitting(self, img: Tensor, specgram: Tensor) -> tuple:
-        """Of the recorded shapes that these fit into the smallest, or their own.
-
-        Precision belongs to it: a graph replays the one that it was recorded in.
-        """
+    def _fitting(self, img: Tensor, specgram: Tensor, sample: SegDataSample) -> Shape:
+        """Of the recorded shapes that these fit into the smallest, or their own."""
         device = img.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-        rest = (img.shape[1:], specgram.shape[1:], dtype)
-        larger = [key for key in self._shapes if key[1:] == rest and key[0] >= len(img)]
-        return min(larger, key=lambda key: key[0], default=(len(img), *rest))
+        padding = sample.img_padding_size
+        cropped = img.shape[-2] - padding[3], img.shape[-1] - padding[1]
+        original = tuple(sample.ori_shape[:2])
+        own = Shape(len(img), img.shape[1:], specgram.shape[1:], cropped, original, dtype)
+        larger = [
+            one for one in self._shapes if one[1:] == own[1:] and one.pictures >= own.pictures
+        ]
+        return min(larger, key=lambda one: one.pictures, default=own)
 
-    def _recorded(self, img: Tensor, specgram: Tensor) -> Network:
-        if not img.is_cuda:
-            return self.network
-        inputs = (img.clone(), specgram.clone())
-        device = img.device.type
-        # A cast weight that autocast keeps would be freed with it, under the graph's feet.
-        enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
-        with torch.autocast(device, dtype=dtype, enabled=enabled, cache_enabled=False):
-            stream = torch.cuda.Stream(img.device)
-            stream.wait_stream(torch.cuda.current_stream(img.device))
-            with torch.cuda.stream(stream):
-                for _ in range(_WARM_UP):
-                    self.network(*inputs)
-            torch.cuda.current_stream(img.device).wait_stream(stream)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                output = self.network(*inputs)
+    def _recorded(self, shape: Shape, img: Tensor, specgram: Tensor) -> Network:
+        network = partial(self.network, cropped=shape.cropped, original=shape.original)
+        return record_graph(network, img, specgram) if img.is_cuda else network
 
-        def replay(img: Tensor, specgram: Tensor) -> DecoderOutput:
-            inputs[0].copy_(img)
-            inputs[1].copy_(specgram)
-            graph.replay()
-            return output
 
-        return replay
+def record_graph(network: Network, img: Tensor, specgram: Tensor) -> Network:
+    """A CUDA graph of a network; it copies its inputs in and gives the same tensors each time."""
+    inputs = (img.clone(), specgram.clone())
+    # A weight in half precision that autocast keeps would be freed with it, under the graph's feet.
+    enabled, dtype = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
+    with torch.autocast("cuda", dtype=dtype, enabled=enabled, cache_enabled=False):
+        stream = torch.cuda.Stream(img.device)
+        stream.wait_stream(torch.cuda.current_stream(img.device))
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UP):
+                network(*inputs)
+        torch.cuda.current_stream(img.device).wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            found = network(*inputs)
+
+    def replay(img: Tensor, specgram: Tensor) -> Prediction:
+        inputs[0].copy_(img)
+        inputs[1].copy_(specgram)
+        graph.replay()
+        return found
+
+    return replay
+
+
+def _part(data: dict[str, Any], index: int) -> dict[str, Any]:
+    inputs = {name: [values[index]] for name, values in data["inputs"].items()}
+    return dict(data, inputs=inputs, data_samples=[data["data_samples"][index]])
 
 
 def record(model: AVSegmentor) -> RecordedSegmentor:

@@ -161,19 +161,6 @@ class AVSegmentor(BaseSegmentor):
             meta = dict(ori_shape=padded, img_shape=padded, pad_shape=padded)
             data_samples = [SegDataSample(metainfo=meta) for _ in inputs["img"]]
         output = self.encode_decode(inputs, [sample.metainfo for sample in data_samples])
-        return self.merge_predictions(output, padded, data_samples)
-
-    def merge_predictions(
-        self, output: DecoderOutput, padded: tuple[int, int], data_samples: list[SegDataSample]
-    ) -> list[SegDataSample]:
-        """Write what ``predict`` returns of the network's output into the samples.
-
-        Args:
-            output: Of which the first layer's classes and the last layer are read.
-            padded: (H, W) of the batch's images.
-            data_samples: With their ``ori_shape``.
-        """
-        heard = output.cls_logits[0].argmax(-1).tolist()
         masks = output.masks(-1)
         for index, sample in enumerate(data_samples):
             padding = sample.metainfo.get("img_padding_size", (0, 0, 0, 0))
@@ -185,9 +172,14 @@ class AVSegmentor(BaseSegmentor):
             )
             sample.seg_logits = PixelData(data=scores)
             sample.pred_sem_seg = PixelData(data=scores.argmax(0, keepdim=True))
-            classes = set(heard[index]) - {0, self.decode_head.num_classes}
-            sample.set_field(sorted(classes), "pred_audio_classes")
+        self.note_heard(output.cls_logits[0].argmax(-1), data_samples)
         return data_samples
+
+    def note_heard(self, named: Tensor, data_samples: list[SegDataSample]) -> None:
+        """Write ``pred_audio_classes``: what (B, N) queries name after TD-A, without background."""
+        for labels, sample in zip(named.tolist(), data_samples, strict=True):
+            classes = set(labels) - {0, self.decode_head.num_classes}
+            sample.set_field(sorted(classes), "pred_audio_classes")
 
     def _forward(
         self, inputs: dict[str, Tensor], data_samples: list[SegDataSample] | None = None

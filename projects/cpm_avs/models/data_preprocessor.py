@@ -69,9 +69,14 @@ class AVDataPreprocessor(ImgDataPreprocessor):
         """
         if not isinstance(data["inputs"], dict):
             raise ValueError(PICTURE_ALONE)
-        data = self.cast_data(data)
+        inputs = {name: _together(values) for name, values in data["inputs"].items()}
+        data = self.cast_data(dict(data, inputs=inputs))
         data_samples = data.get("data_samples")
-        images = [self._normalise(image) for image in data["inputs"]["img"]]
+        images = data["inputs"]["img"]
+        if isinstance(images, Tensor):
+            images = list(self._normalise(images))
+        else:
+            images = [self._normalise(image) for image in images]
         padding = dict(
             size_divisor=self.pad_size_divisor,
             pad_val=self.pad_value,
@@ -83,26 +88,33 @@ class AVDataPreprocessor(ImgDataPreprocessor):
             img, paddings = stack_batch(images, **padding)
             for data_sample, padded in zip(data_samples or (), paddings, strict=False):
                 data_sample.set_metainfo(padded)
-        waveform = self._stack(list(data["inputs"]["waveform"]))
+        waveform = self._stack(data["inputs"]["waveform"])
         specgram = stft_magnitude(waveform, drop_bin=self.drop_bin)
         inputs = dict(img=img, specgram=specgram, waveform=waveform)
         if "noise_waveform" in data["inputs"]:
-            noise = self._stack(list(data["inputs"]["noise_waveform"]))
+            noise = self._stack(data["inputs"]["noise_waveform"])
             inputs["noise_waveform"] = noise
             inputs["noise_specgram"] = stft_magnitude(noise, drop_bin=self.drop_bin)
         return dict(inputs=inputs, data_samples=data_samples)
 
     def _normalise(self, image: Tensor) -> Tensor:
         if self._channel_conversion:
-            image = image.flip(0)
+            image = image.flip(-3)
         return (image.float() - self.mean) / self.std
 
     @staticmethod
-    def _stack(waveforms: list[Tensor]) -> Tensor:
-        shapes = {tuple(waveform.shape) for waveform in waveforms}
-        if len(shapes) > 1:
+    def _stack(waveforms: Tensor | Sequence[Tensor]) -> Tensor:
+        if not isinstance(waveforms, Tensor):
+            shapes = {tuple(waveform.shape) for waveform in waveforms}
             raise ValueError(
                 f"waveforms of shapes {sorted(shapes)} can't share a batch: "
                 "cut them to one length and load them with one number of channels"
             )
-        return torch.stack(waveforms).float()
+        return waveforms.float()
+
+
+def _together(values: Tensor | Sequence[Tensor]) -> Tensor | Sequence[Tensor]:
+    """One tensor of those of one shape and kind: one transfer to the device, one of each step."""
+    if isinstance(values, Tensor) or len({(value.shape, value.dtype) for value in values}) > 1:
+        return values
+    return torch.stack(list(values))

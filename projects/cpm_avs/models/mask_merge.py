@@ -58,6 +58,31 @@ def merge_max(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> Tensor
     return merged
 
 
+def merge_max_static(cls_logits: Tensor, masks: Tensor) -> Tensor:
+    """What ``merge_max`` gives, for graphs: no shape depends on what the queries say.
+
+    Args:
+        cls_logits: (..., Q, C + 1), the last class is no-object.
+        masks: Mask logits at the output size, (..., Q, H, W).
+
+    Returns:
+        Tensor: (..., C, H, W) in [0, 1].
+    """
+    num_classes = cls_logits.shape[-1] - 1
+    scores, labels = cls_logits.softmax(-1).max(-1)
+    # A query that names no object counts as background with a score of 0.
+    named = labels != num_classes
+    scores, labels = scores * named, labels * named
+    claims = masks.sigmoid() * scores[..., None, None]
+    merged = claims.new_zeros(*claims.shape[:-3], num_classes, *claims.shape[-2:])
+    index = labels[..., None, None].expand_as(claims)
+    merged = merged.scatter_reduce(-3, index, claims, "amax")
+    floor = background_floor(claims, scores)
+    nobody = ~(named & (labels == 0)).any(-1)  # says background
+    background = torch.where(nobody[..., None, None], floor, merged.select(-3, 0))
+    return torch.cat([background.unsqueeze(-3), merged.narrow(-3, 1, num_classes - 1)], -3)
+
+
 def merge_sum(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> Tensor:
     """Mask2Former's rule: sum over the queries of p_i(c) * m_i.
 

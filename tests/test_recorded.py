@@ -2,12 +2,16 @@
 
 from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
 from tiny import build_tiny, predictions_of, tiny_batch, tiny_model_cfg
 
+from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference import recorded as module
 from projects.cpm_avs.inference.recorded import RecordedSegmentor, record
+from projects.cpm_avs.inference.sources import open_sources
+from projects.cpm_avs.structures import UserError
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +29,16 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[int]]:
     def recorded(self, shape, img, specgram):
         kept.append(len(img))
         network = original(self, shape, img, specgram)
+        written = network(img, specgram)
 
-        def noted(img, specgram):
+        def replay(img, specgram):
+            """Like a graph it writes into the same tensors each time."""
             given.append(len(img))
-            return network(img, specgram)
+            for place, found in zip(written, network(img, specgram), strict=True):
+                place.copy_(found)
+            return written
 
-        return noted
+        return replay
 
     monkeypatch.setattr(RecordedSegmentor, "_recorded", recorded)
     return kept, given
@@ -66,7 +74,8 @@ def test_pictures_of_other_sizes_go_one_by_one(model, monkeypatch):
     assert kept == [1, 1]
 
 
-def test_a_result_is_not_written_over_by_the_next(model):
+def test_a_result_is_not_written_over_by_the_next(model, monkeypatch):
+    noted(monkeypatch)
     fast = record(model)
     (first,) = fast.test_step(tiny_batch(1, seed=0))
     kept = first.seg_logits.data.clone()
@@ -106,3 +115,27 @@ def test_the_shape_not_asked_for_the_longest_makes_room(model, monkeypatch):
     assert len(kept) == 3
     fast.test_step(tiny_batch(1, size=96))
     assert len(kept) == 4
+
+
+def test_the_inferencer_takes_it():
+    """The committed weights: three frames of noise, two at a time; the last is filled up."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (3, 90, 120, 3), dtype=np.uint8)
+    clip = open_sources((frames, rng.normal(0, 0.1, 48000).astype(np.float32)))[0]
+    plain = AVSInferencer(device="cpu", batch_size=2)
+    fast = AVSInferencer(device="cpu", batch_size=2, recorded=True)
+    for (_, one), (_, other) in zip(plain.stream(clip), fast.stream(clip), strict=True):
+        np.testing.assert_array_equal(one.class_map, other.class_map)
+        assert one.scores == pytest.approx(other.scores, abs=1e-5)
+
+
+def test_the_inferencer_has_the_precisions():
+    frame = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    sound = 0.1 * np.random.default_rng(1).standard_normal(16000).astype(np.float32)
+    full, half = (
+        AVSInferencer(device="cpu", precision=one)((frame, sound)).frames[0]
+        for one in ("fp32", "bf16")
+    )
+    assert (full.class_map == half.class_map).mean() > 0.9
+    with pytest.raises(UserError, match="int8.*fp32, fp16, bf16"):
+        AVSInferencer(device="cpu", precision="int8")

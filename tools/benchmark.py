@@ -32,8 +32,8 @@ from projects.cpm_avs.benchmarking.report import Row, show, write
 from projects.cpm_avs.benchmarking.scoring import scoring_rows
 from projects.cpm_avs.benchmarking.stages import stage_rows
 from projects.cpm_avs.benchmarking.steps import Plan, predictions, subjects_of, training_steps
-from projects.cpm_avs.benchmarking.subjects import PRECISIONS
 from projects.cpm_avs.inference.model_loading import find_device
+from projects.cpm_avs.inference.predictor import PRECISIONS
 from projects.cpm_avs.launch import (
     add_cfg_options,
     at_least,
@@ -63,7 +63,8 @@ def _configs(args: argparse.Namespace) -> dict[str, Config]:
 
 def _plan(args: argparse.Namespace) -> Plan:
     keep_freed_memory()  # as in training
-    find_device(args.device)
+    if find_device(args.device).type == "cuda":
+        torch.set_num_threads(1)  # those that wait for a part of the next copy keep the cores busy
     return Plan(
         configs=_configs(args),
         sizes=args.size,

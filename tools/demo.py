@@ -16,6 +16,7 @@ from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.clip import Clip
 from projects.cpm_avs.inference.model_loading import BUILT_IN, load_config
 from projects.cpm_avs.inference.output_names import clean_name
+from projects.cpm_avs.inference.predictor import PRECISIONS
 from projects.cpm_avs.inference.results import ClipResult
 from projects.cpm_avs.inference.sources import OnError, open_sources
 from projects.cpm_avs.launch import (
@@ -69,6 +70,12 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--silent-ok", action="store_true", help="go on without a sound track")
     parser.add_argument("--device", help="such as cuda:0 or cpu (default: the GPU, if any)")
     parser.add_argument("--batch-size", type=int, default=4, help="frames at a time")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="fp32", help="half precision suits a GPU"
+    )
+    parser.add_argument(
+        "--record", action="store_true", help="replay the network as a CUDA graph: faster on a GPU"
+    )
     parsed = parser.parse_args(args)
     if parsed.out is None and parsed.out_dir is None:
         parsed.out_dir = Path("work_dirs") / "demo"
@@ -96,7 +103,12 @@ def segment(args: argparse.Namespace, console: Console, on_error: OnError) -> li
         config = read_config(args.config, read=load_config)
         with built_from(config):
             inferencer = AVSInferencer(
-                config, args.checkpoint, args.device, batch_size=args.batch_size
+                config,
+                args.checkpoint,
+                args.device,
+                batch_size=args.batch_size,
+                precision=args.precision,
+                recorded=args.record,
             )
     columns = [
         TextColumn("{task.description}"),

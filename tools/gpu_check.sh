@@ -22,7 +22,7 @@ export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 begin=$SECONDS total=${SECONDS_IN_ALL:-240}
 
 # Nothing here decodes a video, but the package imports PyAV.
-if ! "$python" -c 'import av' 2>/dev/null; then
+if ! "$python" -c 'from av.video.reformatter import Colorspace' 2>/dev/null; then
   stand_in=$(mktemp -d)
   trap 'rm -r "$stand_in"' EXIT
   cat >"$stand_in/av.py" <<'EOF'
@@ -32,7 +32,7 @@ import unittest.mock
 for name in ("av", "av.video", "av.video.reformatter"):
     sys.modules[name] = unittest.mock.MagicMock()
 EOF
-  export PYTHONPATH="$PYTHONPATH:$stand_in"
+  export PYTHONPATH="$stand_in:$PYTHONPATH"
 fi
 
 # step NAME SECONDS COMMAND...: runs it, at most for so long, and not past the end of the time for all.

@@ -4,7 +4,6 @@ All have random weights, which take the same time as trained ones.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,12 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
+from ..inference.predictor import autocast
 from ..inference.preparation import Preparation
 from ..launch import built_from
 from ..model_fit import check_backbones, check_config_classes
 from .batches import made_batch
 
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _AMP_NAMES = {"fp16": "float16", "bf16": "bfloat16"}
 MMSEG = "mask2former_r50_8xb2-160k_ade20k-512x512"
 
@@ -66,13 +65,6 @@ class Subject:
     def parameters(self) -> int:
         """Learned numbers."""
         return sum(one.numel() for one in self.model.parameters())
-
-
-def autocast(device: str, precision: str) -> AbstractContextManager:
-    """Mixed precision, or nothing for 'fp32'."""
-    if precision == "fp32":
-        return nullcontext()
-    return torch.autocast(torch.device(device).type, dtype=PRECISIONS[precision])
 
 
 def of_config(

@@ -17,11 +17,13 @@ from ..media.sound_windows import SoundWindows
 from ..media.video_io import Frame
 from .arguments import check_batch_size, check_frames, check_output, check_times
 from .clip import Clip
+from .gathering import gather, reporting
 from .model_loading import build_model, find_checkpoint, find_device, load_config
 from .output_names import result_folder
 from .outputs import ClipOutputs
+from .predictor import Predictor
 from .preparation import Preparation
-from .results import ClipResult, FrameResult, Timeline, fit_class_map
+from .results import ClipResult, FrameResult, fit_class_map
 from .sources import OnError, Source, attempt, open_sources
 
 # Scores of all classes at full size, (C, H, W) float32, are the largest thing held: here 256 MB.
@@ -45,6 +47,9 @@ class AVSInferencer:
         checkpoint: Weights; None takes those that come with the config.
         device: Such as 'cuda:0'; None takes the GPU where there is one.
         batch_size: Frames that go through the model together.
+        precision: 'fp32', or 'fp16' or 'bf16', which GPUs are faster in.
+        recorded: Whether a GPU replays the network as a CUDA graph: faster, above all with few
+            frames at a time; it keeps the memory of the last sizes of frames.
     """
 
     def __init__(
@@ -54,6 +59,8 @@ class AVSInferencer:
         device: str | torch.device | None = None,
         *,
         batch_size: int = 4,
+        precision: str = "fp32",
+        recorded: bool = False,
     ) -> None:
         batch_size = check_batch_size(batch_size)
         self.device = find_device(device)
@@ -62,6 +69,7 @@ class AVSInferencer:
         self.model, self.classes = build_model(loaded, weights, self.device)
         self.preparation = Preparation.from_config(loaded)
         self.batch_size = batch_size
+        self._predictor = Predictor(self.model, self.device, precision=precision, recorded=recorded)
 
     def __call__(
         self,
@@ -144,9 +152,9 @@ class AVSInferencer:
             pairs = self.stream(clip, fps=fps, start=start, end=stop)
             if progress is not None:
                 expected = max(1, round(clip.num_frames * (stop - start) / clip.duration))
-                pairs = _reporting(pairs, partial(progress, clip), expected)
+                pairs = reporting(pairs, partial(progress, clip), expected)
             try:
-                return _gather(clip, pairs, outputs, start, stop, keep_frames)
+                return gather(clip, pairs, outputs, start, stop, keep_frames)
             except BaseException:
                 outputs.abort()
                 raise
@@ -226,7 +234,7 @@ class AVSInferencer:
         for begin in range(0, len(frames), together):
             part = list(frames[begin : begin + together])
             data = self.preparation(part, list(windows[begin : begin + together]), size)
-            for frame, sample in zip(part, self.model.test_step(data), strict=True):
+            for frame, sample in zip(part, self._predictor(data), strict=True):
                 results.append(self._result(frame, sample))
         return results
 
@@ -245,47 +253,6 @@ class AVSInferencer:
             scores={label: float(totals[label] / sizes[label]) for label in found},
             classes=self.classes,
         )
-
-
-def _gather(
-    clip: Clip,
-    pairs: Iterator[tuple[Frame, FrameResult]],
-    outputs: ClipOutputs,
-    start: float,
-    stop: float,
-    keep_frames: bool,
-) -> ClipResult:
-    """Write and sum up what the stream yields."""
-    timeline, kept, count = Timeline(stop - start if clip.is_video else 0.0), [], 0
-    last: FrameResult | None = None
-    for frame, result in pairs:
-        outputs.write(frame, result, held=result is last)
-        if result is not last:
-            timeline.add(result, frame.shown)
-            if keep_frames:
-                kept.append(result)
-        last, count = result, count + 1
-    if count == 0:
-        raise ValueError(f"{clip.name!r} has no frame from {start:g} to {stop:g} s; give another "
-                         "start and end")  # fmt: skip
-    segments = timeline.finish(stop if clip.is_video else frame.shown)
-    outputs.close(segments)
-    return ClipResult(
-        name=clip.name,
-        duration=stop - start,
-        num_frames=count,
-        frames=kept,
-        segments=segments,
-        files=outputs.files,
-    )
-
-
-def _reporting(
-    pairs: Iterator[tuple[Frame, FrameResult]], progress: Callable[[int, int], None], expected: int
-) -> Iterator[tuple[Frame, FrameResult]]:
-    for count, pair in enumerate(pairs, start=1):
-        yield pair
-        progress(count, max(count, expected))
 
 
 def _next_due(time: float, due: float, step: float) -> float:

@@ -12,19 +12,19 @@ pack = dict(type="PackAVSInputs")
 # instead, as COMBO does, and its scores are those at 224x224.
 crop_size = (512, 512)
 scale_range = (0.5, 2.0)
-random_crop = dict(type="RandomScaledCrop", crop_size=crop_size, scale_range=scale_range)
+random_crop = [dict(type="RandomScaledCrop", crop_size=crop_size, scale_range=scale_range)]
 resize_224 = dict(type="ResizeForProtocol", scale=(224, 224))
-random_crop_224 = dict(random_crop, crop_size=(224, 224), base_size=(224, 224))
+random_crop_224 = [dict(random_crop[0], crop_size=(224, 224), base_size=(224, 224))]
 augment = [dict(type="AVSRandomFlip", prob=0.5), dict(type="PhotoMetricDistortion")]
 # All crops of one size, so that cuDNN tunes once; padded with the mean colour (BGR).
 pad = dict(type="Pad", size=crop_size, pad_val=dict(img=(104, 116, 124), seg=255))
 pad_224 = dict(pad, size=(224, 224))
 
-train_pipeline = [*load_visual, load_window, random_crop, *augment, pad, pack]
+train_pipeline = [*load_visual, load_window, *random_crop, *augment, pad, pack]
 test_pipeline = [*load_visual, load_window, pack]
-train_pipeline_224 = [*load_visual, load_window, random_crop_224, *augment, pad_224, pack]
+train_pipeline_224 = [*load_visual, load_window, *random_crop_224, *augment, pad_224, pack]
 test_pipeline_224 = [*load_visual, load_window, resize_224, pack]
-train_pipeline_mix = [*load_visual, load_mix, random_crop, *augment, pad, pack]
+train_pipeline_mix = [*load_visual, load_mix, *random_crop, *augment, pad, pack]
 test_pipeline_mix = [*load_visual, load_mix, pack]
 
 # 8 GPUs x 2 samples: the paper's batch of 16. Tests go frame by frame.

@@ -25,16 +25,17 @@ from ..composing.writing import SOUND_FORMATS, Form, write_all
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the subcommand."""
     parser.add_argument(
-        "--coco", nargs="+", action="append", default=[], metavar="INSTANCES.json IMAGES [SPLIT]",
-        help="photographs of a set in COCO's format; SPLIT puts all of them into one; repeatable",
+        "--coco", nargs="+", action="append", default=[], metavar=("JSON", "IMAGES SPLIT"),
+        help="photographs of a set in COCO's format: instances.json, the folder of its images "
+        "and, to put all of them into one split, its name; repeatable",
     )  # fmt: skip
     parser.add_argument(
-        "--photos", nargs="+", action="append", default=[], metavar="FOLDER [SPLIT]",
+        "--photos", nargs="+", action="append", default=[], metavar=("FOLDER", "SPLIT"),
         help="a folder of pictures a class: NAME.jpg with its mask NAME.png or NAME_mask.png, or "
         "cut-outs, RGBA PNGs; or such folders in train, val and test; repeatable",
     )  # fmt: skip
     parser.add_argument(
-        "--sounds", nargs="+", action="append", default=[], metavar="FOLDER [SPLIT]",
+        "--sounds", nargs="+", action="append", default=[], metavar=("FOLDER", "SPLIT"),
         help="ESC-50, FSD50K, or a folder of sounds a class, as above; repeatable",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder of the set")
@@ -48,19 +49,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="text with a name a line, as the contact sheets have them, of what to leave out",
     )  # fmt: skip
     parser.add_argument(
-        "--max-per-class", type=int, metavar="N", help="photographs, and recordings, of a class"
+        "--max-per-class", type=int, metavar="N", help="photographs, and recordings, at most"
     )
     parser.add_argument(
         "--shares", nargs=3, type=float, default=[0.7, 0.1, 0.2], metavar=("TRAIN", "VAL", "TEST"),
         help="of what has no split of its own; default: 0.7 0.1 0.2",
     )  # fmt: skip
-    parser.add_argument("--max-side", type=int, default=224, metavar="PX", help="of a photograph")
+    parser.add_argument(
+        "--max-side", type=int, default=224, metavar="PX", help="largest side; default: 224"
+    )
     parser.add_argument(
         "--min-object", type=int, default=32, metavar="PX",
-        help="root of the area of a photograph's largest object, at least",
+        help="root of the area of the smallest object that will do as a photograph's largest; "
+        "default: 32",
     )  # fmt: skip
     parser.add_argument(
-        "--seconds", type=float, default=3.0, help="of a recording, the loudest ones"
+        "--seconds", type=float, default=3.0, help="of a recording, its loudest; default: 3"
     )
     parser.add_argument("--sound-format", choices=SOUND_FORMATS, default="flac")
     parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1))

@@ -113,16 +113,14 @@ def test_options(inferencer, tmp_path, options, message):
         inferencer(clip, **options)
 
 
-def test_places_that_cannot_be_written_to(inferencer, tmp_path, monkeypatch):
+def test_places_that_cannot_be_written_to(inferencer, tmp_path):
     clip = make_clip(tmp_path / "c.mp4", frames=5, sound=SOUND[None])
     for options in (dict(out_dir=clip), dict(out_dir=clip / "x"), dict(overlay=clip / "o.mp4")):
         name = next(iter(options))
-        with pytest.raises(ValueError, match=rf"^{name}='.*c\.mp4' is a file, not a folder"):
+        with pytest.raises(ValueError, match=rf"^{name}='.*c\.mp4' is a file; name a folder"):
             inferencer(clip, **options)
-    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
-    with pytest.raises(ValueError, match="^out_dir=.* can't be written to; name another place"):
-        inferencer(clip, out_dir=tmp_path / "new" / "out")
-    assert not (tmp_path / "new").exists()
+    with pytest.raises(ValueError, match="^out_dir=.*: '/proc' can't be written to .*; name anoth"):
+        inferencer(clip, out_dir="/proc/new/out")
 
 
 @pytest.mark.parametrize(

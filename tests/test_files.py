@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from projects.cpm_avs.files import try_to_write, whole_file, write_whole
+from projects.cpm_avs.files import check_file, check_folder, whole_file, write_whole
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def test_a_device_is_written_to_as_it_is() -> None:
     with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
         write_whole(full, "x")
     write_whole(null, "x")
-    try_to_write(null)
+    check_file(null)
     assert full.is_char_device() and null.is_char_device()
 
 
@@ -96,9 +96,20 @@ def test_what_can_not_be_written_is_told_before_the_work(tmp_path: Path) -> None
         (tmp_path, "is a folder"),
         (tmp_path / "file" / "a.json", r"file"),
         (tmp_path / ("x" * 300), "too long"),
-        (Path("/proc/none/a.json"), "/proc/none"),
+        (Path("/proc/none/a.json"), "'/proc' can't be written to"),
     ]:
         with pytest.raises(OSError, match=message):
-            try_to_write(path)
-    try_to_write(tmp_path / "new" / "a.json")
-    assert not list((tmp_path / "new").iterdir())
+            check_file(path)
+    (tmp_path / "lost").symlink_to(tmp_path / "nowhere")
+    for path, message in [
+        (tmp_path / "file", "is a file; name a folder"),
+        (tmp_path / "lost" / "below", "lost' is a file; name a folder"),
+        (tmp_path / ("x" * 300) / "below", "too long"),
+        (Path("/proc/none"), "'/proc' can't be written to .*name another"),
+    ]:
+        with pytest.raises(OSError, match=message):
+            check_folder(path)
+    check_file(tmp_path / "new" / "a.json")
+    check_file(tmp_path / ("x" * 240))
+    check_folder(tmp_path / "new" / "er")
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "lost"}

@@ -41,7 +41,7 @@ ROOMS = {
         "visualization",
     },
     "ablation": {"files", "visualization"},
-    "launch": {"structures", "config_files", "model_fit", "safe_checkpoint"},
+    "launch": {"structures", "files", "config_files", "model_fit", "safe_checkpoint"},
     "benchmarking": {"files", "model_fit", "launch", "datasets", "evaluation", "inference"},
     "pretrained": {"structures", "files", "safe_checkpoint", "models", "media"},
 }

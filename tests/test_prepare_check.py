@@ -257,7 +257,22 @@ def test_the_folders_of_the_output_are_made_first(tmp_path, capsys):
     assert caught.err.startswith("error: ") and "file" in caught.err and caught.out == ""
     assert prepare_data.main(["check", "s4", "--root", str(root), "--fix-index", str(root)]) == 2
     caught = capsys.readouterr()
-    assert caught.err == f"error: {root} is a folder; name a file in it\n" and caught.out == ""
+    assert caught.err == f"error: '{root}' is a folder; name a file in it\n" and caught.out == ""
+
+
+@pytest.mark.parametrize("option", ["--json", "--fix-index"])
+@pytest.mark.parametrize("by", ["name", "symlink", "hard link"])
+def test_nothing_that_is_read_is_written_over(tmp_path, capsys, option, by):
+    root = make_avss(tmp_path)
+    (root / "label2idx.json").write_text("{}")
+    for read, owner in [("metadata.csv", "the index"), ("label2idx.json", "the list of classes")]:
+        out, before = root / read, (root / read).read_bytes()
+        if by != "name":
+            out = root / f"other-{read}"
+            (out.symlink_to if by == "symlink" else out.hardlink_to)(root / read)
+        assert run("avss", root, option, str(out)) == 2
+        assert f"error: {option} {out} is {owner}" in capsys.readouterr().err
+        assert (root / read).read_bytes() == before
 
 
 def test_a_frame_of_a_size_that_no_picture_has_is_a_defect(tmp_path, monkeypatch):

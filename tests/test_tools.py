@@ -188,6 +188,53 @@ def test_an_interrupt_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "interrupted\n"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "make_clip {no}/x.mp4",
+        "make_clip {tmp}/x.mp4 --truth {no}",
+        "publish_model CKPT {no}/x.pth",
+        "export --out-dir {no}",
+        "export",
+        "demo CLIP --out {no}/x.mp4",
+        "demo CLIP --out-dir {no}",
+        "demo CLIP",
+        "plot_log {run} --out {no}/x.png",
+        f"plot_acp {STAMPS} CKPT",
+        f"plot_scenes {STAMPS} CKPT --out {{no}}/x.png",
+        f"browse_dataset {STAMPS} --output-dir {{no}}",
+        f"confusion_matrix {STAMPS} MASKS {{no}}",
+        f"benchmark predict {STAMPS} --json {{no}}/x.json",
+        "ablation --out {no}/x",
+        "ablation --out {tmp}/x",
+        f"train {STAMPS} --work-dir {{no}}",
+        f"train {STAMPS}",
+        f"test {STAMPS} CKPT --out {{no}}",
+        f"test {STAMPS} CKPT --show-dir {{no}}",
+        f"test {STAMPS} CKPT",
+        "prepare_weights yamnet --out-dir {no}",
+        "prepare_weights yamnet",
+        "prepare_data stamps --deb DEB --out {no}",
+    ],
+)
+def test_what_can_not_be_written_is_told_before_the_work(
+    places: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    line: str,
+) -> None:
+    """Root may write nearly anywhere: to no folder of /proc. Without a name it is the default's."""
+    monkeypatch.chdir("/proc")
+    monkeypatch.setattr(subprocess, "Popen", None)
+    line = line.format(no="/proc/none", **places).replace(STAMPS, f"{ROOT}/{STAMPS}")
+    name, *words = line.split()
+    with pytest.raises(SystemExit) as stop:
+        run_tool(monkeypatch, str(ROOT / f"tools/{name}.py"), *words)
+    said = f"{stop.value.code}\n{capsys.readouterr().err}".strip()
+    assert "'/proc' can't be written to" in said and "name another folder" in said
+    assert "Traceback" not in said
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> str:
     path = tmp_path / "small_model.py"

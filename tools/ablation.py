@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--work-dir",
         type=output_folder,
-        default=Path("work_dirs/ablation"),
+        default="work_dirs/ablation",
         help="default: %(default)s",
     )
     parser.add_argument("--out", type=output_file(), required=True, help="without suffix")

@@ -23,6 +23,7 @@ from mmseg.registry import DATA_SAMPLERS
 from mmseg.structures import SegDataSample
 from torch.utils.data import Sampler
 
+from projects.cpm_avs.files import whole_file
 from projects.cpm_avs.launch import (
     add_cfg_options,
     at_least,
@@ -108,7 +109,8 @@ def main(argv: list[str] | None = None) -> None:
         name = f"{number:04d}_{frame_name(packed['data_samples'])}"
         if args.output_dir is not None:
             path = args.output_dir / f"{name}.png"
-            mmcv.imwrite(mmcv.rgb2bgr(drawn), str(path))
+            with whole_file(path) as part:
+                mmcv.imwrite(mmcv.rgb2bgr(drawn), str(part))
             print(path)
         if args.show:
             visualizer.show(drawn, win_name=name, wait_time=args.show_interval)

@@ -22,6 +22,7 @@ from PIL import Image
 from projects.cpm_avs.datasets.avs_dataset import AVSDataset
 from projects.cpm_avs.evaluation import mask_functional as F
 from projects.cpm_avs.evaluation.mask_writer import relative_name
+from projects.cpm_avs.files import whole_file, write_whole
 from projects.cpm_avs.launch import (
     add_cfg_options,
     build_dataset,
@@ -91,13 +92,13 @@ def main(argv: list[str] | None = None) -> None:
     dataset = build_dataset(cfg, "test_dataloader")
     classes = list(dataset.metainfo["classes"])
     matrix = count(dataset, args.prediction_path)
-    args.save_dir.mkdir(parents=True, exist_ok=True)
     table, picture = (args.save_dir / f"confusion_matrix.{kind}" for kind in ("csv", "png"))
     lines = [",".join(["truth", *classes])]
     lines += [",".join([name, *map(str, row)]) for name, row in zip(classes, matrix, strict=True)]
-    table.write_text("\n".join(lines) + "\n")
+    write_whole(table, "\n".join(lines) + "\n")
     figure = confusion_figure(matrix, classes, title=args.title, color_theme=args.color_theme)
-    figure.savefig(picture, dpi=150)
+    with whole_file(picture) as part:
+        figure.savefig(part, dpi=150)
     print(f"{picture}\n{table}")
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from projects.cpm_avs.files import check_folder
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.clip import Clip
 from projects.cpm_avs.inference.model_loading import BUILT_IN, load_config
@@ -78,7 +79,8 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     )
     parsed = parser.parse_args(args)
     if parsed.out is None and parsed.out_dir is None:
-        parsed.out_dir = Path("work_dirs") / "demo"
+        parsed.out_dir = Path("work_dirs/demo")
+        check_folder(parsed.out_dir)
     return parsed
 
 

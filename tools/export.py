@@ -42,7 +42,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--checkpoint", type=Path, help="weights (default: those that come with it)"
     )
-    parser.add_argument("--out-dir", type=output_folder, default=Path("work_dirs/exported"))
+    parser.add_argument("--out-dir", type=output_folder, default="work_dirs/exported")
     parser.add_argument(
         "--size", type=int, nargs=2, default=(96, 160), metavar=("H", "W"),
         help="image size to trace with; it stays free unless --fixed-size",

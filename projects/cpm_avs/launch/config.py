@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..config_files import ConfigError, read_config_file
+from ..files import check_folder
 from .config_keys import check_names, check_options
 from .config_parts import check_parts
 
@@ -57,4 +58,5 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = str(args.work_dir)
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(cfg.filename).stem)
+    check_folder(cfg.work_dir)
     return cfg

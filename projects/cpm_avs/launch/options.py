@@ -1,13 +1,14 @@
 """Types and options that the tools' command lines share."""
 
 import argparse
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from mmengine.config import DictAction
+
+from ..files import check_file, check_folder
 
 FIGURES = (".png", ".pdf", ".svg", ".jpg")
 Number = TypeVar("Number", int, float)
@@ -33,23 +34,22 @@ def output_file(*suffixes: str) -> Callable[[str], Path]:
         if suffixes and path.suffix.lower() not in suffixes:
             wanted = " or ".join(suffixes)
             raise argparse.ArgumentTypeError(f"{text!r}: give a name that ends in {wanted}")
-        if path.is_dir():
-            raise argparse.ArgumentTypeError(f"{text!r} is a folder; name a file in it")
-        output_folder(str(path.parent))
+        try:
+            check_file(path)
+        except OSError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
         return path
 
     return file
 
 
 def output_folder(text: str) -> Path:
-    """A type for argparse: a folder that is there or can be made."""
-    path = Path(text)
-    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if not nearest.is_dir():
-        raise argparse.ArgumentTypeError(f"'{nearest}' is a file; name a folder in its place")
-    if not os.access(nearest, os.W_OK):
-        raise argparse.ArgumentTypeError(f"'{nearest}' can't be written to; name another folder")
-    return path
+    """A type for argparse: a folder that can be written to, or can be made."""
+    try:
+        check_folder(text)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return Path(text)
 
 
 def setting(text: str) -> str:

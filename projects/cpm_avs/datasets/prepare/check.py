@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from ...files import try_to_write, write_whole
+from ...files import check_file, write_whole
 from ..avs_dataset import SPLITS
 from ..benchmarks.avsbench import LABEL_DIRS
 from ..benchmarks.class_names import check_label2idx
@@ -26,6 +26,7 @@ from .threads import results_of
 
 #: Name of sets for ``ComposedDataset``, of whatever folder.
 COMPOSED = "composed"
+LABELS = "label2idx.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,26 +57,17 @@ def run(args: argparse.Namespace) -> int:
         reason = f"{index} is not there" if args.workers > 0 else "--workers must be at least 1"
         print(f"error: {reason}; data/README.md has the tree expected", file=sys.stderr)
         return 2
-    taken = {index.resolve(): "the index that is read"}
-    for option, out in (("--json", args.json), ("--fix-index", args.fix_index)):
-        if out is None:
-            continue
-        if out.resolve() in taken:
-            owner = taken[out.resolve()]
-            print(f"error: {option} {out} is {owner}; name another file", file=sys.stderr)
-            return 2
-        taken[out.resolve()] = f"the file of {option}"
-        try:
-            try_to_write(out)  # before the work of an hour
-        except OSError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
+    read = {"the index that is read": index, "the list of classes": args.root / LABELS}
+    problem = _output_problem({"--json": args.json, "--fix-index": args.fix_index}, read)
+    if problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
     if composed:
         return check_composed.run(args)
     spec = benchmark(args.name, index, args.labels)
     clips = spec.read(args.root, index)
-    if args.name == "avss" and (args.root / "label2idx.json").is_file():
-        check_label2idx(args.root / "label2idx.json")
+    if args.name == "avss" and (args.root / LABELS).is_file():
+        check_label2idx(args.root / LABELS)
 
     defects = list(check_rows(clips, spec))
     useless = {defect.line for defect in defects if defect.kind in ("bad_row", "duplicate")}
@@ -107,6 +99,29 @@ def run(args: argparse.Namespace) -> int:
         write_table(args.fix_index, *kept)
         print(f"{len(kept[1])} of {len(table.rows)} rows written to {args.fix_index}")
     return 1 if defects else 0
+
+
+def _output_problem(outputs: dict[str, Path | None], taken: dict[str, Path]) -> str | None:
+    """Why a report can't be written, told before the work of an hour; None where they all can.
+
+    Args:
+        outputs: Option -> the file that it names.
+        taken: What must not be written over -> its file, by whatever name.
+    """
+    for option, out in outputs.items():
+        if out is None:
+            continue
+        for owner, file in taken.items():
+            if out.resolve() == file.resolve() or (
+                out.exists() and file.exists() and out.samefile(file)
+            ):
+                return f"{option} {out} is {owner}; name another file"
+        try:
+            check_file(out)
+        except OSError as error:
+            return str(error)
+        taken = {**taken, f"the file of {option}": out}
+    return None
 
 
 def count(

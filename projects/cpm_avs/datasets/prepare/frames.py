@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ...files import whole_file
+from ...files import check_folder, whole_file
 from ...media.audio_functional import SAMPLE_RATE
 from ...media.opening import open_media
 from ...media.orientation import upright
@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         reason = f"{index} is not there" if args.workers > 0 else "--workers must be at least 1"
         print(f"error: {reason}; data/README.md has the tree expected", file=sys.stderr)
         return 2
+    check_folder(args.root)
     jobs = list(plan(args.name, args.root))
     if not args.overwrite:
         jobs = [

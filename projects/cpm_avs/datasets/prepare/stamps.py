@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ...files import whole_file
+from ...files import check_folder, whole_file
 from ...media.audio_functional import SAMPLE_RATE, resample, root_mean_square
 from ..composed.index import COLUMNS
 from ..composing.pictures import fit_cutout
@@ -69,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write cut-outs, sounds and index.csv."""
+    check_folder(args.out)
     wanted = {stem + suffix for stem in SOURCES.values() for suffix in (".png", ".ogg")}
     files = read_deb(args.deb, wanted)
     cutouts = {name: make_cutout(files[stem + ".png"]) for name, stem in SOURCES.items()}

@@ -11,7 +11,7 @@ from mmengine.logging import MessageHub
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
-from ...files import write_whole
+from ...files import check_folder, write_whole
 from ...work_folder import POINTER, claim
 from .best_score import check_best_score
 from .resumed_records import (
@@ -90,6 +90,8 @@ class ExactCheckpointHook(CheckpointHook):
         if "keep_ckpt_ids" in hub.runtime_info:
             hub.update_info("keep_ckpt_ids", own_numbers(hub.get_info("keep_ckpt_ids")))
         super().before_train(runner)
+        if isinstance(self.file_backend, LocalBackend) and is_main_process():
+            check_folder(self.out_dir)
         self._keep_own_best(hub)
         self._epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
         if is_validation_due(runner):

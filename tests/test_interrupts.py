@@ -16,7 +16,7 @@ import pytest
 import torch
 from benchmark_trees import make_s4
 
-from projects.cpm_avs.datasets.prepare.threads import results_of
+from projects.cpm_avs.datasets.threads import results_of
 from projects.cpm_avs.inference import example_clips
 from projects.cpm_avs.launch import plain_errors
 from tools import prepare_data

@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,14 +12,13 @@ import cv2
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from ...files import whole_file
 from ...media.audio_functional import SAMPLE_RATE
 from ...media.sound_io import load_waveform
 from ...structures import BadSampleError
 from ..composed.index import Item
+from ..threads import results_of
 from .candidate import Candidate, LeftOut, Unusable
 from .pictures import fit_cutout, fit_instances, fit_photo, read_picture
 from .recordings import loudest_part
@@ -100,9 +98,7 @@ def write_all(
                 done.append(LeftOut(path, name, error.reason, error.detail))
         return done
 
-    with ThreadPoolExecutor(workers) as pool:
-        progress = Console(stderr=True)
-        made = track(pool.map(attempt, jobs.values()), "Writing", len(jobs), console=progress)
+    with results_of(attempt, [*jobs.values()], workers=workers, title="Writing") as made:
         results = [one for done in made for one in done]
     return (
         [one for one in results if isinstance(one, Written)],

@@ -19,10 +19,10 @@ from ..avs_dataset import SPLITS
 from ..benchmarks.avsbench import LABEL_DIRS
 from ..benchmarks.class_names import check_label2idx
 from ..benchmarks.clip_index import SKIP_COLUMN, Clip, Table, read_table, write_table
+from ..threads import results_of
 from . import check_composed
 from .benchmarks import NAMES, Benchmark, benchmark
 from .defects import KINDS, Defect, check_media, check_rows
-from .threads import results_of
 
 #: Name of sets for ``ComposedDataset``, of whatever folder.
 COMPOSED = "composed"

@@ -4,12 +4,8 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import track
 
 from ...files import write_whole
 from ...structures import BadSampleError
@@ -20,6 +16,7 @@ from ..composing.counts import count_classes, shortages
 from ..composing.parting import near_duplicates
 from ..composing.showing import show_counts, show_kinds
 from ..composing.splitting import Member, draw_splits, group_numbers
+from ..threads import results_of
 
 #: What a repaired index is without.
 KINDS = {
@@ -43,10 +40,8 @@ class Fault:
 def check_set(root: Path, workers: int) -> tuple[list[Item], list[Fault]]:
     """All items of a set, and what is wrong with them: each file is decoded, all are compared."""
     items = read_index(root, "Name the folder of the set by --root")
-    with ThreadPoolExecutor(workers) as pool:
-        found = pool.map(_load, items)
-        progress = Console(stderr=True)
-        details = [*track(found, "Checking", len(items), console=progress)]
+    with results_of(_load, items, workers=workers, title="Checking") as found:
+        details = [*found]
     faults = [
         Fault(f"bad_{item.kind}", line, error.path, error.reason)
         for line, (item, error) in enumerate(zip(items, details, strict=True), start=2)

@@ -22,8 +22,8 @@ from ...media.audio_functional import SAMPLE_RATE
 from ...media.opening import open_media
 from ...media.orientation import upright
 from ..benchmarks.avsbench import NUM_FRAMES, read_ms3, read_s4
+from ..threads import results_of
 from .benchmarks import benchmark
-from .threads import results_of
 
 SIZE = (224, 224)  # px
 SAMPLES_PER_SECOND = 16

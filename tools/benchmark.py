@@ -25,7 +25,7 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 
 from projects.cpm_avs.benchmarking.loading import loading_rows
 from projects.cpm_avs.benchmarking.report import Row, show, write
@@ -41,6 +41,7 @@ from projects.cpm_avs.launch import (
     output_file,
     plain_errors,
     read_config,
+    setting,
 )
 
 
@@ -58,7 +59,16 @@ def batch(text: str) -> int | None:
 
 
 def _configs(args: argparse.Namespace) -> dict[str, Config]:
-    return {Path(name).stem: read_config(name, args.cfg_options) for name in args.configs}
+    configs = {Path(name).stem: read_config(name, args.cfg_options) for name in args.configs}
+    for key, values in args.vary.items():
+        configs = {
+            f"{Path(name).stem}, {key.rpartition('.')[2]} {value}": read_config(
+                name, {**args.cfg_options, key: value}
+            )
+            for name in args.configs
+            for value in (values if isinstance(values, list) else [values])
+        }
+    return configs
 
 
 def _plan(args: argparse.Namespace) -> Plan:
@@ -111,6 +121,16 @@ def _add_configs(parser: argparse.ArgumentParser, runs: int) -> None:
     parser.add_argument("configs", nargs="+", help="the first is what the others are compared to")
     parser.add_argument("--vs", choices=["mmseg"], help="compare to mmseg's Mask2Former instead")
     parser.add_argument("--runs", type=at_least(1), default=runs, help="timed runs of each")
+    parser.add_argument(
+        "--vary",
+        nargs=1,
+        type=setting,
+        action=DictAction,
+        default={},
+        metavar="KEY=V,V",
+        help="a setting of the configs, a model for each value: "
+        "model.decode_head.num_queries=50,100,200",
+    )
     add_cfg_options(parser)
 
 

@@ -8,12 +8,13 @@ from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from typing import Any
 
+import torch
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 
 from .report import Row
 from .subjects import Subject
-from .timing import synchroniser
+from .timing import Step, interleaved, synchroniser
 
 #: Methods of a model by the stage that they are. What a stage calls of another one is not counted
 #: in it; a part that a model lacks takes no time.
@@ -29,6 +30,8 @@ STAGES = {
 }
 _OPTIMISER_STAGES = {"optimiser": "update_params", "backward": "backward"}
 _REST = "rest"
+#: Not part of a step: with the paper's schedule every fifth is followed by one.
+_EM = "EM, when due"
 
 
 class Stopwatch:
@@ -96,8 +99,14 @@ def stage_rows(
             act(prepared)
         taken.append(watch.seconds)
     total = statistics.median(sum(run.values()) for run in taken[1:])
-    for name in (*STAGES, *reversed(_OPTIMISER_STAGES), _REST):
-        seconds = statistics.median(run.get(name, 0.0) for run in taken[1:])
+    medians = {
+        name: statistics.median(run.get(name, 0.0) for run in taken[1:])
+        for name in (*STAGES, *reversed(_OPTIMISER_STAGES), _REST)
+    }
+    criterion = getattr(subject.model, "criterion", None)
+    if what == "train" and getattr(criterion, "mixture", None) is not None:
+        medians[_EM] = _em_seconds(subject, runs)
+    for name, seconds in medians.items():
         if seconds:
             yield dict(
                 what=what,
@@ -109,6 +118,22 @@ def stage_rows(
                 ms=1000 * seconds,
                 share=seconds / total,
             )
+
+
+def _em_seconds(subject: Subject, runs: int) -> float:
+    """Median seconds of a step of EM on a full bank, each class a cloud of its own."""
+    mixture, classifier = subject.model.criterion.mixture, subject.model.decode_head.classifier
+    bank = mixture.bank
+    generator = torch.Generator(subject.device).manual_seed(0)
+    centres = classifier.means[:, :1]
+    noise = torch.randn(bank.samples.shape, generator=generator, device=centres.device)
+    bank.samples.copy_(torch.nn.functional.normalize(centres + 0.05 * noise, dim=-1))
+    bank.count.fill_(bank.samples.shape[1])
+    step = Step(lambda _: subject.model.criterion.update_classifier(classifier))
+    timing = interleaved(dict(em=step), runs=runs, device=subject.device)["em"]
+    if isinstance(timing, Exception):
+        raise timing
+    return timing.seconds
 
 
 @contextmanager

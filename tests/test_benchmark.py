@@ -279,7 +279,7 @@ def test_a_setting_is_varied():
     assert {key: cfg.model.decode_head.num_queries for key, cfg in found.items()} == {
         f"{name} 5": 5, f"{name} 7": 7
     }  # fmt: skip
-    assert {cfg.model.merge for cfg in found.values()} == {"sum"}
+    assert {cfg.model["merge"] for cfg in found.values()} == {"sum"}
 
 
 def test_sizes_and_batches_as_typed():

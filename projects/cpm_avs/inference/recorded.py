@@ -81,7 +81,8 @@ class RecordedSegmentor(nn.Module):
         """As the model's own; ``data_samples``, which have the original sizes, must be there."""
         samples, pictures = data["data_samples"], data["inputs"]["img"]
         sizes = {
-            (one.shape, sample.ori_shape) for one, sample in zip(pictures, samples, strict=True)
+            (one.shape, tuple(sample.ori_shape))
+            for one, sample in zip(pictures, samples, strict=True)
         }
         if len(sizes) > 1:
             parts = (_part(data, index) for index in range(len(samples)))

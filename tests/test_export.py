@@ -64,18 +64,6 @@ def test_spectrogram_without_complex_numbers(drop_bin):
     torch.testing.assert_close(RealSpectrogram(drop_bin)(waveform), expected, atol=1e-4, rtol=0)
 
 
-def test_pixel_decoder_without_shape_tensors(model, exportable):
-    feats = [
-        torch.randn(2, channels, 24 // 2**level, 32 // 2**level)
-        for level, channels in enumerate((24, 32, 96, 320))
-    ]
-    with torch.no_grad():
-        expected = model.decode_head.pixel_decoder(feats)
-        given = exportable.model.decode_head.pixel_decoder(feats)
-    torch.testing.assert_close(given[0], expected[0])
-    torch.testing.assert_close(given[1], list(expected[1]))
-
-
 def test_scores_are_those_of_predict(model, exportable):
     img, waveform = other_inputs()
     batch = dict(img=[img[0].flip(0)], waveform=[waveform[0]])  # the preprocessor turns BGR to RGB

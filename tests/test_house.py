@@ -18,7 +18,7 @@ MAX_LINES = 300
 ROOMS = {
     "media": {"structures"},
     "datasets": {"structures", "files", "media"},
-    "models": {"structures"},
+    "models": {"structures", "mmcv_ops"},
     "training": {
         "structures",
         "files",
@@ -34,7 +34,6 @@ ROOMS = {
         "config_files",
         "model_fit",
         "safe_checkpoint",
-        "mmcv_ops",
         "media",
         "datasets",
         "models",

@@ -19,6 +19,8 @@ make_checkpoints_safe()  # before anything that reads a file
 make_resuming_safe()
 # MMDetection's pixel decoder calls it so, at each start of each tool.
 warnings.filterwarnings("ignore", "torch.meshgrid: in an upcoming release", UserWarning)
+# bag_sampling.py needs of it what has been there for years.
+warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
 # mmseg's hook says so of its own default.
 warnings.filterwarnings("ignore", "The draw is False", UserWarning)
 # It prints that it has no OneDL, a dataset format that nothing here needs.

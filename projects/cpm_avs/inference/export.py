@@ -20,7 +20,6 @@ from torch.export import Dim, ExportedProgram
 from ..files import write_whole
 from ..models.mask_merge import merge_max, merge_max_static
 from ..models.spectrogram import HOP_LENGTH, N_FFT, WIN_LENGTH, first_bin
-from .shaped_pixel_decoder import ShapedPixelDecoder
 
 STRIDE = 32  # images must be a multiple of it, as the data preprocessor pads them
 SHORTEST, LONGEST = 64, 2048  # sides of the images that a dynamic graph takes
@@ -77,8 +76,6 @@ class ExportableModel(nn.Module):
         self.register_buffer("pixel_mean", preprocessor.mean.view(1, 3, 1, 1).float())
         self.register_buffer("pixel_std", preprocessor.std.view(1, 3, 1, 1).float())
         self.spectrogram = RealSpectrogram(preprocessor.drop_bin)
-        head = self.model.decode_head
-        head.pixel_decoder = ShapedPixelDecoder(head.pixel_decoder)
 
     def forward(self, img: Tensor, waveform: Tensor) -> Tensor:
         """Segment.

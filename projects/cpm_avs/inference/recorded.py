@@ -18,10 +18,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from ..models import AVSegmentor
-from ..models.cpm.gaussian_functional import full_precision
 from ..models.mask_merge import merge_max, merge_max_static, resizer
-from ..structures import VisualFeatures
-from .shaped_pixel_decoder import ShapedPixelDecoder
 
 #: Shapes that are kept; the one that was not asked for the longest makes room.
 _MOST_SHAPES = 8
@@ -73,7 +70,6 @@ class RecordedSegmentor(nn.Module):
     def __init__(self, model: AVSegmentor) -> None:
         super().__init__()
         self.model = model
-        self.pixel_decoder = ShapedPixelDecoder(model.decode_head.pixel_decoder)
         self._shapes: OrderedDict[Shape, Network] = OrderedDict()
 
     @torch.inference_mode()
@@ -104,11 +100,8 @@ class RecordedSegmentor(nn.Module):
             cropped: Height and width without padding.
             original: Height and width of the result.
         """
-        maps = self.model.backbone(img)
-        with torch.autocast(img.device.type, enabled=False):
-            mask_features, memories = self.pixel_decoder([full_precision(one) for one in maps])
-        visual = VisualFeatures(mask_features, tuple(memories))
-        output = self.model.decode_head(visual, self.model.extract_audio(specgram))
+        visual, audio = self.model.extract_visual(img), self.model.extract_audio(specgram)
+        output = self.model.decode_head(visual, audio)
         height, width = img.shape[-2:]
         resize = resizer((height, width), cropped, original)
         cls_logits, masks = output.cls_logits[-1].float(), output.masks(-1)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.config import ConfigDict
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -12,45 +11,7 @@ from torch import Tensor, nn
 from ...structures import AudioFeatures, DecoderOutput, VisualFeatures
 from .av_decoder import AVDecoder
 from .gaussian_functional import full_precision
-
-
-def build_pixel_decoder(
-    in_channels: Sequence[int], embed_dims: int, num_layers: int, feedforward_channels: int
-) -> nn.Module:
-    """MMDetection's multi-scale deformable pixel decoder on maps of strides 4, 8, 16 and 32."""
-    # It reads its encoder's configuration by attribute, hence the ConfigDict.
-    return MODELS.build(
-        ConfigDict(
-            type="mmdet.MSDeformAttnPixelDecoder",
-            in_channels=list(in_channels),
-            strides=[4, 8, 16, 32],
-            feat_channels=embed_dims,
-            out_channels=embed_dims,
-            num_outs=3,
-            norm_cfg=dict(type="GN", num_groups=32),
-            act_cfg=dict(type="ReLU"),
-            encoder=dict(
-                num_layers=num_layers,
-                layer_cfg=dict(
-                    self_attn_cfg=dict(
-                        embed_dims=embed_dims,
-                        num_heads=8,
-                        num_levels=3,
-                        num_points=4,
-                        dropout=0.0,  # as in Mask2Former; mmcv's default is 0.1
-                        batch_first=True,
-                    ),
-                    ffn_cfg=dict(
-                        embed_dims=embed_dims,
-                        feedforward_channels=feedforward_channels,
-                        num_fcs=2,
-                        act_cfg=dict(type="ReLU", inplace=True),
-                    ),
-                ),
-            ),
-            positional_encoding=dict(num_feats=embed_dims // 2, normalize=True),
-        )
-    )
+from .pixel_decoder import PixelDecoder
 
 
 @MODELS.register_module()
@@ -89,8 +50,11 @@ class CPMHead(BaseModule):
         self.num_classes = num_classes
         self.num_queries = num_queries
         self.in_channels = list(in_channels)
-        self.pixel_decoder = build_pixel_decoder(
-            in_channels, embed_dims, num_encoder_layers, feedforward_channels // 2
+        self.pixel_decoder = PixelDecoder(
+            in_channels=in_channels,
+            embed_dims=embed_dims,
+            num_layers=num_encoder_layers,
+            feedforward_channels=feedforward_channels // 2,
         )
         self.decoder = AVDecoder(
             classifier=MODELS.build(

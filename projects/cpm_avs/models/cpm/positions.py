@@ -1,12 +1,13 @@
-"""Positional encodings of maps, made once for each size."""
-
-from functools import lru_cache
+"""Where the cells of a map lie: as coordinates, and as positional encodings."""
 
 import torch
 from mmdet.models.layers import SinePositionalEncoding
 from torch import Tensor
 
+from .made_once import made_once
 
+
+@made_once
 def sine_encoding(
     height: int, width: int, embed_dims: int, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
@@ -19,24 +20,15 @@ def sine_encoding(
         device: Of the result.
         dtype: Of the result.
     """
-    # A graph has to make its own: its sizes may be symbols, and what is kept here may be freed.
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    traced |= device.type == "cuda" and torch.cuda.is_current_stream_capturing()
-    return (_make if traced else _keep)(height, width, embed_dims, device, dtype)
-
-
-def _make(
-    height: int, width: int, embed_dims: int, device: torch.device, dtype: torch.dtype
-) -> Tensor:
     no_padding = torch.zeros(1, height, width, dtype=torch.bool, device=device)
     encoding = SinePositionalEncoding(embed_dims // 2, normalize=True)(no_padding)
     return encoding.to(dtype).flatten(2).transpose(1, 2).contiguous()
 
 
-@lru_cache(maxsize=16)  # four maps a picture and one a sound, of few sizes in any run
-def _keep(
-    height: int, width: int, embed_dims: int, device: torch.device, dtype: torch.dtype
-) -> Tensor:
-    # Training may read what inference mode made first, and could not go backwards through it.
-    with torch.inference_mode(False):
-        return _make(height, width, embed_dims, device, dtype)
+@made_once
+def cell_centres(height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Centres of a map's cells, x and y in [0, 1], (h * w, 2); arguments as above."""
+    x = (torch.arange(width, device=device, dtype=dtype) + 0.5) / width
+    y = (torch.arange(height, device=device, dtype=dtype) + 0.5) / height
+    grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack((grid_x.flatten(), grid_y.flatten()), -1)

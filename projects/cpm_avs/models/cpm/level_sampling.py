@@ -1,4 +1,7 @@
-"""Sampling of maps of several levels at places that tokens choose, by torch or by mmcv's kernel.
+"""The core of deformable attention: sampling of several maps at places that tokens choose.
+
+On a GPU it is mmcv's kernel, on the CPU a product with a sparse matrix (``bag_sampling.py``), and
+where neither can be, torch's ``grid_sample``. They agree to the rounding of float32.
 
 Shorthand: B batch, D width, N tokens, h w size of a level.
 """
@@ -11,16 +14,19 @@ import torch.nn.functional as F
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from torch import Tensor
 
-from ..mmcv_ops import ensure_mmcv_ops
+from ...mmcv_ops import ensure_mmcv_ops
+from .bag_sampling import BagSampling
+from .made_once import in_graph, made_once
 
 #: Whether mmcv's kernels are there; torch's operators do the same, slower.
 COMPILED = ensure_mmcv_ops()
 _MOST_TOGETHER = 64  # samples of a call of the kernel
 
+Size = tuple[int, int]
 Sample = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
-def sampler_for(sizes: Sequence[tuple[int, int]], device: torch.device) -> Sample:
+def sampler_for(sizes: Sequence[Size], device: torch.device) -> Sample:
     """A function that samples levels of these sizes, (h, w) each.
 
     Its arguments are the values of all levels' cells (B, N, heads, D / heads); offsets of the
@@ -28,22 +34,25 @@ def sampler_for(sizes: Sequence[tuple[int, int]], device: torch.device) -> Sampl
     weights (B, N, heads, levels, points); the tokens' own places, x and y in [0, 1], (N, 2). It
     gives (B, N, D).
     """
-    if device.type != "cuda" or not COMPILED:
-        return partial(_by_torch, sizes)
+    if device.type == "cuda" and COMPILED:
+        return partial(_by_kernel, *_level_tensors(tuple(sizes), device))
+    if device.type == "cpu" and not in_graph():
+        return partial(_by_bags, tuple(sizes))
+    return partial(_by_torch, sizes)
+
+
+@made_once
+def _level_tensors(sizes: tuple[Size, ...], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Heights and widths, first tokens, and widths and heights of levels."""
     # Filled and not copied: a graph that is being recorded can't bring numbers to the device.
     sides = [torch.full((1,), side, device=device) for size in sizes for side in size]
     shapes = torch.cat(sides).view(-1, 2)
     counts = shapes.prod(1)
-    cells = shapes.flip(1).float()[:, None]
-    return partial(_by_kernel, shapes, counts.cumsum(0) - counts, cells)
+    return shapes, counts.cumsum(0) - counts, shapes.flip(1).float()[:, None]
 
 
 def _by_torch(
-    sizes: Sequence[tuple[int, int]],
-    value: Tensor,
-    offsets: Tensor,
-    weights: Tensor,
-    reference: Tensor,
+    sizes: Sequence[Size], value: Tensor, offsets: Tensor, weights: Tensor, reference: Tensor
 ) -> Tensor:
     batch, heads = len(value), value.shape[2]
     sampled = []
@@ -61,6 +70,12 @@ def _by_torch(
     weights = weights.flatten(-2).transpose(1, 2).flatten(0, 1)[:, None]
     output = (gathered * weights).sum(-1).unflatten(0, (batch, heads)).flatten(1, 2)
     return output.transpose(1, 2)
+
+
+def _by_bags(
+    sizes: tuple[Size, ...], value: Tensor, offsets: Tensor, weights: Tensor, reference: Tensor
+) -> Tensor:
+    return BagSampling.apply(value, offsets, weights, reference, sizes)
 
 
 def _by_kernel(

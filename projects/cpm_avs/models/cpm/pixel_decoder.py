@@ -1,0 +1,130 @@
+"""Mask2Former's pixel decoder: deformable attention over three scales, then a fourth on top.
+
+Shorthand: B batch, D width, N tokens of all levels.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.ops import MultiScaleDeformableAttention
+from mmdet.models.layers import MSDeformAttnPixelDecoder
+from mmengine.config import ConfigDict
+from torch import Tensor
+
+from .level_sampling import Sample, sampler_for
+from .positions import cell_centres, sine_encoding
+
+
+class PixelDecoder(MSDeformAttnPixelDecoder):
+    """MMDetection's, its parameters and its result, with sizes as numbers instead of tensors.
+
+    A graph can't ask a tensor for a size, and a GPU has to be waited for. What depends on sizes
+    alone is made once, and the levels are sampled by ``sampler_for``.
+
+    Args:
+        in_channels: Channels of the image backbone's maps at strides 4, 8, 16 and 32.
+        embed_dims: D.
+        num_layers: Layers of the encoder.
+        feedforward_channels: Hidden width of their feed-forward layers.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: Sequence[int],
+        embed_dims: int,
+        num_layers: int,
+        feedforward_channels: int,
+    ) -> None:
+        super().__init__(
+            in_channels=list(in_channels),
+            strides=[4, 8, 16, 32],
+            feat_channels=embed_dims,
+            out_channels=embed_dims,
+            num_outs=3,
+            norm_cfg=dict(type="GN", num_groups=32),
+            act_cfg=dict(type="ReLU"),
+            # It is read by attribute.
+            encoder=ConfigDict(
+                num_layers=num_layers,
+                layer_cfg=dict(
+                    self_attn_cfg=dict(
+                        embed_dims=embed_dims,
+                        num_heads=8,
+                        num_levels=3,
+                        num_points=4,
+                        dropout=0.0,  # as in Mask2Former; mmcv's default is 0.1
+                        batch_first=True,
+                    ),
+                    ffn_cfg=dict(
+                        embed_dims=embed_dims,
+                        feedforward_channels=feedforward_channels,
+                        num_fcs=2,
+                        act_cfg=dict(type="ReLU", inplace=True),
+                    ),
+                ),
+            ),
+            positional_encoding=ConfigDict(num_feats=embed_dims // 2, normalize=True),
+        )
+
+    def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Maps (B, C_l, h_l, w_l), finest first, to mask features and memories, coarsest first."""
+        *finer, _, _, _ = feats
+        maps = [
+            conv(feat) for conv, feat in zip(self.input_convs, reversed(feats[-3:]), strict=True)
+        ]
+        sizes = [(one.shape[2], one.shape[3]) for one in maps]
+        tokens = self._encode(maps, sizes)
+        parts = tokens.split([height * width for height, width in sizes], 1)
+        memories = [
+            part.transpose(1, 2).unflatten(2, size) for part, size in zip(parts, sizes, strict=True)
+        ]
+        for lateral, output, feat in zip(
+            self.lateral_convs, self.output_convs, reversed(finer), strict=True
+        ):
+            fine = lateral(feat)
+            grown = F.interpolate(
+                memories[-1], size=fine.shape[-2:], mode="bilinear", align_corners=False
+            )
+            memories.append(output(fine + grown))
+        return self.mask_feature(memories[-1]), memories[: self.num_outs]
+
+    def _encode(self, maps: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> Tensor:
+        """Tokens (B, N, D) of all levels, which have read one another."""
+        device, dtype, width = maps[0].device, maps[0].dtype, maps[0].shape[1]
+        tokens = torch.cat([one.flatten(2).transpose(1, 2) for one in maps], 1)
+        encodings = [sine_encoding(*size, width, device, dtype) for size in sizes]
+        levels = zip(encodings, self.level_encoding.weight, strict=True)
+        position = torch.cat([encoding + level for encoding, level in levels], 1)
+        reference = torch.cat([cell_centres(*size, device, dtype) for size in sizes])
+        sample = sampler_for(sizes, device)
+        for layer in self.encoder.layers:
+            attended = deformable_attention(layer.self_attn, tokens, position, reference, sample)
+            tokens = layer.norms[1](layer.ffn(layer.norms[0](attended)))
+        return tokens
+
+
+def deformable_attention(
+    attention: MultiScaleDeformableAttention,
+    tokens: Tensor,
+    position: Tensor,
+    reference: Tensor,
+    sample: Sample,
+) -> Tensor:
+    """What mmcv's module gives without dropout, the residual included.
+
+    Args:
+        attention: Whose weights are used.
+        tokens: Of all levels, (B, N, D).
+        position: Their positional encoding, (1, N, D).
+        reference: Their places in the image, x and y in [0, 1], (N, 2).
+        sample: Reads the levels.
+    """
+    heads, levels, points = attention.num_heads, attention.num_levels, attention.num_points
+    placed = tokens + position
+    value = attention.value_proj(tokens).unflatten(-1, (heads, -1))
+    offsets = attention.sampling_offsets(placed).unflatten(-1, (heads, levels, points, 2))
+    weights = attention.attention_weights(placed).unflatten(-1, (heads, -1)).softmax(-1)
+    output = sample(value, offsets, weights.unflatten(-1, (levels, points)), reference)
+    return attention.output_proj(output) + tokens

@@ -212,6 +212,7 @@ def test_a_stage_does_not_count_those_that_it_calls(monkeypatch):
         with watch.stage("inner"):
             clock.wait(20)
     assert dict(watch.seconds) == dict(outer=3, inner=30)
+    assert dict(watch.cpu_seconds) == dict(outer=1.5, inner=15)
 
 
 def test_every_stage_is_found_in_the_model_and_left_as_it_was():

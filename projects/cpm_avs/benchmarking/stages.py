@@ -14,7 +14,7 @@ from mmengine.optim import OptimWrapper
 
 from .report import Row
 from .subjects import Subject
-from .timing import Step, interleaved, synchroniser
+from .timing import Step, Timing, interleaved, synchroniser
 
 #: Methods of a model by the stage that they are. What a stage calls of another one is not counted
 #: in it; a part that a model lacks takes no time.
@@ -43,9 +43,10 @@ class Stopwatch:
 
     def __init__(self, synchronise: Callable[[], None]) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self.cpu_seconds: dict[str, float] = defaultdict(float)
         self._running: list[str] = []
         self._synchronise = synchronise
-        self._since = 0.0
+        self._since = self._cpu_since = 0.0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -71,10 +72,11 @@ class Stopwatch:
 
     def _lap(self) -> None:
         self._synchronise()
-        now = time.perf_counter()
+        now, cpu_now = time.perf_counter(), time.process_time()
         if self._running:
             self.seconds[self._running[-1]] += now - self._since
-        self._since = now
+            self.cpu_seconds[self._running[-1]] += cpu_now - self._cpu_since
+        self._since, self._cpu_since = now, cpu_now
 
 
 def stage_rows(
@@ -91,22 +93,28 @@ def stage_rows(
     """
     act = subject.predict if what == "predict" else subject.train
     batch = subject.batch(size, count)
-    taken: list[dict[str, float]] = []
+    taken: list[Stopwatch] = []
     for _ in range(runs + 1):
         watch = Stopwatch(synchroniser(subject.device))
         prepared = deepcopy(batch)
         with _watched(subject.model, subject.optimiser, watch), watch.stage(_REST):
             act(prepared)
-        taken.append(watch.seconds)
-    total = statistics.median(sum(run.values()) for run in taken[1:])
+        taken.append(watch)
+    counted = taken[1:]
+    total = statistics.median(sum(one.seconds.values()) for one in counted)
+    cpu_total = statistics.median(sum(one.cpu_seconds.values()) for one in counted)
     medians = {
-        name: statistics.median(run.get(name, 0.0) for run in taken[1:])
+        name: (
+            statistics.median(one.seconds[name] for one in counted),
+            statistics.median(one.cpu_seconds[name] for one in counted),
+        )
         for name in (*STAGES, *reversed(_OPTIMISER_STAGES), _REST)
     }
     criterion = getattr(subject.model, "criterion", None)
     if what == "train" and getattr(criterion, "mixture", None) is not None:
-        medians[_EM] = _em_seconds(subject, runs)
-    for name, seconds in medians.items():
+        timing = _em(subject, runs)
+        medians[_EM] = timing.seconds, timing.cpu_seconds
+    for name, (seconds, cpu_seconds) in medians.items():
         if seconds:
             yield dict(
                 what=what,
@@ -116,12 +124,14 @@ def stage_rows(
                 precision=subject.precision,
                 stage=name,
                 ms=1000 * seconds,
+                cpu_ms=1000 * cpu_seconds,
                 share=seconds / total,
+                cpu_share=cpu_seconds / cpu_total,
             )
 
 
-def _em_seconds(subject: Subject, runs: int) -> float:
-    """Median seconds of a step of EM on a full bank, each class a cloud of its own."""
+def _em(subject: Subject, runs: int) -> Timing:
+    """A step of EM on a full bank, each class a cloud of its own."""
     mixture, classifier = subject.model.criterion.mixture, subject.model.decode_head.classifier
     bank = mixture.bank
     generator = torch.Generator(subject.device).manual_seed(0)
@@ -133,7 +143,7 @@ def _em_seconds(subject: Subject, runs: int) -> float:
     timing = interleaved(dict(em=step), runs=runs, device=subject.device)["em"]
     if isinstance(timing, Exception):
         raise timing
-    return timing.seconds
+    return timing
 
 
 @contextmanager

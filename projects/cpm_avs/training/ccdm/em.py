@@ -68,13 +68,11 @@ def m_step(
 
 
 def _diagonal(samples: Tensor, shares: Tensor, means: Tensor, floor: float) -> Tensor:
-    # From centred data: E[x^2] - mean^2 loses its digits where the mean dwarfs the spread. One
-    # component at a time keeps the memory at (K, S, D); M is small.
-    variances = [
-        (shares[..., m, None] * (samples - means[:, m, None]).square()).sum(1)
-        for m in range(means.shape[1])
-    ]
-    return torch.stack(variances, 1).clamp(min=floor)
+    # From data centred on their class: E[x^2] - mean^2 loses its digits where a mean dwarfs the
+    # spread. So centred, only a component does that lies many spreads away from its class.
+    centre = means.mean(1, keepdim=True)
+    squares = shares.transpose(1, 2) @ (samples - centre).square()
+    return (squares - (means - centre).square()).clamp(min=floor)
 
 
 def _full(samples: Tensor, shares: Tensor, means: Tensor, floor: float) -> Tensor:

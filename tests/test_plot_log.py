@@ -103,3 +103,47 @@ def test_a_folder_without_a_log_is_named(tmp_path, capsys):
     with pytest.raises(SystemExit):
         plot_log.main([str(tmp_path / "nothing"), "--out", str(tmp_path / "curves.png")])
     assert "nothing: no log" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "nothing is logged in it yet"),
+        (b"{}\n{}\n", "nothing is logged in it yet"),
+        (b"[1, 2]\n", "scalars.json:1: no line of a log"),
+        (b'{"iter": 1, "loss": 2}\n"text"\n{}\n', "scalars.json:2: no line of a log"),
+        (b"null\n", "scalars.json:1: no line of a log"),
+        (b"3\n", "scalars.json:1: no line of a log"),
+        (b'{"iter": "ten", "loss": 2}\n', "scalars.json:1: no line of a log"),
+        (b'{"iter": [1], "loss": 2}\n', "scalars.json:1: no line of a log"),
+        (b'{"iter": NaN, "loss": 2}\n', "scalars.json:1: no line of a log"),
+        (b'{"step": -Infinity, "loss": 2}\n', "scalars.json:1: no line of a log"),
+        (b'{"step": true, "loss": 2}\n', "scalars.json:1: no line of a log"),
+        (b'{"iter": 1' + b"0" * 400 + b', "loss": 2}\n', "scalars.json:1: no line of a log"),
+        (b'{"iter": 1' + b"0" * 5000 + b', "loss": 2}\n{}\n', "scalars.json:1: not a line of JSON"),
+        (bytes(range(256)), "scalars.json:1: not a line of JSON"),
+        (b"\x89PNG", "scalars.json:1: not a line of JSON"),
+        (b"[" * 100_000, "scalars.json:1: not a line of JSON"),
+        (b'{"iter": 1}\n' + b'{"a":' * 100_000 + b"\n{}\n", "scalars.json:2: not a line of JSON"),
+    ],
+)
+def test_what_is_no_log_is_told_by_its_line(tmp_path, capsys, content, sentence):
+    write_log(tmp_path / "run", "a").write_bytes(content)
+    with pytest.raises(SystemExit) as end:
+        plot_log.main([str(tmp_path / "run"), "--out", str(tmp_path / "curves.png")])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert end.value.code == 2 and sentence in said and str(tmp_path / "run") in said
+    assert not (tmp_path / "curves.png").exists()
+
+
+def test_odd_values_of_a_log_are_not_drawn(tmp_path):
+    odd = b'{"iter": 2, "loss": NaN, "STS": Infinity, "mode": "train", "ok": true, "list": [1]}\n'
+    huge = b'{"iter": 3, "loss": 1' + b"0" * 400 + b', "deep": {"a": {"b": 1}}}\n'
+    path = write_log(tmp_path / "run", "a")
+    path.write_bytes(b'\xef\xbb\xbf{"iter": 1, "loss": 2.5}\n' + odd + huge)
+    curves = plot_log.read_run(tmp_path / "run", "run").curves
+    assert curves.keys() == {"iter", "loss"}
+    assert curves["loss"][0] == (1, 2.5) and len(curves["loss"]) == 2
+    out = tmp_path / "curves.png"
+    plot_log.main([str(tmp_path / "run"), "--out", str(out)])
+    assert cv2.imread(str(out)).shape[0] > 500

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+_LARGEST = 1e100
+
 
 @dataclass
 class Run:
@@ -23,18 +25,36 @@ class Run:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Lines of a scalars.json; the last may be cut off where the run was killed."""
-    texts = path.read_text().splitlines()
-    lines = []
+    """Lines of a scalars.json; the last may be cut off where the run was killed.
+
+    Raises:
+        ValueError: Another line is none of a log; the message has its number.
+    """
+    texts = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
+    lines: list[dict[str, Any]] = []
     for number, text in enumerate(texts, start=1):
         try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError as error:
-            if number < len(texts):
-                raise ValueError(
-                    f"{path}:{number}: not a line of JSON. The log is damaged; delete that line."
-                ) from error
+            line = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            if number == len(texts) and text.startswith("{"):
+                break
+            raise ValueError(
+                f"{path}:{number}: not a line of JSON. The log is damaged; delete that line."
+            ) from error
+        if not isinstance(line, dict) or not all(
+            _is_number(line.get(key, 0)) for key in ("iter", "step")
+        ):
+            raise ValueError(
+                f"{path}:{number}: no line of a log, which is a JSON object with numbers as iter "
+                "and step. Delete that line."
+            )
+        lines.append(line)
     return lines
+
+
+def _is_number(value: object) -> bool:
+    """Whether it has a place in a figure: JSON has larger numbers, NaN and infinity, too."""
+    return type(value) in (int, float) and abs(value) < _LARGEST  # type: ignore[arg-type]
 
 
 def read_run(run_dir: Path, name: str) -> Run:
@@ -56,6 +76,8 @@ def read_run(run_dir: Path, name: str) -> Run:
                 run.forget_from(now)
                 started = True
             for key, value in line.items():
-                if isinstance(value, (int, float)):
+                if _is_number(value) or value != value:  # NaN leaves a gap in the curve
                     run.curves.setdefault(key, []).append((now, value))
+    if not run.curves:
+        raise ValueError(f"{run_dir}: nothing is logged in it yet; wait for the first iterations")
     return run

@@ -519,9 +519,13 @@ def _free_port() -> str:
     [
         (["train", "c.py", "--amp"], {}, "'--amp' is no number of GPUs"),
         (["train", "c.py", "0"], {}, "'0' is no number of GPUs"),
-        (["test", "c.py", "c.pth", "two"], {}, "'two' is no number of GPUs"),
+        (["test", "c.py", "README.md", "two"], {}, "'two' is no number of GPUs"),
         (["train", "c.py", "2"], dict(PORT="{port}"), "port {port} is taken"),
-        (["test", "c.py", "c.pth", "2"], dict(PORT="{port}", NNODES="2"), "port {port} is taken"),
+        (
+            ["test", "c.py", "README.md", "2"],
+            dict(PORT="{port}", NNODES="2"),
+            "port {port} is taken",
+        ),
     ],
 )
 def test_what_keeps_processes_from_meeting_is_said(
@@ -531,11 +535,36 @@ def test_what_keeps_processes_from_meeting_is_said(
         port = other_job.getsockname()[1]
         named = {name: value.format(port=port) for name, value in settings.items()}
         command = ["bash", ROOT / "tools" / f"dist_{words[0]}.sh", *words[1:]]
-        done = subprocess.run(command, env=os.environ | named, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ | named, capture_output=True, text=True
+        )
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {said.format(port=port)}")
     assert len(done.stderr.splitlines()) == 1
     assert f"PORT={port + 1}" in done.stderr or "PORT" not in settings
+
+
+@pytest.mark.parametrize("script", ["dist_test.sh", "slurm_test.sh PARTITION JOB"])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("c.py 8 --audio silence", "the checkpoint is missing: '8' is no file"),
+        ("c.py 8 4", "the checkpoint is missing: '8' is no file"),
+        ("c.py 8", "the checkpoint is missing: '8' is no file"),
+        ("c.py --audio silence", "the checkpoint is missing before '--audio'"),
+        ("c.py c.py 8", "the checkpoint is missing before 'c.py'"),
+        ("c.py none.pth 8", "no such checkpoint: 'none.pth'"),
+    ],
+)
+def test_a_forgotten_checkpoint_is_told_before_the_job(script: str, words: str, said: str) -> None:
+    command = ["bash", *f"tools/{script} {words}".split()]
+    # No job may start: there is no Python and no srun to start it.
+    done = subprocess.run(
+        command, cwd=ROOT, env=dict(PATH="/usr/bin:/bin"), capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    first, usage = done.stderr.splitlines()
+    assert first == f"error: {said}" and usage.startswith(f"usage: bash tools/{script[:9]}")
 
 
 def test_a_process_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

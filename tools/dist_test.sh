@@ -6,12 +6,14 @@
 #   NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 PORT=29500 bash tools/dist_test.sh ...  # on each node
 set -euo pipefail
 
+usage="bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of tools/test.py]"
+tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+if [ $# -ge 2 ]; then bash "$tools/check_checkpoint.sh" "$2" "$usage"; fi
 if [ $# -lt 3 ]; then
-  echo "usage: bash tools/dist_test.sh CONFIG CHECKPOINT GPUS [options of tools/test.py]" >&2
+  echo "usage: $usage" >&2
   exit 2
 fi
 config=$1 checkpoint=$2 gpus=$3
 shift 3
 
-tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 exec bash "$tools/dist_run.sh" "$gpus" "$tools/test.py" "$config" "$checkpoint" --launcher pytorch "$@"

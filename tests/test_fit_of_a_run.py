@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -23,38 +24,96 @@ def test_without_workers_none_persist() -> None:
     assert kept.train_dataloader.persistent_workers is True
 
 
-def run(folder: Path, iterations: int, **schedule: Any) -> None:
+def run(folder: Path, iterations: int, **settings: Any) -> None:
+    """Train the toy model, or go on with it; settings of the config by dotted keys."""
     cfg = Config.fromfile(ROOT / "tests/configs/toy_iter.py")
     cfg.merge_from_dict({"train_cfg.max_iters": iterations, "train_cfg.val_interval": 100})
     cfg.default_hooks.checkpoint.update(interval=2, save_best=None)
-    cfg.param_scheduler[0].update(schedule)
+    cfg.param_scheduler[0].end = 8
+    cfg.merge_from_dict({key.replace("__", "."): value for key, value in settings.items()})
     cfg.work_dir, cfg.resume = str(folder), True
-    cfg.experiment_name = f"{folder.name}-{iterations}-{schedule}"
+    cfg.experiment_name = f"{folder.name}-{iterations}-{settings}"
     with DefaultScope.overwrite_default_scope("mmseg"):
         runner = Runner.from_cfg(cfg)
         runner.register_hook(ResumedCheckpointHook(source="latest"))
         runner.train()
 
 
-def test_a_longer_schedule_is_refused_on_resume(tmp_path: Path) -> None:
-    run(tmp_path, 4, end=4)
+def test_another_schedule_is_refused_on_resume(tmp_path: Path) -> None:
+    end = dict(param_scheduler__0__end=4)
+    run(tmp_path, 4, **end)
     with pytest.raises(CheckpointError, match=r"scheduler\.0 has (end=4|total_iters=3) there and"):
-        run(tmp_path, 8, end=8)
+        run(tmp_path, 8)
     with pytest.raises(CheckpointError, match="power=0.9 there and 0.5 in the config"):
-        run(tmp_path, 4, end=4, power=0.5)
+        run(tmp_path, 4, **end, param_scheduler__0__power=0.5)
     with pytest.raises(CheckpointError, match="come to 0 after 4 of 8 iterations"):
-        run(tmp_path, 8, end=4)
-    run(tmp_path, 4, end=4)  # nothing left to do
+        run(tmp_path, 8, **end)
+    cosine = dict(type="CosineAnnealingLR", by_epoch=False, end=4)
+    with pytest.raises(CheckpointError, match=r"its 1 param_.* kinds .* \(CosineAnnealingLR\);"):
+        run(tmp_path, 4, param_scheduler=[cosine])
+    warmup = dict(type="LinearLR", by_epoch=False, end=2)
+    with pytest.raises(CheckpointError, match=r"its 1 param_.* kinds .* \(LinearLR, PolyLR\)"):
+        poly = dict(type="PolyLR", power=0.9, by_epoch=False, end=4)
+        run(tmp_path, 4, param_scheduler=[warmup, poly])
+    run(tmp_path, 4, **end)  # nothing left to do
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (dict(optim_wrapper__optimizer__lr=0.02), "began with lr=0.01 .*group 0.* config has 0.02"),
+        (dict(optim_wrapper__optimizer__weight_decay=0.5), "weight_decay=0.01 .* has 0.5"),
+        (dict(optim_wrapper__optimizer__betas=[0.8, 0.9]), r"\[0.9, 0.999\] .* has \[0.8, 0.9\]"),
+        (dict(optim_wrapper__optimizer__type="Adam"), "is AdamW, and the config's is Adam;"),
+        (dict(optim_wrapper__optimizer__type="SGD"), "is AdamW, and the config's is SGD; resume"),
+        (dict(optim_wrapper__optimizer__type="Adamax"), "is AdamW, .* load_from without --resume"),
+    ],
+)
+def test_another_optimiser_is_refused_on_resume(
+    tmp_path: Path, settings: dict[str, Any], sentence: str
+) -> None:
+    run(tmp_path, 4)
+    with pytest.raises(CheckpointError, match=f"^latest: its optimiser .*{sentence}") as told:
+        run(tmp_path, 8, **settings)
+    assert "\n" not in str(told.value)
+
+
+def test_options_that_change_nothing_may_change_on_resume(tmp_path: Path) -> None:
+    run(tmp_path, 4)
+    run(tmp_path, 8, optim_wrapper__optimizer=dict(betas=[0.9, 0.999], foreach=True))
+    assert (tmp_path / "last_checkpoint").read_text() == "iter_8.pth"
+
+
+def check(saved: dict[str, Any], optimiser: torch.optim.Optimizer) -> None:
+    """As a resumed run does, of a checkpoint that does not name its optimiser."""
+    runner: Any = SimpleNamespace(
+        model=torch.nn.Module(),
+        optim_wrapper=SimpleNamespace(optimizer=optimiser),
+        param_schedulers=None,
+        max_iters=8,
+    )
+    hub = dict(log_scalars={}, runtime_info={}, resumed_keys={})
+    whole = dict(state_dict={}, meta=dict(epoch=0, iter=4), message_hub=hub, optimizer=saved)
+    ResumedCheckpointHook(source="iter_4.pth").after_load_checkpoint(runner, whole)
+
+
+def test_checkpoints_that_do_not_name_their_optimiser_are_known_by_its_options() -> None:
+    weights = [torch.nn.Parameter(torch.ones(2))]
+    adamw, sgd = torch.optim.AdamW(weights, lr=0.1), torch.optim.SGD(weights, lr=0.1)
+    check(adamw.state_dict(), adamw)
+    with pytest.raises(CheckpointError, match="its optimiser has amsgrad, .*, and the .* is SGD;"):
+        check(adamw.state_dict(), sgd)
+    older = adamw.state_dict()
+    del older["param_groups"][0]["decoupled_weight_decay"]  # of releases before
+    check(older, adamw)
 
 
 def test_an_optimiser_with_other_groups_is_refused_on_resume() -> None:
+    weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(3)]
     own, other = (
-        [dict(params=list(range(n)), lr=1.0) for n in sizes] for sizes in ((2, 1), (1, 2))
+        torch.optim.SGD([dict(params=weights[:n]), dict(params=weights[n:])], lr=0.1)
+        for n in (1, 2)
     )
-    runner = SimpleNamespace(
-        optim_wrapper=SimpleNamespace(optimizer=SimpleNamespace(param_groups=own))
-    )
-    hook = ResumedCheckpointHook(source="iter_7.pth")
-    hook._check_groups(runner, dict(optimizer=dict(param_groups=own)))
-    with pytest.raises(CheckpointError, match=r"iter_7.*2 groups of 3 parameters.*load_from"):
-        hook._check_groups(runner, dict(optimizer=dict(param_groups=other)))
+    check(own.state_dict(), own)
+    with pytest.raises(CheckpointError, match=r"iter_4.*2 groups of 3 parameters.*load_from"):
+        check(other.state_dict(), own)

@@ -1,7 +1,7 @@
 """What the tools share: errors, options, config, processes, fit of checkpoints."""
 
 from .building import build_dataset, built_from
-from .checkpoint_fit import CheckpointFitHook, ResumedCheckpointHook
+from .checkpoint_fit import CheckpointFitHook
 from .config import load_config, read_config
 from .errors import plain_errors
 from .model_fit_hook import ModelFitHook
@@ -16,6 +16,7 @@ from .options import (
 )
 from .processes import end_with_launcher, keep_freed_memory, leave_processes, meet_without_gpu
 from .quiet_runner import QuietRunner
+from .resume_fit import ResumedCheckpointHook
 
 __all__ = [
     "FIGURES",

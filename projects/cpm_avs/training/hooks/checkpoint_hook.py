@@ -108,7 +108,9 @@ class ExactCheckpointHook(CheckpointHook):
         super().after_val_epoch(runner, metrics)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Save tensors and plain numbers only."""
+        """Save tensors and plain numbers only, and which optimiser the state is of."""
+        optimiser = runner.optim_wrapper.optimizer
+        checkpoint["meta"]["optimizer_type"] = type(optimiser).__name__
         for key in checkpoint.keys() - {"state_dict", "optimizer"}:
             checkpoint[key] = plain(checkpoint[key])
 

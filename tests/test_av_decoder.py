@@ -11,8 +11,9 @@ from tiny import WIDTH, build_tiny
 from torch import Tensor
 
 from projects.cpm_avs.models.cpm.av_decoder import AVDecoder, attention_mask
+from projects.cpm_avs.models.cpm.cpm_head import masks_apart
 from projects.cpm_avs.models.cpm.positions import sine_encoding
-from projects.cpm_avs.structures import AudioFeatures, VisualFeatures
+from projects.cpm_avs.structures import AudioFeatures, Prompts, VisualFeatures
 
 BATCH, QUERIES = 2, 8
 
@@ -148,7 +149,7 @@ def test_the_decoder_is_its_plain_twin(decoder):
             layers = plain_decoder(decoder, query, query_pos, visual, audio)
             found = [torch.stack(parts) for parts in zip(*layers, strict=True)]
         else:
-            out = decoder(query, query_pos, visual, AudioFeatures((), audio))
+            out = decoder(query, query_pos, visual, [AudioFeatures((), audio)])
             found = [out.embeddings, out.cls_logits, all_masks(out)]
         torch.stack([part.square().mean() for part in found]).sum().backward()
         gradients = [x.grad for x in (features, *memories)]
@@ -161,12 +162,54 @@ def test_the_decoder_is_its_plain_twin(decoder):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
-def test_features_are_shrunk_once_for_queries_and_prompts(decoder):
+def test_features_are_shrunk_once(decoder):
     visual = VisualFeatures(
         normal(1, WIDTH, 16, 16), tuple(normal(1, WIDTH, n, n) for n in (2, 4, 8))
     )
     query = normal(1, QUERIES, WIDTH)
     with patch.object(F, "interpolate", wraps=F.interpolate) as shrink:
         for _ in range(2):
-            decoder(query, query, visual, AudioFeatures((), normal(1, WIDTH, 3, 5)))
+            decoder(query, query, visual, [AudioFeatures((), normal(1, WIDTH, 3, 5))])
     assert shrink.call_count == 3
+
+
+def test_prompts_decode_beside_queries_as_they_do_alone():
+    """All predictions and gradients of two calls, one for queries and one for prompts."""
+    head = build_tiny().decode_head
+    features = [normal(BATCH, WIDTH, n, n, seed=n) for n in (16, 2, 4, 8)]
+    audio, mixed = (AudioFeatures((), normal(BATCH, WIDTH, 3, 5, seed=s)) for s in (0, 1))
+    content, position = (normal(BATCH, 3, WIDTH, seed=seed) for seed in (2, 3))
+    padding = torch.tensor([[False, False, True], [False, False, False]])
+    real = ~padding
+    results = []
+    for together in (True, False):
+        head.zero_grad()
+        visual = VisualFeatures(features[0], tuple(features[1:]))
+        if together:
+            out = head(visual, audio, Prompts(content, position, padding, mixed))
+            queries, prompts = out.part(slice(QUERIES)), out.part(slice(-3, None))
+        else:
+            queries = head(visual, audio)
+            seen = (real[:, None] | torch.eye(3, dtype=torch.bool)).unsqueeze(1)
+            prompts = head.decoder(content, position, visual, [mixed], self_mask=seen)
+        found = [
+            part
+            for out, kept in ((queries, slice(None)), (prompts, real))
+            for part in (out.embeddings, out.cls_logits, out.mask_embeddings)
+            for part in [part[:, kept] if isinstance(kept, Tensor) else part]
+        ]
+        sum(part.square().mean() for part in found).backward()
+        gradients = [x.grad.clone() for x in head.parameters() if x.grad is not None]
+        results.append(([part.detach() for part in found], gradients))
+    (found, own), (expected, other) = results
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-4)
+    for a, b in zip(own, other, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_who_sees_and_hears_whom():
+    padding = torch.tensor([[False, True]])
+    seen, heard = masks_apart(2, padding, cells=1)
+    assert seen[0, 0].int().tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]]
+    assert heard[0, 0].int().tolist() == [[1, 0], [1, 0], [0, 1], [0, 1]]

@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 from test_matcher import drawing
 from test_prompted_path import spy, weights
-from test_set_criterion import CLASSES, criterion, none
+from test_set_criterion import CLASSES, criterion, none, of_one
 from test_targets import sample
 from tiny import build_tiny, losses_of, tiny_batch
 from toy_avs import LOAD, ToySet, write_toy_files
@@ -53,7 +53,7 @@ def test_td_a_may_name_what_it_hears_or_not(answer):
     labels = torch.full((1, 1, 1), NOTHING)
     for logits, expected in ((sure, 0.0), (false, 2 * (30.0 - math.log(2)))):
         output = drawing(torch.zeros(1, 1, 1, 8), logits, torch.zeros(1, 1, 1, 4, 4))
-        loss = criterion()(output, labels, none(), targets)["loss_cls"]
+        loss = of_one(criterion(), output, labels, none(), targets)["loss_cls"]
         assert loss.item() == pytest.approx(expected, abs=1e-4)
 
 
@@ -67,7 +67,7 @@ def test_every_layer_against_one_query_at_a_time():
     pairs = zip(maps, ([1, 3], [1]), strict=True)
     targets = build_targets([sample(rows, sound_classes=heard) for rows, heard in pairs], CLASSES)
     output = drawing(torch.zeros(3, 2, 5, 8), logits, torch.zeros(3, 2, 5, 4, 4))
-    losses = criterion()(output, labels, none(), targets)
+    losses = of_one(criterion(), output, labels, none(), targets)
     for layer, name in enumerate(["d0.", "d1.", ""]):
         total = weight_sum = 0.0
         for image in range(2):
@@ -109,13 +109,12 @@ def cropped_batch() -> dict:
 
 def test_the_prompt_of_what_was_cropped_neither_draws_nor_names(monkeypatch):
     model = build_tiny(weights(0, 1, 0))
-    named = spy(monkeypatch, model.criterion.set_criterion, "_cls_losses")
-    drawn = spy(monkeypatch, model.criterion.set_criterion, "_mask_losses")
+    calls = spy(monkeypatch, model.criterion.set_criterion, "forward")
     losses_of(model, cropped_batch())
-    *_, counted = named[1].args
+    _, prompts = calls[0].args[2]
     # Prompts: classes 1 and 2; class 2 and padding; class 1 and padding.
-    assert counted.tolist() == [[True, False], [True, False], [True, False]]
-    matching = drawn[1].args[1]
+    assert prompts.counted.tolist() == [[True, False], [True, False], [True, False]]
+    matching = prompts.matching
     pairs = set(zip(matching.image.tolist(), matching.query.tolist(), strict=True))
     assert pairs == {(0, 0), (1, 0), (2, 0)}
 

@@ -10,7 +10,7 @@ from projects.cpm_avs.structures import DecoderOutput
 from projects.cpm_avs.training.distributed import gather_variable
 from projects.cpm_avs.training.prompting.acp_loss import acp_loss
 from projects.cpm_avs.training.prompting.pcl_loss import info_nce
-from projects.cpm_avs.training.set_prediction.matched_masks import Matching
+from projects.cpm_avs.training.set_prediction.assignment import Assignment, Matching
 from projects.cpm_avs.training.set_prediction.set_criterion import SetCriterion
 from projects.cpm_avs.training.set_prediction.targets import build_targets
 
@@ -60,7 +60,9 @@ def set_losses(part: slice) -> list[float]:
     pairs = torch.tensor([[0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 1, 1]])
     pairs = pairs if part.start == 0 else pairs[:0]
     criterion = SetCriterion(num_classes=4, points=dict(type="grid"))
-    losses = criterion(own, labels[:, part], Matching(*pairs.T), targets)
+    labels = labels[:, part]
+    counted = torch.ones_like(labels[0], dtype=torch.bool)
+    (losses,) = criterion(own, targets, [Assignment(labels, Matching(*pairs.T), counted)])
     return [loss.item() for loss in losses.values()]
 
 

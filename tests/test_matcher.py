@@ -10,7 +10,8 @@ from test_targets import sample
 from torch import Tensor
 
 from projects.cpm_avs.structures import DecoderOutput
-from projects.cpm_avs.training.set_prediction.matched_masks import Matching, matched_masks
+from projects.cpm_avs.training.set_prediction.assignment import Matching
+from projects.cpm_avs.training.set_prediction.matched_masks import matched_masks
 from projects.cpm_avs.training.set_prediction.matcher import HungarianMatcher, mask_costs
 from projects.cpm_avs.training.set_prediction.points import (
     AllCells,
@@ -266,7 +267,7 @@ def test_only_matched_masks_are_drawn_and_gone_backwards_through():
         DecoderOutput(*(torch.randn(s, generator=g).requires_grad_() for s in shapes))
         for g in (generator, torch.Generator().manual_seed(0))
     )
-    found = matched_masks(own, matching, targets)
+    found = matched_masks(own, matching, targets, matching.layer, LAYERS)
     expected = all_masks(other)[matching.layer, matching.image, matching.query]
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     weights = torch.randn(found.shape, generator=generator)

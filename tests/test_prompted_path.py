@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import build_tiny, losses_of, tiny_batch, tiny_model_cfg
+from tiny import NUM_QUERIES, build_tiny, losses_of, tiny_batch, tiny_model_cfg
 from torch import Tensor, nn
 
+from projects.cpm_avs.structures import Prompts
 from projects.cpm_avs.training.prompting import prompted_path
 from projects.cpm_avs.training.prompting.prompted_path import PromptedPath
 from projects.cpm_avs.training.set_prediction.targets import build_targets
@@ -69,11 +70,12 @@ def test_a_silent_image_among_others_adds_nothing(monkeypatch):
     batch["data_samples"][1].gt_sem_seg.data[:] = 0
     model = build_tiny()
     compared = spy(monkeypatch, prompted_path, "acp_loss")
-    drawn = spy(monkeypatch, model.criterion.set_criterion, "_mask_losses")
+    compared_sets = spy(monkeypatch, model.criterion.set_criterion, "forward")
     contrasted = spy(monkeypatch, prompted_path, "info_nce")
     losses = losses_of(model, batch)
     assert all(loss.isfinite() for loss in losses.values())
-    assert 1 not in drawn[1].args[1].image
+    _, prompts = compared_sets[0].args[2]
+    assert 1 not in prompts.matching.image
     assert not compared[0].args[2][1].any()
     assert contrasted[0].args[1].tolist() == [1, 1]
 
@@ -107,20 +109,17 @@ def test_weights_multiply_and_lambda_multiplies_all():
     torch.testing.assert_close(half["loss_cls"], plain["loss_cls"])
 
 
-def test_image_features_are_computed_once_and_all_prompts_go_in_one_call(monkeypatch):
+def test_each_part_runs_once_for_queries_and_prompts(monkeypatch):
     model = build_tiny()
     seen = spy(monkeypatch, model.backbone, "forward")
     pixels = spy(monkeypatch, model.decode_head.pixel_decoder, "forward")
     heard = spy(monkeypatch, model.audio_backbone, "forward")
     decoded = spy(monkeypatch, model.decode_head.decoder, "forward")
     losses_of(model, tiny_batch(4))
-    assert len(seen) == len(pixels) == 1
-    assert len(heard) == len(decoded) == 2  # clean and mixed
-    clean, mixed = decoded
-    assert clean.args[2] is mixed.args[2]  # the very same image features
-    assert len(mixed.args[0]) == 4
-    specgrams = [call.args[0] for call in heard]
-    assert (specgrams[1] >= specgrams[0]).all() and not torch.equal(*specgrams)
+    assert len(seen) == len(pixels) == len(heard) == len(decoded) == 1
+    assert decoded[0].args[0].shape[:2] == (4, 8 + 1)  # queries and a prompt
+    clean, mixed = heard[0].args[0].chunk(2)
+    assert (mixed >= clean).all() and not torch.equal(clean, mixed)
 
 
 def test_batch_norms_learn_the_clean_sounds_statistics_alone():
@@ -134,7 +133,7 @@ def test_batch_norms_learn_the_clean_sounds_statistics_alone():
 
     model.audio_backbone.register_forward_pre_hook(listen)
     losses_of(model, tiny_batch(4))
-    clean, mixed = heard
+    clean, mixed = heard  # by themselves
     assert not torch.equal(clean, mixed)
     torch.testing.assert_close(norm.running_mean, 0.1 * clean.mean((0, 2, 3)))
     assert norm.momentum == 0.1
@@ -157,7 +156,8 @@ def outputs_of(model: nn.Module, monkeypatch) -> tuple:
     with monkeypatch.context() as patch:
         calls = spy(patch, model.decode_head.decoder, "forward")
         losses = losses_of(model, two_classes_in_the_first_image())
-    return calls[0].result, calls[1].result, losses
+    whole = calls[0].result
+    return whole.part(slice(NUM_QUERIES)), whole.part(slice(NUM_QUERIES, None)), losses
 
 
 def same(first, second) -> bool:
@@ -199,8 +199,8 @@ def decode(model: nn.Module, content: Tensor, padding: Tensor, images: slice = s
         memories=tuple(memory[images] for memory in visual.memories),
     )
     audio = replace(audio, memory=audio.memory[images])
-    position = torch.zeros_like(content)
-    return model.decode_head.decode_prompts(content, position, padding, visual, audio)
+    prompts = Prompts(content, torch.zeros_like(content), padding, audio)
+    return model.decode_head(visual, audio, prompts).part(slice(NUM_QUERIES, None))
 
 
 @torch.no_grad()
@@ -241,20 +241,18 @@ def test_vcp_lets_prompt_k_draw_and_name_class_k(monkeypatch):
     batch = two_classes_in_the_first_image()
     # The data set says that class 1 sounds in the second image too; its object is cropped away.
     batch["data_samples"][1].set_metainfo(dict(sound_classes=[1, 2]))
-    calls = spy(monkeypatch, model.criterion.set_criterion, "_mask_losses")
-    named = spy(monkeypatch, model.criterion.set_criterion, "_cls_losses")
+    calls = spy(monkeypatch, model.criterion.set_criterion, "forward")
     losses_of(model, batch)
 
-    _, matching, targets = calls[1].args
-    pairs = list(zip(*(x.tolist() for x in vars(matching).values()), strict=True))
+    _, targets, (_, prompts) = calls[0].args
+    pairs = list(zip(*(x.tolist() for x in vars(prompts.matching).values()), strict=True))
     segments = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2)]  # (image, class), background included
     assert list(zip(targets.image_index.tolist(), targets.labels.tolist(), strict=True)) == segments
     expected = [(0, 0, 1), (0, 1, 2), (1, 1, 4)]  # (image, prompt, segment)
     assert pairs == [(layer, *pair) for layer in range(3) for pair in expected]
 
-    _, labels, _, counted = named[1].args
-    assert labels.tolist() == [[[1, 2], [1, 2]]] * 3
-    assert counted.tolist() == [[True, True], [False, True]]
+    assert prompts.labels.tolist() == [[[1, 2], [1, 2]]] * 3
+    assert prompts.counted.tolist() == [[True, True], [False, True]]
 
 
 def test_acp_leaves_out_what_has_no_noise():
@@ -286,15 +284,13 @@ def test_pcl_pairs_each_pixel_with_its_own_label(monkeypatch):
     data = model.data_preprocessor(batch, True)
     visual, audio = model.extract_feat(data["inputs"])
     targets = build_targets(data["data_samples"], 3)
-    model.criterion.prompted_path(
-        model, visual, audio, data["inputs"], targets, model.criterion.set_criterion
-    )
+    model(**data, mode="loss")
     anchors, anchor_labels, pixels, labels, tau = contrasted[0].args
     assert anchors.shape == (3, 32) and anchor_labels.tolist() == [1, 2, 2] and tau == 0.1
     path = model.criterion.prompted_path
     # The clean sound, no mixture.
     heard = path.audio_project(audio.memory.movedim(1, -1)).movedim(-1, 1)
-    assert torch.equal(pooled[0].args[0], heard[[0, 0, 1]])
+    torch.testing.assert_close(pooled[0].args[0], heard[[0, 0, 1]])
     # Stride 8: cell (i, j) is centred between the pixels 8 i + 3 and 8 i + 4, 8 j + 3 and 8 j + 4.
     cells = targets.label_map[:, 4::8, 4::8]
     seen = path.visual_project(visual.memories[-1].movedim(1, -1))

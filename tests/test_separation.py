@@ -167,7 +167,7 @@ class TestMeasureSeparation:
 
         def forged(prompted, clean):
             parts = separate(prompted, clean)
-            weight = (clean + prompted.noise.specgram).mean(1).log1p()
+            weight = (clean + prompted.drawn.noise.specgram).mean(1).log1p()
             loud = weight > weight.median()
             weights.extend((weight[loud].sum(), weight.sum()))
             return replace(parts, predicted=parts.ratio + 0.25 * loud)

@@ -9,11 +9,11 @@ from test_targets import sample
 from torch import Tensor
 
 from projects.cpm_avs.structures import DecoderOutput
+from projects.cpm_avs.training.set_prediction.assignment import Assignment, Matching
 from projects.cpm_avs.training.set_prediction.mask_losses import dice_loss, focal_loss
-from projects.cpm_avs.training.set_prediction.matched_masks import Matching
 from projects.cpm_avs.training.set_prediction.points import UncertainPoints
 from projects.cpm_avs.training.set_prediction.set_criterion import SetCriterion
-from projects.cpm_avs.training.set_prediction.targets import build_targets
+from projects.cpm_avs.training.set_prediction.targets import SegmentTargets, build_targets
 
 CLASSES = 4
 LN4 = math.log(4)  # the logit of 0.8
@@ -101,7 +101,7 @@ def test_cross_entropy_hand_numbers_of_every_layer():
     output, targets = outputs(), targets_of()
     labels = torch.randint(0, CLASSES + 1, output.cls_logits.shape[:3])
     labels[0] = CLASSES  # a layer that finds nothing
-    losses = criterion()(output, labels, none(), targets)
+    losses = of_one(criterion(), output, labels, none(), targets)
     assert losses["d0.loss_cls"].item() == pytest.approx(
         2 * cross_entropy(output.cls_logits[0], labels[0], 0.1), rel=1e-5
     )
@@ -114,11 +114,53 @@ def test_queries_that_do_not_exist_are_not_classified():
     output, targets = outputs(), targets_of()
     labels = torch.randint(0, CLASSES, output.cls_logits.shape[:3])
     counted = torch.tensor([[1, 1, 0, 0, 0], [0] * 5, [1, 0, 0, 0, 0]]).bool()
-    found = criterion()(output, labels, none(), targets, counted=counted)["loss_cls"]
+    found = of_one(criterion(), output, labels, none(), targets, counted=counted)["loss_cls"]
     expected = cross_entropy(output.cls_logits[1][counted], labels[1][counted], 0.1)
     assert found.item() == pytest.approx(2 * expected, rel=1e-5)
-    nobody = criterion()(output, labels, none(), targets, counted=counted & False)
+    nobody = of_one(criterion(), output, labels, none(), targets, counted=counted & False)
     assert nobody["loss_cls"] == 0
+
+
+def of_one(
+    loss: SetCriterion,
+    output: DecoderOutput,
+    labels: Tensor,
+    matching: Matching,
+    targets: SegmentTargets,
+    counted: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """Losses of queries that are all of one part."""
+    everyone = torch.ones_like(labels[0], dtype=torch.bool)
+    part = Assignment(labels, matching, everyone if counted is None else counted)
+    (losses,) = loss(output, targets, [part])
+    return losses
+
+
+def test_losses_of_two_parts_are_those_of_each_alone():
+    """Queries 0 to 2 are matched, 3 and 4 are told what to draw; the last one does not exist."""
+    output, targets = outputs(), targets_of()
+    loss = criterion(points=dict(type="grid"))
+    first, second = output.part(slice(3)), output.part(slice(3, 5))
+    matching = loss.match(first, targets)
+    labels = matching.assigned_labels(targets.labels, first.cls_logits.shape[:3], CLASSES)
+    parts = [Assignment(labels, matching, torch.ones(3, 3, dtype=torch.bool))]
+    told = Matching(*torch.tensor([[0, 0, 1, 1], [0, 2, 0, 6], [1, 1, 0, 4], [1, 2, 0, 7]]).T)
+    counted = torch.tensor([[True, False], [True, True], [True, False]])
+    parts.append(Assignment(torch.full((2, 3, 2), 1), told, counted, weight=0.5))
+
+    together = loss(output, targets, parts)
+    alone = [
+        of_one(loss, own, part.labels, part.matching, targets, part.counted)
+        for own, part in zip((first, second), parts, strict=True)
+    ]
+    for name, value in alone[0].items():
+        torch.testing.assert_close(together[0][name], value)
+        torch.testing.assert_close(together[1][name], 0.5 * alone[1][name])
+        assert value > 0 and alone[1][name] > 0
+    # Queries that no part has are not looked at.
+    (fewer,) = loss(output, targets, parts[:1])
+    for name, value in alone[0].items():
+        torch.testing.assert_close(fewer[name], value)
 
 
 def none() -> Matching:
@@ -130,7 +172,7 @@ def test_mask_losses_of_every_layer_are_means_over_its_matches():
     loss = criterion()
     matching = loss.match(output, targets)
     labels = matching.assigned_labels(targets.labels, output.cls_logits.shape[:3], CLASSES)
-    losses = loss(output, labels, matching, targets)
+    losses = of_one(loss, output, labels, matching, targets)
     for layer, prefix in enumerate(["d0.", ""]):
         focal, dice = [], []
         for at, image, query, segment in zip(*vars(matching).values(), strict=True):
@@ -163,7 +205,7 @@ def test_pixels_without_a_label_do_not_count(points):
         masks[..., 3:] = fill
         torch.manual_seed(0)
         changed = drawing(output.embeddings, output.cls_logits, masks)
-        found.append(loss(changed, labels, Matching(*pairs), targets))
+        found.append(of_one(loss, changed, labels, Matching(*pairs), targets))
     for name in ("loss_focal", "d0.loss_dice"):
         torch.testing.assert_close(found[0][name], found[1][name])
         assert found[0][name] > 0
@@ -177,7 +219,9 @@ def test_points_beside_a_pixel_without_a_label_do_not_count():
     loss = criterion(points=dict(type="uncertain", num_points=500))
     labels = torch.full(output.cls_logits.shape[:3], CLASSES)
     pairs = Matching(*torch.tensor([[0, 0, 0, 0], [1, 0, 0, 0]]).T)
-    losses = loss(drawing(output.embeddings, output.cls_logits, masks), labels, pairs, targets)
+    losses = of_one(
+        loss, drawing(output.embeddings, output.cls_logits, masks), labels, pairs, targets
+    )
     assert losses["loss_focal"] < 1e-6 and losses["loss_dice"] < 1e-4
 
 
@@ -187,7 +231,7 @@ def test_all_background_still_teaches_the_classes():
     loss = criterion()
     matching = loss.match(output, targets)
     labels = matching.assigned_labels(targets.labels, output.cls_logits.shape[:3], CLASSES)
-    losses = loss(output, labels, matching, targets)
+    losses = of_one(loss, output, labels, matching, targets)
     # Background is a segment like any other: one query draws it, the rest are no-object.
     assert sorted(labels[-1, 0].tolist()) == [0] + [CLASSES] * 4
     assert all(value > 0 for value in losses.values())
@@ -206,7 +250,7 @@ def test_no_segment_at_all_gives_zero_masks_losses_and_a_live_graph(dtype):
     output = DecoderOutput(output.embeddings, logits, masks, features)
     matching = loss.match(output, targets)
     labels = matching.assigned_labels(targets.labels, logits.shape[:3], CLASSES)
-    losses = loss(output, labels, matching, targets)
+    losses = of_one(loss, output, labels, matching, targets)
     assert losses["loss_cls"] > 0
     assert all(losses[f"{d}loss_{n}"] == 0 for d in ("", "d0.") for n in ("focal", "dice"))
     sum(losses.values()).backward()
@@ -220,7 +264,7 @@ def test_weights_scale_their_losses_and_the_costs():
     heavy = criterion(cls_weight=2.0, focal_weight=3.0, dice_weight=4.0)
     matching = plain.match(output, targets)
     labels = matching.assigned_labels(targets.labels, output.cls_logits.shape[:3], CLASSES)
-    a, b = (loss(output, labels, matching, targets) for loss in (plain, heavy))
+    a, b = (of_one(loss, output, labels, matching, targets) for loss in (plain, heavy))
     for name, factor in dict(cls=2.0, focal=3.0, dice=4.0).items():
         torch.testing.assert_close(b[f"d0.loss_{name}"], factor * a[f"d0.loss_{name}"])
     assert vars(heavy.matcher) == dict(cls_weight=2.0, focal_weight=3.0, dice_weight=4.0)
@@ -231,9 +275,9 @@ def test_losses_are_float32_under_autocast():
     loss = criterion()
     matching = loss.match(output, targets)
     labels = matching.assigned_labels(targets.labels, output.cls_logits.shape[:3], CLASSES)
-    expected = loss(output, labels, matching, targets)
+    expected = of_one(loss, output, labels, matching, targets)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = loss(output, labels, matching, targets)
+        found = of_one(loss, output, labels, matching, targets)
     for name, value in found.items():
         assert value.dtype == torch.float32 and torch.equal(value, expected[name])
 

@@ -84,6 +84,23 @@ class AudioFeatures:
 
 
 @dataclass(frozen=True)
+class Prompts:
+    """Class-conditional prompts, K an image, and the mixed sound that they listen to.
+
+    Attributes:
+        content: In the scale of layer-normed queries, (B, K, D).
+        position: (B, K, D).
+        padding: Where an image has fewer prompts than K, (B, K) bool.
+        audio: Features of the mixed sound.
+    """
+
+    content: Tensor
+    position: Tensor
+    padding: Tensor
+    audio: AudioFeatures
+
+
+@dataclass(frozen=True)
 class DecoderOutput:
     """Predictions of all supervised layers; index 0 is the one after TD-A.
 
@@ -102,6 +119,15 @@ class DecoderOutput:
     cls_logits: Tensor
     mask_embeddings: Tensor
     mask_features: Tensor
+
+    def part(self, queries: slice) -> "DecoderOutput":
+        """Predictions of some of the queries."""
+        return DecoderOutput(
+            self.embeddings[:, :, queries],
+            self.cls_logits[:, :, queries],
+            self.mask_embeddings[:, :, queries],
+            self.mask_features,
+        )
 
     def masks(self, layer: int) -> Tensor:
         """Mask logits of one layer, (B, Q, h, w)."""

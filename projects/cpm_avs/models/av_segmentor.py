@@ -129,9 +129,7 @@ class AVSegmentor(BaseSegmentor):
         """All training losses; the prompted path, if any, is the criterion's."""
         if self.criterion is None:
             raise ValueError("this model was built for inference; give it a criterion to train")
-        visual, audio = self.extract_feat(inputs)
-        output = self.decode_head(visual, audio)
-        return self.criterion(self, output, visual, audio, inputs, data_samples)
+        return self.criterion(self, inputs, data_samples)
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Their sum, and their values for the log: all of them in one transfer from the device.

@@ -9,13 +9,15 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..structures import AudioFeatures, DecoderOutput, VisualFeatures
+from ..structures import DecoderOutput
 from .ccdm.mixture_fitting import MixtureFitting
 from .finite import FiniteGuard
+from .prompting.offscreen_noise import offscreen_noise, sounds_of_ranks
 from .prompting.prompted_path import PromptedPath
 from .protocols import GenerativeClassifier, PromptableModel
+from .set_prediction.assignment import Assignment
 from .set_prediction.set_criterion import SetCriterion
-from .set_prediction.targets import build_targets
+from .set_prediction.targets import SegmentTargets, build_targets
 
 
 @MODELS.register_module()
@@ -58,10 +60,10 @@ class CPMCriterion(BaseModule):
                 num_classes=num_classes,
                 embed_dims=embed_dims,
                 audio_channels=audio_channels,
+                prompt_weight=prompt_weight,
                 **prompting,
             )
             self.prompted_path = path if path.in_use else None
-        self.prompt_weight = prompt_weight
         # (B, N), the labels that the last layer's queries were matched with; for the STS hook.
         self.last_assignment: Tensor | None = None
         self.finite = FiniteGuard()
@@ -69,42 +71,57 @@ class CPMCriterion(BaseModule):
     def forward(
         self,
         model: PromptableModel,
-        output: DecoderOutput,
-        visual: VisualFeatures,
-        audio: AudioFeatures,
         inputs: dict[str, Tensor],
         data_samples: Sequence[SegDataSample],
     ) -> dict[str, Tensor]:
         """All losses of a batch, weighted.
 
         Args:
-            model: The segmentor, for the prompted path's second call of its decoder.
-            output: Predictions of the class-agnostic queries.
-            visual: Image features, shared by both paths.
-            audio: Features of the clean sound.
+            model: The segmentor, whose parts are called one by one.
             inputs: The preprocessed batch.
             data_samples: With ``gt_sem_seg``.
         """
         targets = build_targets(data_samples, self.num_classes)
-        matching = self.set_criterion.match(output, targets)
-        assigned = matching.assigned_labels(
-            targets.labels, output.cls_logits.shape[:3], self.num_classes
-        )
-        losses = self.set_criterion(output, assigned, matching, targets)
-        if self.prompted_path is not None:
-            prompted = self.prompted_path(model, visual, audio, inputs, targets, self.set_criterion)
-            losses.update({name: self.prompt_weight * loss for name, loss in prompted.items()})
+        visual = model.extract_visual(inputs["img"])
+        path, head, prompted = self.prompted_path, model.decode_head, None
+        if path is None:
+            output = head(visual, model.extract_audio(inputs["specgram"]))
+        else:
+            noise = offscreen_noise(inputs, targets.sounding, sounds_of_ranks)
+            drawn = path.draw(model, inputs, targets.sounding, noise)
+            output = head(visual, drawn.clean, drawn.prompts)
+            prompted = path.finish(drawn, output)
+
+        queries = output.part(slice(head.num_queries))
+        parts = [self._match(queries, targets)]
+        if path is not None and prompted is not None:
+            parts += path.assignments(prompted, targets)
+        losses, *vcp = self.set_criterion(output, targets, parts)
+        losses |= {f"vcp.{name}": loss for own in vcp for name, loss in own.items()}
+        if path is not None and prompted is not None:
+            losses |= path(prompted, visual, inputs, targets)
+
+        assigned = parts[0].labels
         if self.finite.check(losses, data_samples):
-            self._remember(model, output, assigned)
+            self._remember(head.classifier, queries, assigned)
         else:
             self.last_assignment = torch.full_like(assigned[-1], self.num_classes)
         return losses
 
+    def _match(self, queries: DecoderOutput, targets: SegmentTargets) -> Assignment:
+        """Hungarian matching; queries that are left over are no-object."""
+        matching = self.set_criterion.match(queries, targets)
+        labels = matching.assigned_labels(
+            targets.labels, queries.cls_logits.shape[:3], self.num_classes
+        )
+        return Assignment(labels, matching, torch.ones_like(labels[0], dtype=torch.bool))
+
     @torch.no_grad()
-    def _remember(self, model: PromptableModel, output: DecoderOutput, assigned: Tensor) -> None:
+    def _remember(
+        self, classifier: GenerativeClassifier, output: DecoderOutput, assigned: Tensor
+    ) -> None:
         """Keep the last layer's matches for STS and, normalised, for the mixtures."""
         self.last_assignment = assigned[-1]
-        classifier = model.decode_head.classifier
         if hasattr(classifier, "load_state") != (self.mixture is not None):
             raise ValueError(
                 "a GMMClassifier needs criterion.mixture, and other classifiers need it to be "

@@ -4,7 +4,7 @@ from typing import Literal, Protocol
 
 from torch import Tensor, nn
 
-from ..structures import AudioFeatures, DecoderOutput, GaussianState, VisualFeatures
+from ..structures import AudioFeatures, DecoderOutput, GaussianState, Prompts, VisualFeatures
 
 
 class GenerativeClassifier(Protocol):
@@ -21,18 +21,15 @@ class GenerativeClassifier(Protocol):
 
 
 class PromptableHead(Protocol):
-    """A head that decodes prompts in place of its queries; see ``CPMHead``."""
+    """A head that decodes prompts beside its queries; see ``CPMHead``."""
+
+    num_queries: int
 
     @property
     def classifier(self) -> GenerativeClassifier: ...
 
-    def decode_prompts(
-        self,
-        prompts: Tensor,
-        prompt_pos: Tensor,
-        padding: Tensor,
-        visual: VisualFeatures,
-        audio: AudioFeatures,
+    def __call__(
+        self, visual: VisualFeatures, audio: AudioFeatures, prompts: Prompts | None = None
     ) -> DecoderOutput: ...
 
 

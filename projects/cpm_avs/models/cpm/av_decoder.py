@@ -1,5 +1,7 @@
 """The transformer decoder: TD-A over the audio, then TD-V over three visual scales (Fig. 2)."""
 
+from collections.abc import Sequence
+
 import torch
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
@@ -50,8 +52,8 @@ def attention_mask(mask_embeddings: Tensor, shrunk_features: Tensor) -> Tensor:
 class AVDecoder(BaseModule):
     """Queries attend first to the sound, then, masked, to the image.
 
-    Class-agnostic queries and prompts go through this same module in calls of their own, so the
-    two kinds can't see each other.
+    Class-agnostic queries and prompts go through it together; masks keep the two kinds from seeing
+    each other, and from hearing each other's sound.
 
     Args:
         classifier: Built module that maps (..., D) to logits (..., C + 1).
@@ -122,24 +124,30 @@ class AVDecoder(BaseModule):
         query: Tensor,
         query_pos: Tensor,
         visual: VisualFeatures,
-        audio: AudioFeatures,
+        sounds: Sequence[AudioFeatures],
+        *,
         self_mask: Tensor | None = None,
+        sound_mask: Tensor | None = None,
     ) -> DecoderOutput:
         """Run all layers.
 
         Args:
-            query: Content of the queries or prompts, (B, Q, D).
+            query: Content of the queries and prompts, (B, Q, D).
             query_pos: Their positions, (B, Q, D).
             visual: Image features.
-            audio: Features of the sound that the queries shall listen to.
-            self_mask: Which queries a query may look at, (B, 1, Q, Q) bool; all if None.
+            sounds: Features of the sounds that the queries shall listen to.
+            self_mask: Which queries a query looks at, (B, 1, Q, Q) bool; all if None.
+            sound_mask: Which cells of all the sounds it hears, (1, 1, Q, K) bool; all if None.
 
         Returns:
             DecoderOutput: 1 + ``num_visual_layers`` predictions, the first one after TD-A.
         """
-        sound = keys_and_values(audio.memory)
+        heard = [keys_and_values(sound.memory) for sound in sounds]
+        keys, values = (torch.cat(parts, 1) for parts in zip(*heard, strict=True))
         for layer in self.audio_layers:
-            query = layer(query, query_pos, *sound, self_mask=self_mask)
+            query = layer(
+                query, query_pos, keys, values, self_mask=self_mask, cross_mask=sound_mask
+            )
 
         maps = [
             keys_and_values(memory, embed)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ...structures import AudioFeatures, DecoderOutput, VisualFeatures
+from ...structures import AudioFeatures, DecoderOutput, Prompts, VisualFeatures
 from .av_decoder import AVDecoder
 from .gaussian_functional import full_precision
 from .pixel_decoder import PixelDecoder
@@ -84,35 +85,49 @@ class CPMHead(BaseModule):
             mask_features, memories = self.pixel_decoder([full_precision(x) for x in feature_maps])
         return VisualFeatures(mask_features, tuple(memories))
 
-    def forward(self, visual: VisualFeatures, audio: AudioFeatures) -> DecoderOutput:
-        """Decode the N class-agnostic queries."""
+    def forward(
+        self, visual: VisualFeatures, audio: AudioFeatures, prompts: Prompts | None = None
+    ) -> DecoderOutput:
+        """Decode the N class-agnostic queries, and in training the prompts behind them.
+
+        They go through the decoder together, which reads the image once, but as if by themselves.
+        """
         batch_size = len(visual.mask_features)
+        query = self.query_feat.weight.expand(batch_size, -1, -1)
+        position = self.query_embed.weight.expand(batch_size, -1, -1)
+        if prompts is None:
+            return self.decoder(query, position, visual, [audio])
+        cells = audio.memory.shape[-2:].numel()
+        self_mask, sound_mask = masks_apart(self.num_queries, prompts.padding, cells)
         return self.decoder(
-            self.query_feat.weight.expand(batch_size, -1, -1),
-            self.query_embed.weight.expand(batch_size, -1, -1),
+            torch.cat([query, prompts.content], 1),
+            torch.cat([position, prompts.position], 1),
             visual,
-            audio,
+            [audio, prompts.audio],
+            self_mask=self_mask,
+            sound_mask=sound_mask,
         )
 
-    def decode_prompts(
-        self,
-        prompts: Tensor,
-        prompt_pos: Tensor,
-        padding: Tensor,
-        visual: VisualFeatures,
-        audio: AudioFeatures,
-    ) -> DecoderOutput:
-        """Decode class-conditional prompts in place of the queries (training only).
 
-        Args:
-            prompts: (B, Q, D), in the scale of layer-normed queries.
-            prompt_pos: Their positions, (B, Q, D).
-            padding: (B, Q) bool, True where an image has fewer prompts than Q.
-            visual: The features that the queries read.
-            audio: Features of the mixed sound.
-        """
-        # No prompt looks at padding, but a padded one at itself: in an image without prompts it
-        # would have nothing to look at, and its softmax would be NaN.
-        itself = torch.eye(padding.shape[1], dtype=torch.bool, device=padding.device)
-        seen = (~padding[:, None, :] | itself).unsqueeze(1)
-        return self.decoder(prompts, prompt_pos, visual, audio, self_mask=seen)
+def masks_apart(num_queries: int, padding: Tensor, cells: int) -> tuple[Tensor, Tensor]:
+    """What queries and the prompts behind them look at: their own kind and their own sound.
+
+    Args:
+        num_queries: N.
+        padding: Prompts that are none, (B, K) bool.
+        cells: A of each of the two sounds, the queries' and the prompts'.
+
+    Returns:
+        tuple: Who looks at whom, (B, 1, N + K, N + K) bool, and who hears what,
+        (1, 1, N + K, 2 A) bool.
+    """
+    real = ~F.pad(padding, (num_queries, 0))
+    total = real.shape[1]
+    is_prompt = torch.arange(total, device=padding.device) >= num_queries
+    alike = is_prompt.unsqueeze(1) == is_prompt
+    # Nobody looks at padding, but a padded prompt at itself: in an image without prompts it would
+    # have nothing to look at, and its softmax would be NaN.
+    itself = torch.eye(total, dtype=torch.bool, device=padding.device)
+    of_prompts = torch.arange(2 * cells, device=padding.device) >= cells
+    hears = is_prompt.unsqueeze(1) == of_prompts
+    return (alike & real.unsqueeze(1) | itself).unsqueeze(1), hears[None, None]

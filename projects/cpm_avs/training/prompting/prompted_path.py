@@ -1,23 +1,40 @@
 """The CPM path: prompts through the same decoder on mixed sound, and their three losses."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...structures import AudioFeatures, DecoderOutput, VisualFeatures
+from ...structures import AudioFeatures, DecoderOutput, Prompts, VisualFeatures
 from ..distributed import gather_variable
 from ..protocols import PromptableModel
-from ..set_prediction.set_criterion import SetCriterion
+from ..set_prediction.assignment import Assignment
 from ..set_prediction.targets import SegmentTargets
 from .acp_loss import acp_loss, predict_ratio, ratio_mask
 from .audio_mask_head import AudioMaskHead
-from .norm_statistics import keep_statistics
-from .offscreen_noise import OffscreenNoise, offscreen_noise, sounds_of_ranks
+from .offscreen_noise import OffscreenNoise
 from .pcl_loss import POOLINGS, info_nce, saliency, sample_pixels
 from .prompts import GaussianPrompter, PointPrompter, pad_labels
-from .vcp_loss import vcp_loss
+from .two_sounds import hear_both
+from .vcp import vcp_assignment
+
+
+@dataclass(frozen=True)
+class DrawnPrompts:
+    """The prompts of a batch, before they are decoded.
+
+    Attributes:
+        prompts: K an image.
+        labels: Class of each prompt, (B, K).
+        noise: What was mixed in.
+        clean: Features of the clean sounds.
+    """
+
+    prompts: Prompts
+    labels: Tensor
+    noise: OffscreenNoise
+    clean: AudioFeatures
 
 
 @dataclass(frozen=True)
@@ -25,17 +42,13 @@ class PromptedOutput:
     """What the prompts of a batch came to.
 
     Attributes:
-        output: The decoder's predictions for the prompts, Q an image.
-        labels: Class of each prompt, (B, Q).
-        padding: (B, Q) bool.
-        noise: What was mixed in.
-        audio_masks: m_k^a, (B, Q, T/4, F/4); None without an audio mask head.
+        output: The decoder's predictions for the prompts, K an image.
+        drawn: The prompts.
+        audio_masks: m_k^a, (B, K, T/4, F/4); None without an audio mask head.
     """
 
     output: DecoderOutput
-    labels: Tensor
-    padding: Tensor
-    noise: OffscreenNoise
+    drawn: DrawnPrompts
     audio_masks: Tensor | None
 
 
@@ -75,6 +88,7 @@ class PromptedPath(nn.Module):
         acp_weight: Weight of l_ACP.
         vcp_weight: Weight of l_VCP.
         pcl_weight: Weight of l_PCL.
+        prompt_weight: lambda, by which all three are multiplied.
         pooling: ``'average'`` (eq. 7) or ``'max'`` (appendix).
         tau: Temperature of eq. 9.
         pixels_per_class: Pixels of each class, on each rank, that eq. 9 compares.
@@ -90,6 +104,7 @@ class PromptedPath(nn.Module):
         acp_weight: float = 1.0,
         vcp_weight: float = 1.0,
         pcl_weight: float = 1.0,
+        prompt_weight: float = 1.0,
         pooling: str = "average",
         tau: float = 0.1,
         pixels_per_class: int = 256,
@@ -100,7 +115,9 @@ class PromptedPath(nn.Module):
         if pooling not in POOLINGS:
             raise ValueError(f"pooling is {pooling!r}; choose one of {sorted(POOLINGS)}")
         self.num_classes = num_classes
-        self.acp_weight, self.vcp_weight, self.pcl_weight = acp_weight, vcp_weight, pcl_weight
+        self.acp_weight, self.vcp_weight, self.pcl_weight = (
+            prompt_weight * weight for weight in (acp_weight, vcp_weight, pcl_weight)
+        )
         self.pool = POOLINGS[pooling]
         self.tau = tau
         self.pixels_per_class = pixels_per_class
@@ -127,101 +144,102 @@ class PromptedPath(nn.Module):
 
     def forward(
         self,
-        model: PromptableModel,
+        prompted: PromptedOutput,
         visual: VisualFeatures,
-        audio: AudioFeatures,
         inputs: dict[str, Tensor],
         targets: SegmentTargets,
-        set_criterion: SetCriterion,
     ) -> dict[str, Tensor]:
-        """Losses of the prompts of all images.
+        """l_ACP and l_PCL of the prompts of all images; l_VCP is the set criterion's.
 
         Args:
-            model: Gives ``extract_audio`` and ``decode_head``, which the clean path used too.
-            visual: Image features of the clean path.
-            audio: Features of its sound, u_a of eq. 7.
-            inputs: The preprocessed batch, see ``offscreen_noise``.
+            prompted: What ``finish`` returned.
+            visual: Image features.
+            inputs: The preprocessed batch.
             targets: Segments of the batch.
-            set_criterion: Losses of eq. 6.
 
         Returns:
-            dict: Weighted losses ``loss_acp``, ``loss_pcl``, and those of VCP with the prefix
-            ``vcp.``; all 0 with a live gradient path when nothing sounds.
+            dict: Weighted losses ``loss_acp`` and ``loss_pcl``; 0 with a live gradient path when
+            nothing sounds.
         """
-        noise = offscreen_noise(inputs, targets.sounding, sounds_of_ranks)
-        prompted = self.decode(model, visual, inputs, targets.sounding, noise)
         losses: dict[str, Tensor] = {}
-        if self.vcp_weight > 0:
-            vcp = vcp_loss(
-                prompted.output, prompted.labels, prompted.padding, targets, set_criterion
-            )
-            losses.update({f"vcp.{name}": self.vcp_weight * loss for name, loss in vcp.items()})
         if self.acp_weight > 0:
             parts = self.separate(prompted, inputs["specgram"])
             loss = acp_loss(parts.predicted, parts.ratio, parts.counted)
             losses["loss_acp"] = self.acp_weight * loss
         if self.pcl_weight > 0:
-            losses["loss_pcl"] = self.pcl_weight * self._pcl(prompted, visual, audio, targets)
+            losses["loss_pcl"] = self.pcl_weight * self._pcl(prompted, visual, targets)
         return losses
 
-    def decode(
+    def draw(
         self,
         model: PromptableModel,
-        visual: VisualFeatures,
         inputs: dict[str, Tensor],
         sounding: Tensor,
         noise: OffscreenNoise,
-    ) -> PromptedOutput:
-        """Mix noise in, and decode the prompts of all images in one call.
+    ) -> DrawnPrompts:
+        """Mix noise in, hear the sounds, and draw the prompts of all images.
 
         Args:
-            model: See ``forward``.
-            visual: See ``forward``.
-            inputs: See ``forward``.
+            model: Gives ``extract_audio`` and the classifier.
+            inputs: The preprocessed batch, see ``offscreen_noise``.
             sounding: Classes to prompt in each image, (B, C) bool.
             noise: What to mix in.
         """
+        clean = inputs["specgram"]
+        clean_audio, mixed_audio = hear_both(model, clean, clean + noise.specgram)
         labels, padding = pad_labels(sounding)
-        with keep_statistics(model.audio_backbone):  # those of the clean sound, as at test
-            audio = model.extract_audio(inputs["specgram"] + noise.specgram)
-        output = model.decode_head.decode_prompts(
-            self.prompter(model.decode_head.classifier, labels),
-            self.prompt_embed.weight.expand(*labels.shape, -1),
-            padding,
-            visual,
-            audio,
+        prompts = Prompts(
+            content=self.prompter(model.decode_head.classifier, labels),
+            position=self.prompt_embed.weight.expand(*labels.shape, -1),
+            padding=padding,
+            audio=mixed_audio,
         )
+        return DrawnPrompts(prompts, labels, noise, clean_audio)
+
+    def finish(self, drawn: DrawnPrompts, output: DecoderOutput) -> PromptedOutput:
+        """Let the decoded prompts search the mixed sound.
+
+        Args:
+            drawn: What ``draw`` returned.
+            output: The decoder's predictions, of which the last K of each image are the prompts'.
+        """
+        own = output.part(slice(-drawn.labels.shape[1], None))
         head = self.audio_mask_head
-        masks = None if head is None else head(output.embeddings[-1], audio)
-        return PromptedOutput(output, labels, padding, noise, masks)
+        masks = None if head is None else head(own.embeddings[-1], drawn.prompts.audio)
+        return PromptedOutput(own, drawn, masks)
+
+    def assignments(self, prompted: PromptedOutput, targets: SegmentTargets) -> list[Assignment]:
+        """What the prompts shall name and draw for l_VCP; none if it has no weight."""
+        if self.vcp_weight == 0:
+            return []
+        drawn, layers = prompted.drawn, len(prompted.output.cls_logits)
+        own = vcp_assignment(drawn.labels, drawn.prompts.padding, targets, layers)
+        return [replace(own, weight=self.vcp_weight)]
 
     @staticmethod
     def separate(prompted: PromptedOutput, clean: Tensor) -> Separation:
         """Compare the prompts' ratio mask with that of the clean spectrogram a_i (B, A, T, F)."""
         assert prompted.audio_masks is not None
-        ratio, defined = ratio_mask(clean, prompted.noise.specgram)
-        predicted = predict_ratio(prompted.audio_masks, prompted.padding, ratio.shape[-2:])
+        noise, padding = prompted.drawn.noise, prompted.drawn.prompts.padding
+        ratio, defined = ratio_mask(clean, noise.specgram)
+        predicted = predict_ratio(prompted.audio_masks, padding, ratio.shape[-2:])
         # Without noise, or without a prompt, there is nothing to separate.
-        separable = prompted.noise.mixed & ~prompted.padding.all(-1)
-        return Separation(predicted, ratio, defined & separable.view(-1, 1, 1), prompted.noise)
+        separable = noise.mixed & ~padding.all(-1)
+        return Separation(predicted, ratio, defined & separable.view(-1, 1, 1), noise)
 
     def _pcl(
-        self,
-        prompted: PromptedOutput,
-        visual: VisualFeatures,
-        audio: AudioFeatures,
-        targets: SegmentTargets,
+        self, prompted: PromptedOutput, visual: VisualFeatures, targets: SegmentTargets
     ) -> Tensor:
         """Eq. 7-9 on u_a at stride 16 and u_v at stride 8, projected to a joint space.
 
         u_a is the clean sound's: pooled over a mixture with as many foreign sounds again, the
         anchors tell hardly anything about their class, and the loss stays where it starts.
         """
-        masks = prompted.audio_masks
+        masks, drawn = prompted.audio_masks, prompted.drawn
         assert masks is not None
         assert self.audio_project is not None and self.visual_project is not None
-        heard_map = self.audio_project(audio.memory.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        image, query = (~prompted.padding).nonzero(as_tuple=True)
+        heard_map = self.audio_project(drawn.clean.memory.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        image, query = (~drawn.prompts.padding).nonzero(as_tuple=True)
         # The masks choose where to listen; their own gradient comes from ACP.
         region = saliency(masks[image, query].detach(), heard_map.shape[-2:])
         anchors = self.pool(heard_map[image], region)
@@ -235,7 +253,7 @@ class PromptedPath(nn.Module):
         pixels = self.visual_project(seen.permute(0, 2, 3, 1).flatten(0, 2)[chosen])
         # A rank may have two images; the batch of eq. 8 is that of all ranks.
         pixels, pixel_labels = gather_variable(pixels, label_map.flatten()[chosen])
-        named = prompted.labels[image, query][heard]
+        named = drawn.labels[image, query][heard]
         loss = info_nce(anchors[heard], named, pixels, pixel_labels, self.tau)
         # DDP waits for a gradient of every parameter, the mask head's too where ACP is off.
         return loss + masks[:0].sum()

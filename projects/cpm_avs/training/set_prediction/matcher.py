@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ...models.cpm.gaussian_functional import full_precision
 from ...structures import DecoderOutput
+from .assignment import Matching
 from .mask_losses import FOCAL_ALPHA, FOCAL_GAMMA
-from .matched_masks import Matching
 from .points import Compared
 from .targets import SegmentTargets
 

@@ -13,7 +13,7 @@ from mmdet.models.utils import get_uncertain_point_coords_with_randomness
 from torch import Tensor
 
 from ...models.cpm.gaussian_functional import full_precision
-from .matched_masks import Matching
+from .assignment import Matching
 from .targets import SegmentTargets
 
 _SURE = 1e4  # a logit that is never among the least sure ones

@@ -1,6 +1,6 @@
 """Class and mask losses of all layers, given who is matched with what (l_ce + l_mask)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from ...structures import DecoderOutput
 from ..distributed import reduce_mean
+from .assignment import Assignment, Matching, join
 from .mask_losses import dice_loss, focal_loss
-from .matched_masks import Matching, matched_masks
+from .matched_masks import matched_masks
 from .matcher import HungarianMatcher
 from .points import POINT_SAMPLERS, PointSampler
 from .targets import SegmentTargets
@@ -36,8 +37,8 @@ def heard_or_nothing(logits: Tensor, unseen: Tensor) -> Tensor:
 class SetCriterion(nn.Module):
     """Cross-entropy, focal and dice loss with deep supervision.
 
-    The same code serves the matched class-agnostic queries (l_agn) and the prompts, whose
-    matching is known beforehand (l_VCP, eq. 6).
+    One call serves the matched class-agnostic queries (l_agn) and the prompts, whose matching is
+    known beforehand (l_VCP, eq. 6).
 
     The queries after TD-A have heard the sound and not seen the picture: they can't know that a
     crop left the object of a class that sounds out. There a query without a segment may name such
@@ -87,72 +88,72 @@ class SetCriterion(nn.Module):
         return self.matcher(output, targets, compared)
 
     def forward(
-        self,
-        output: DecoderOutput,
-        labels: Tensor,
-        matching: Matching,
-        targets: SegmentTargets,
-        counted: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """Losses of all layers.
+        self, output: DecoderOutput, targets: SegmentTargets, parts: Sequence[Assignment]
+    ) -> list[dict[str, Tensor]]:
+        """Losses of all layers, for each part of the queries by itself.
 
         Args:
             output: Predictions of all layers.
-            labels: Class that each query shall name, (layers, B, Q).
-            matching: Which query shall draw which segment.
             targets: Segments of the batch.
-            counted: Queries that exist, (B, Q) bool; all of them if None.
+            parts: Of queries that follow one another, from the first one on; what becomes of those
+                behind them counts in nothing.
 
         Returns:
-            dict: ``loss_cls``, ``loss_focal``, ``loss_dice`` of the last layer, and those of the
-            others with the prefix ``d{layer}.``; all weighted.
+            list: For each part ``loss_cls``, ``loss_focal``, ``loss_dice`` of the last layer, and
+            those of the others with the prefix ``d{layer}.``; all weighted.
         """
         names = [f"d{layer}." for layer in range(len(output.cls_logits) - 1)] + [""]
         with torch.autocast(output.embeddings.device.type, enabled=False):
-            cls = self._cls_losses(output.cls_logits.float(), labels, targets.unseen, counted)
-            focal, dice = self._mask_losses(output, matching, targets)
-        losses: dict[str, Tensor] = {}
+            cls = self._cls_losses(output.cls_logits.float(), targets.unseen, parts)
+            focal, dice = self._mask_losses(output, targets, parts)
+        losses: list[dict[str, Tensor]] = [{} for _ in parts]
         for kind, values in dict(cls=cls, focal=focal, dice=dice).items():
-            weighted = (self.weights[kind] * values).unbind()
-            losses |= {f"{n}loss_{kind}": x for n, x in zip(names, weighted, strict=True)}
+            for own, part, mean in zip(losses, parts, values, strict=True):
+                weighted = (self.weights[kind] * part.weight * mean).unbind()
+                own |= {f"{n}loss_{kind}": x for n, x in zip(names, weighted, strict=True)}
         return losses
 
-    def _cls_losses(
-        self, logits: Tensor, labels: Tensor, unseen: Tensor, counted: Tensor | None
-    ) -> Tensor:
-        """Weighted mean cross-entropy of each layer, (layers,)."""
-        weight = self.class_weight[labels]
-        if counted is not None:
-            weight = weight * counted
+    def _cls_losses(self, logits: Tensor, unseen: Tensor, parts: Sequence[Assignment]) -> Tensor:
+        """Weighted mean cross-entropy of each part and layer, (parts, layers)."""
+        sizes = [part.labels.shape[2] for part in parts]
+        logits = logits[:, :, : sum(sizes)]
+        labels = torch.cat([part.labels for part in parts], 2)
+        weight = self.class_weight[labels] * torch.cat([part.counted for part in parts], 1)
         loss = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none")
         loss = loss.view_as(weight)
         # Not where nothing sounds unseen: the two forms differ in their rounding.
         free = (labels[0] == self.num_classes) & unseen.any(-1, keepdim=True)
         after_audio = torch.where(free, heard_or_nothing(logits[0], unseen), loss[0])
-        totals = (torch.cat([after_audio.unsqueeze(0), loss[1:]]) * weight).sum((1, 2))
+        loss = torch.cat([after_audio.unsqueeze(0), loss[1:]]) * weight
+        totals, weights = (
+            torch.stack([own.sum((1, 2)) for own in whole.split(sizes, 2)])
+            for whole in (loss, weight)
+        )
         # Every rank divides by the mean over ranks, so that the gradients that DDP averages are
         # those of one process with the whole batch.
-        normaliser = reduce_mean(weight.sum((1, 2)))
-        return totals / normaliser.clamp(min=1e-6)
+        return totals / reduce_mean(weights).clamp(min=1e-6)
 
     def _mask_losses(
-        self, output: DecoderOutput, matching: Matching, targets: SegmentTargets
+        self, output: DecoderOutput, targets: SegmentTargets, parts: Sequence[Assignment]
     ) -> tuple[Tensor, Tensor]:
-        """Focal and dice loss of each layer, (layers,), as means over its matched masks."""
-        layers, pairs = len(output.cls_logits), len(matching.layer)
-        ones = torch.ones(pairs, device=matching.layer.device)
-        per_layer = ones.new_zeros(layers).index_add(0, matching.layer, ones)
+        """Focal and dice loss, (parts, layers) each, as means over a layer's matched masks."""
+        layers = len(output.cls_logits)
+        matching, part = join(parts)
+        group, groups = part * layers + matching.layer, len(parts) * layers
+        ones = torch.ones_like(group, dtype=torch.float)
+        numbers = ones.new_zeros(groups).index_add(0, group, ones)
         # Numbers of masks are whole, so the clamp only guards 0 / 0.
-        normaliser = reduce_mean(per_layer).clamp(min=1e-6)
-        if pairs == 0:
+        normaliser = reduce_mean(numbers).clamp(min=1e-6)
+        if len(group) == 0:
             # A sum over nothing, not 0 times a sum: that one overflows to NaN in half precision.
             nothing = output.mask_embeddings[:, :0].sum() + output.mask_features[:0].sum()
-            zeros = nothing.float().expand(layers)
+            zeros = nothing.float().expand(len(parts), layers)
             return zeros, zeros
 
-        compared = self.points.for_loss(matched_masks(output, matching, targets), targets, matching)
+        drawn = matched_masks(output, matching, targets, group, groups)
+        compared = self.points.for_loss(drawn, targets, matching)
         masks = (compared.values, compared.truth, compared.known)
         losses = torch.stack([focal_loss(*masks), dice_loss(*masks)])
-        totals = ones.new_zeros(2, layers).index_add(1, matching.layer, losses)
-        focal, dice = totals / normaliser
+        totals = ones.new_zeros(2, groups).index_add(1, group, losses)
+        focal, dice = (totals / normaliser).unflatten(1, (len(parts), layers))
         return focal, dice

@@ -3,39 +3,30 @@
 import torch
 from torch import Tensor
 
-from ...structures import DecoderOutput
-from ..set_prediction.matched_masks import Matching
-from ..set_prediction.set_criterion import SetCriterion
+from ..set_prediction.assignment import Assignment, Matching
 from ..set_prediction.targets import SegmentTargets
 
 
-def vcp_loss(
-    output: DecoderOutput,
-    labels: Tensor,
-    padding: Tensor,
-    targets: SegmentTargets,
-    set_criterion: SetCriterion,
-) -> dict[str, Tensor]:
-    """l_ce + l_mask of the prompts, without a matching.
+def vcp_assignment(
+    labels: Tensor, padding: Tensor, targets: SegmentTargets, layers: int
+) -> Assignment:
+    """What the prompts shall name and draw, without a matching, for l_ce + l_mask.
 
     A prompt whose class sounds without being in the picture (a crop left its object out) counts in
     neither: after TD-V there is nothing to draw or to name, and the queries of the same image learn
     so.
 
     Args:
-        output: The decoder's predictions for the prompts, Q an image.
-        labels: Class of each prompt, (B, Q).
-        padding: Prompts that are none, (B, Q) bool.
+        labels: Class of each prompt, (B, K).
+        padding: Prompts that are none, (B, K) bool.
         targets: Segments of the batch.
-        set_criterion: Computes the losses.
-
-    Returns:
-        dict: See ``SetCriterion.forward``.
+        layers: Of the decoder.
     """
-    layers = len(output.cls_logits)
-    matching = own_segments(labels, padding, targets, layers)
-    counted = ~(padding | targets.unseen.gather(1, labels))
-    return set_criterion(output, labels.expand(layers, -1, -1), matching, targets, counted=counted)
+    return Assignment(
+        labels=labels.expand(layers, -1, -1),
+        matching=own_segments(labels, padding, targets, layers),
+        counted=~(padding | targets.unseen.gather(1, labels)),
+    )
 
 
 def own_segments(labels: Tensor, padding: Tensor, targets: SegmentTargets, layers: int) -> Matching:

@@ -42,6 +42,7 @@ def test_all_that_the_runner_looks_up_is_known() -> None:
         (AVSS, "max_epochs", "set train_cfg.max_epochs$"),
         (AVSS, "data_preprocessor.size_divisor", "set model.data_preprocessor.size_divisor$"),
         (AVSS, "launcher", "give --launcher"),
+        (AVSS, "resume", "give --resume to tools/train.py"),
         (AVSS, "no_such_thing", "the keys are auto_scale_lr, default_hooks"),
     ],
 )

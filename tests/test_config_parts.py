@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, Runner, turn_on_activation_checkpointing
 from mmseg.registry import DATASETS, HOOKS, MODELS, PARAM_SCHEDULERS
 
 from projects.cpm_avs.config_files import ConfigError
 from projects.cpm_avs.launch import built_from, read_config
+from projects.cpm_avs.launch.config_values import check_together
 from projects.cpm_avs.safe_checkpoint import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +43,7 @@ LOADER, HEAD, RULES = "train_dataloader", "model.decode_head", "optim_wrapper.pa
         ("model.backbone.depth", 50, "MobileNetV2 takes no 'depth'; it takes widen_factor"),
         ("model.audio_backbone.frozen_stage", 1, "did you mean 'frozen_stages'"),
         ("model.backbone.init_cfg.chekpoint", "x", "did you mean 'checkpoint'"),
-        ("model.backbone.norm_cfg.type", "BNN", "'BNN', which is no layer; did you mean 'BN'"),
+        ("model.backbone.norm_cfg.type", "BNN", "'BNN', .*not registered; did you mean 'BN'"),
         ("model.data_preprocessor.means", 1, "did you mean 'mean'"),
         ("val_evaluator.0.protocol", "x", "did you mean 'protocols'"),
         ("visualizer.vis_backends.0.save_dirr", "x", "did you mean 'save_dir'"),
@@ -77,6 +79,42 @@ LOADER, HEAD, RULES = "train_dataloader", "model.decode_head", "optim_wrapper.pa
         ("randomness.seed", "abc", "is 'abc'; give a whole number"),
         ("log_level", "INFOO", "give DEBUG, INFO"),
         ("default_scope", "mmsegg", "it is one of .*mmseg"),
+        ("log_processor.window_size", 0, "is 0; give 1 or more"),
+        ("default_hooks.logger.interval", 0, "is 0; give 1 or more$"),
+        ("default_hooks.em_update.interval", -1, "is -1; give 1 or more$"),
+        ("default_hooks.em_update.begin", -1, "is -1; give 0 or more"),
+        ("default_hooks.visualization.interval", 0, "is 0; give 1 or more$"),
+        ("default_hooks.checkpoint.interval", 0, "is 0; give 1 or more, or -1 for never"),
+        ("default_hooks.checkpoint.max_keep_ckpts", -7, "give 1 or more, or -1 for all"),
+        ("default_hooks.checkpoint.filename_tmpl", "a.pth", "would share; give one with {}"),
+        ("default_hooks.timer.priority", "HIGHH", "did you mean 'HIGH'"),
+        ("default_hooks.timer.priority", "urgent", "give one of HIGHEST, .*LOWEST, or 0 to 100"),
+        ("default_hooks.timer.priority", 500, "is 500; give one of"),
+        ("default_hooks.timer.priority", 1.5, "is 1.5; give one of"),
+        ("env_cfg.mp_cfg.mp_start_method", "forkk", "did you mean 'fork'"),
+        ("env_cfg.mp_cfg", "fork", "env_cfg.mp_cfg.KEY=VALUE"),
+        ("env_cfg.dist_cfg.backend", "ncll", "did you mean 'nccl'"),
+        ("env_cfg.dist_cfg.backendd", "nccl", "did you mean 'backend'"),
+        ("env_cfg.dist_cfg", 5, "env_cfg.dist_cfg.KEY=VALUE"),
+        ("env_cfg", None, "env_cfg.KEY=VALUE"),
+        ("train_cfg.val_begin", -1, "give 0 or more"),
+        ("optim_wrapper.accumulative_counts", 0, "give 1 or more"),
+        (
+            "optim_wrapper.constructor",
+            "MergedGroupConstructor",
+            "not registered; did you mean .MergedGroupsConstructor",
+        ),
+        ("optim_wrapper.clip_grad.max_norm", -1, "give 0 or more"),
+        ("optim_wrapper.clip_grad.type", "foo", "give norm, value"),
+        ("auto_scale_lr.base_batch_size", 0, "give 1 or more"),
+        ("param_scheduler.0.start_factor", 0, "give more than 0"),
+        ("param_scheduler.0.begin", -1, "give 0 or more"),
+        ("sync_bn", "foo", "give torch, mmcv, None"),
+        ("val_evaluator.0.collect_device", "tpu", "give cpu, gpu, npu"),
+        (f"{LOADER}.prefetch_factor", 0, "give 1 or more"),
+        (f"{LOADER}.timeout", -1, "give 0 or more"),
+        (f"{LOADER}.collate_fn", dict(type="pseudo"), "'pseudo', which is not registered"),
+        ("custom_hooks", {"0": dict(type="Foo")}, "has settings by name; give a list"),
         # a value in place of settings
         ("train_cfg", 5, "train_cfg.KEY=VALUE"),
         (f"{LOADER}.dataset", "stamps", f"{LOADER}.dataset.KEY=VALUE"),
@@ -129,7 +167,6 @@ def build(cfg: Config) -> None:
         ("param_scheduler.0.powerr", 1, "LinearParamScheduler takes no 'powerr'; it takes"),
         ("param_scheduler.0.end", -5, "end=-5.*end should be larger than begin"),
         ("default_hooks.logger.type", "LogHook", "did you mean 'LoggerHook'"),
-        ("default_hooks.logger.interval", 0, "interval=0.*interval must be greater than 0"),
         ("model.type", "AVSegmentorr", "did you mean 'AVSegmentor'"),
         ("model.backbone.type", "MobileNetV22", "did you mean 'MobileNetV2'"),
         ("model.backbone.type", "mmdet.Mobile", "'mmdet.Mobile', which is not registered"),
@@ -178,3 +215,39 @@ def test_only_building_is_told_so() -> None:
     odd = "odd.pth: it can't be taken up .*'message_hub'"
     with pytest.raises(CheckpointError, match=odd), built_from(cfg):
         runner.load_or_resume()
+
+
+def raising(self: Any, runner: Runner) -> None:
+    raise RuntimeError("of a hook")
+
+
+def test_what_has_no_type_is_told_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys of the config that functions of mmengine read, and parts by the class that raises."""
+    init_default_scope("mmseg")
+    cfg = read_config(STAMPS)  # imports the hooks
+    monkeypatch.setattr(HOOKS.get("StabilityHook"), "before_run", raising)
+    with (
+        pytest.raises(ConfigError, match="^activation_checkpointing can't be built: .*'nothing'"),
+        built_from(cfg),
+    ):
+        turn_on_activation_checkpointing(torch.nn.Module(), ["nothing"])
+    runner = Runner.__new__(Runner)
+    runner._hooks = [HOOKS.build(cfg.default_hooks.stability)]
+    with (
+        pytest.raises(ConfigError, match="^default_hooks.stability can't be built: of a hook"),
+        built_from(cfg),
+    ):
+        runner.call_hook("before_run")
+
+
+def test_a_run_is_whole() -> None:
+    whole = dict(val_dataloader={}, val_cfg={}, val_evaluator=[], model={})
+    check_together(whole)
+    check_together({**whole, **dict.fromkeys(("val_dataloader", "val_cfg", "val_evaluator"))})
+    with pytest.raises(ConfigError, match="^val_dataloader, val_evaluator: given without val_cfg;"):
+        check_together({**whole, "val_cfg": None})
+
+
+def test_an_entry_of_a_list_is_no_plain_value() -> None:
+    with pytest.raises(ConfigError, match=r"vis_backends\.0: an entry of a list .*KEY\.0\.NAME"):
+        read_config(STAMPS, {"visualizer.vis_backends.0": "LocalVisBackend"})

@@ -240,7 +240,9 @@ def config(tmp_path: Path) -> str:
     path = tmp_path / "small_model.py"
     path.write_text(
         "optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.1))\n"
-        "test_dataloader = dict(dataset=dict(type='D'))\n"
+        "train_dataloader = test_dataloader = dict(dataset=dict(type='D'))\n"
+        "train_cfg = dict(type='IterBasedTrainLoop', max_iters=1)\n"
+        "test_cfg = dict(type='TestLoop')\n"
         "test_evaluator = dict(type='AVSMetric')\n"
         "default_hooks = dict(visualization=dict(type='V'))\n"
         "visualizer = dict(type='Visualizer')\n"

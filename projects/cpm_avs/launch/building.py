@@ -28,6 +28,13 @@ _NOT_FOUND = "None is not a callable|Failed to get"
 _BUILDERS = ("mmengine.registry", "mmengine.runner", "mmengine.optim")
 #: Names by which mmengine has the settings of what it builds.
 _HANDED = ("cfg", "dataloader", "loop", "evaluator", "optimizer_cfg")
+#: What has no type, by the function of mmengine that reads it.
+_BY_FUNCTION = {
+    "turn_on_activation_checkpointing": "activation_checkpointing",
+    "turn_on_efficient_conv_bn_eval": "efficient_conv_bn_eval",
+    "_maybe_compile": "compile",
+    "wrap_model": "model_wrapper_cfg",
+}
 _UNEXPECTED = re.compile(r"(\S+)\(\) got an unexpected keyword argument '([^']*)'")
 
 
@@ -137,12 +144,22 @@ def _part(cfg: Config, frames: list[FrameType]) -> tuple[str, dict[str, Any]]:
     read = {key: value for key, value in cfg._cfg_dict.to_dict().items() if key in READ}
     parts = [(".".join(path), part) for path, part in walk(read) if isinstance(part, dict)]
     for frame in reversed(frames):
+        if isinstance(frame.f_locals.get("self"), BaseLoop):
+            continue  # it has its loader at hand, and is built from other settings
         handed = [frame.f_locals.get(name) for name in _HANDED]
         for settings in (one for one in handed if isinstance(one, dict) and one):
             alike = [(_likeness(settings, part), where, part) for where, part in parts]
             most, where, part = max(alike, key=lambda found: found[0])
             if most:
                 return where, part
+    by_function = [_BY_FUNCTION.get(frame.f_code.co_name) for frame in reversed(frames)]
+    if any(by_function):
+        return next(where for where in by_function if where), {}
+    for frame in reversed(frames):
+        kind = type(frame.f_locals.get("self")).__name__
+        named = [(where, part) for where, part in parts if part.get("type") == kind]
+        if len(named) == 1:
+            return named[0]
     return str(cfg.filename), {}
 
 

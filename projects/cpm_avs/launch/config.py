@@ -12,6 +12,7 @@ from ..config_files import ConfigError, read_config_file
 from ..files import check_folder
 from .config_keys import check_names, check_options
 from .config_parts import check_parts
+from .config_values import check_together
 
 
 def read_config(
@@ -38,6 +39,12 @@ def read_config(
         cfg.merge_from_dict(settings or {})
     except (KeyError, TypeError) as error:
         raise ConfigError(f"--cfg-options does not fit {name}: {error.args[0]}") from error
+    except AttributeError as error:  # mmengine merges an entry of a list as settings
+        given = ", ".join(settings or ())
+        raise ConfigError(
+            f"--cfg-options {given}: an entry of a list is changed by its settings "
+            "(KEY.0.NAME=VALUE); else give the whole list"
+        ) from error
     if "model" not in cfg:
         raise ConfigError(f"{name}: it has no model; give a whole config, not a part of one")
     check_parts(cfg)
@@ -58,5 +65,6 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = str(args.work_dir)
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(cfg.filename).stem)
+    check_together(cfg)
     check_folder(cfg.work_dir)
     return cfg

@@ -17,6 +17,8 @@ _LOOKED_UP = (
 )  # fmt: skip
 #: Top-level keys that a run reads; others are variables for putting the files together.
 READ = {*inspect.signature(Runner.__init__).parameters, *_LOOKED_UP} - {"self", "cfg"}
+#: What the tools set from their own options, whatever the config has.
+_OF_THE_TOOLS = {"launcher": "give --launcher", "resume": "give --resume to tools/train.py"}
 #: Likeness from which on an unknown top-level key of a file is taken for a slip.
 _A_SLIP = 0.85
 
@@ -46,7 +48,7 @@ def check_options(cfg: Config, settings: dict[str, Any]) -> None:
         ConfigError: Nothing reads the key: it is misspelt, or a variable that the files use while
             they are put together, which is over by now. The message has the keys to set.
     """
-    read = READ - {"launcher"}  # the tools' own option
+    read = READ - _OF_THE_TOOLS.keys()
     if "data_preprocessor" in cfg.get("model", {}):
         read.discard("data_preprocessor")
     for key in settings:
@@ -56,8 +58,8 @@ def check_options(cfg: Config, settings: dict[str, Any]) -> None:
         places = list(dict.fromkeys(_places(cfg, name, rest)))
         more = f" and {len(places) - 3} more" if len(places) > 3 else ""
         instead = f"set {', '.join(places[:3])}{more}" if places else ""
-        if name == "launcher":
-            reason, instead = "the tool sets it", "give --launcher"
+        if name in _OF_THE_TOOLS:
+            reason, instead = "the tool sets it", _OF_THE_TOOLS[name]
         elif name in cfg:
             reason = f"{name!r} is only used while the config's files are put together"
             instead = instead or f"write a config with {cfg.filename} as its _base_"

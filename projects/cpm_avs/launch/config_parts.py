@@ -4,13 +4,12 @@ Most of them raise when they are built, deep in a library; some, as an interval 
 optimiser, only matter hours later, or never.
 """
 
-import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import MODELS, Registry
+from mmengine.registry import Registry
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 from mmseg import registry
@@ -20,8 +19,10 @@ from torch.utils.data import DataLoader
 from ..config_files import ConfigError, nearest
 from .arguments import check_arguments, check_items
 from .config_keys import walk
+from .config_values import check_hook, check_value, check_whole
 
 _LOADER = r"(train|val|test)_dataloader"
+_HOOK = r"(default|custom)_hooks\.\w+"
 #: Part -> registry that its ``type`` is looked up in, or what is called.
 _BUILT_BY: dict[str, Registry | Callable] = {
     r"(train|val|test)_cfg": registry.LOOPS,
@@ -33,7 +34,7 @@ _BUILT_BY: dict[str, Registry | Callable] = {
     r"optim_wrapper": registry.OPTIM_WRAPPERS,
     r"optim_wrapper\.optimizer": registry.OPTIMIZERS,
     r"param_scheduler(\.\d+)?": registry.PARAM_SCHEDULERS,
-    r"(default|custom)_hooks\.\w+": registry.HOOKS,
+    _HOOK: registry.HOOKS,
     r"visualizer": registry.VISUALIZERS,
     r"visualizer\.vis_backends\.\d+": registry.VISBACKENDS,
     r"log_processor": registry.LOG_PROCESSORS,
@@ -42,13 +43,11 @@ _BUILT_BY: dict[str, Registry | Callable] = {
     r"model(\.\w+)*(?<!_cfg)": registry.MODELS,
     r"model\.(.*\.)?init_cfg(\.\d+)?": registry.WEIGHT_INITIALIZERS,
 }
-#: Layers that mmcv builds inside of others.
-_LAYER = r"model\.(.*\.)?(norm|act|conv)_cfg"
 #: Parts that can't be a plain value.
 _DICTS = (
     rf"model|(train|val|test)_cfg|{_LOADER}(\.dataset|\.(batch_)?sampler)?|randomness|visualizer|"
     r"optim_wrapper(\.optimizer|\.clip_grad|\.paramwise_cfg)?|(default|custom)_hooks(\.\w+)?|"
-    r"env_cfg|auto_scale_lr|log_processor|(val|test)_evaluator(\.\d+)?|param_scheduler(\.\d+)?"
+    r"env_cfg(\.mp_cfg|\.dist_cfg)?|auto_scale_lr|log_processor|(val|test)_evaluator(\.\d+)?|param_scheduler(\.\d+)?"
 )
 #: Parts that are nothing without a type.
 _NAMED = (
@@ -74,9 +73,6 @@ _LOOKED_UP: dict[str, dict[str, type]] = {
 #: Other constructors of an optimiser read rules of their own.
 _OF_THE_DEFAULT_RULES = (None, "DefaultOptimWrapperConstructor", "MergedGroupsConstructor")
 _RULE = dict(lr_mult=float, decay_mult=float)
-#: Least values of numbers that are only used, and not checked, after the start.
-_AT_LEAST = dict(max_iters=1, max_epochs=1, val_interval=1, batch_size=1, num_workers=0, lr=0)
-_LARGEST_SEED = 2**32 - 1
 
 
 def check_parts(cfg: Config) -> None:
@@ -93,10 +89,9 @@ def check_parts(cfg: Config) -> None:
         wrapper.pop("paramwise_cfg", None)  # its own rules
     for path, part in walk(settings):
         where = ".".join(path)
-        if isinstance(part, (str, int, float)) and re.fullmatch(_DICTS, where):
+        plain = isinstance(part, (str, int, float)) or (part is None and where == "env_cfg")
+        if plain and re.fullmatch(_DICTS, where):
             raise ConfigError(f"{where} is {part!r}; it has settings of its own: {where}.KEY=VALUE")
-        if re.fullmatch(_LAYER, where) and isinstance(part, dict):
-            _check_layer(where, part.get("type"))
         if re.fullmatch(_NAMED, where) and isinstance(part, dict) and "type" not in part:
             beside = [".".join(one) for one, _ in walk(settings) if one[:-1] == path[:-1]]
             near = nearest(where, [one for one in beside if one != where], cutoff=0.9)
@@ -105,41 +100,25 @@ def check_parts(cfg: Config) -> None:
         if isinstance(part, dict):
             built_by = (by for pattern, by in _BUILT_BY.items() if re.fullmatch(pattern, where))
             _check_part(where, part, next(built_by, None))
-    seed = (settings.get("randomness") or {}).get("seed")
-    if seed is not None and (not isinstance(seed, int) or not 0 <= seed <= _LARGEST_SEED):
-        raise ConfigError(
-            f"randomness.seed is {seed!r}; give a whole number from 0 to {_LARGEST_SEED}, or None"
-        )
-    level = settings.get("log_level", "INFO")
-    if not isinstance(logging.getLevelName(level), int) and not isinstance(level, int):
-        raise ConfigError(f"log_level is {level!r}; give DEBUG, INFO, WARNING or ERROR")
-    scope = settings.get("default_scope", "mmseg")
-    if scope not in (known := ("mmengine", *MODELS.children)):
-        raise ConfigError(f"default_scope is {scope!r}; it is one of {', '.join(known)}")
+            if re.fullmatch(_HOOK, where):
+                check_hook(where, part)
+        else:
+            check_value(where, part)
+    check_whole(settings)
 
 
 def _check_part(where: str, part: dict[str, Any], by: Registry | Callable | None) -> None:
     for target in _targets(part, by):
         check_arguments(where, part, target, beside=_BESIDE)
-        for key, least in _AT_LEAST.items():
-            value = part.get(key)
-            if isinstance(value, (int, float)) and not value >= least:  # nor is NaN
-                raise ConfigError(f"{where}.{key} is {value}; give {least} or more")
     if where in _LOOKED_UP:
         check_items(where, part, _LOOKED_UP[where])
+    if where == "env_cfg.dist_cfg":
+        check_items(where, part, dict(backend=str), any_other=True)  # others go to torch
     if where == "optim_wrapper.clip_grad":
         clip = clip_grad_value_ if part.get("type") == "value" else clip_grad_norm_
         check_arguments(where, part, clip, beside=("type",))
     if where.startswith("optim_wrapper.paramwise_cfg.custom_keys."):
         check_items(where, part, _RULE, any_other=True)  # others go to the optimiser
-
-
-def _check_layer(where: str, kind: Any) -> None:
-    """Mmcv would say that it can't find None."""
-    if isinstance(kind, str) and _registered(registry.MODELS, kind) is None:
-        near = nearest(kind, registry.MODELS.parent.module_dict)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"{where}.type is {kind!r}, which is no layer{hint}")
 
 
 def _targets(part: Mapping[str, Any], by: Registry | Callable | None) -> Iterator[Callable]:

@@ -234,7 +234,7 @@ def test_what_has_no_type_is_told_with_its_place(monkeypatch: pytest.MonkeyPatch
     runner = Runner.__new__(Runner)
     runner._hooks = [HOOKS.build(cfg.default_hooks.stability)]
     with (
-        pytest.raises(ConfigError, match="^default_hooks.stability can't be built: of a hook"),
+        pytest.raises(ConfigError, match="^default_hooks.stability can't be .*: of a hook"),
         built_from(cfg),
     ):
         runner.call_hook("before_run")

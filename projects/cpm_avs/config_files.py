@@ -18,9 +18,9 @@ from mmengine.fileio import load, register_handler
 from mmengine.fileio.handlers import YamlHandler
 from mmengine.utils import import_modules_from_strings
 
+from .structures import REPOSITORY as ROOT
 from .structures import UserError
 
-ROOT = Path(__file__).resolve().parents[2]
 SUFFIXES = (".py", ".yaml", ".yml", ".json")
 _SCOPES = ("mmengine", "mmcv", "mmdet", "mmseg")
 

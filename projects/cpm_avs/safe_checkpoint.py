@@ -19,7 +19,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import Tensor, nn
 
 from .checkpoint_format import allowed_globals, check_archive, settle
-from .structures import UserError
+from .structures import UserError, looked_for
 
 _GET_AGAIN = "Get the file again, or take the checkpoint before it."
 _WITHOUT = "train without it by --cfg-options model.backbone.init_cfg=None (or its like)"
@@ -99,10 +99,11 @@ def load_safely(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     if not file.is_file():
         there = sorted(other.name for other in file.parent.glob("*.pth"))
         near = get_close_matches(file.name, there, cutoff=0.3) or there[:3]
+        others = f"; there are {', '.join(near)}" if near else ""
         raise FileNotFoundError(
-            f"{file}: no such checkpoint{'; there are ' if near else ''}{', '.join(near)}. If it "
-            "is a pretrained backbone, get it with tools/prepare_weights.py or from where its "
-            f"config says, or {_WITHOUT}."
+            f"{file}: no such checkpoint{looked_for(file)}{others}. If it is a pretrained "
+            "backbone, get it with tools/prepare_weights.py or from where its config says, or "
+            f"{_WITHOUT}."
         )
     if map_location is None and not torch.cuda.is_available():
         map_location = "cpu"

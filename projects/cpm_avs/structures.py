@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+
 
 class UserError(ValueError):
     """Something that the user can put right: the message says what was given and what to do.
@@ -36,6 +38,21 @@ class BadSampleError(UserError):
     def __init__(self, path: str | Path, reason: str = "", remedy: str = "") -> None:
         super().__init__(f"{path}: {reason}. {remedy}" if reason else str(path))
         self.path, self.reason, self.remedy = str(path), reason, remedy
+
+
+def looked_for(path: str | Path) -> str:
+    """Where a relative path that is not there was looked for, and where it is instead.
+
+    Configs name weights and data relative to the repository, from which the tools are started.
+
+    Returns:
+        Part of a sentence, which begins with a space; empty for a path from the root on.
+    """
+    if Path(path).is_absolute():
+        return ""
+    there = (REPOSITORY / path).exists()
+    hint = f"; it is in {REPOSITORY}: start the tool there, or give the whole path" if there else ""
+    return f" (looked for in {Path.cwd()}{hint})"
 
 
 #: What is said where a sample has no sound, as those have none that mmseg's clients make.

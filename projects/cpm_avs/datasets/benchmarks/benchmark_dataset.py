@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...structures import BadSampleError
+from ...structures import BadSampleError, looked_for
 from ..avs_dataset import SPLITS, AVSDataset
 from .clip_index import Clip, Frame
 
@@ -52,7 +52,7 @@ class BenchmarkDataset(AVSDataset):
         if not Path(self.ann_file).is_file():
             raise BadSampleError(
                 self.ann_file,
-                "there is no index file",
+                f"there is no index file{looked_for(self.ann_file)}",
                 "data/README.md has the tree expected; data_root is the folder that holds the "
                 "index",
             )

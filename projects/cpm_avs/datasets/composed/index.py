@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...files import write_whole
-from ...structures import BadSampleError
+from ...structures import BadSampleError, looked_for
 from ..avs_dataset import SPLITS
 
 KINDS = ("photo", "sound")
@@ -56,7 +56,8 @@ def read_index(root: Path, remedy: str) -> list[Item]:
     """
     path = root / "index.csv"
     if not path.is_file():
-        raise BadSampleError(path, "there is no such index of photographs and recordings", remedy)
+        reason = f"there is no such index of photographs and recordings{looked_for(path)}"
+        raise BadSampleError(path, reason, remedy)
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)

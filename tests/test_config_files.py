@@ -1,6 +1,9 @@
 """Reading configs: what is wrong with a file is one sentence, and YAML and JSON are data."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,15 @@ BROKEN: dict[str, tuple[dict[str, str | bytes], str]] = {
     "a list": ({"c.json": "[1]"}, r"c\.json: it holds no keys"),
     "nothing": ({"c.yaml": ""}, r"c\.yaml: it holds no keys"),
     "YAML": ({"c.yaml": "a: 1\nb: [1,"}, r"c\.yaml, line 2"),
+    "no such package": ({"c.py": "_base_ = 'foo::a/b.py'"}, r"does not support to load foo"),
+    "not in the package": (
+        {"c.py": "_base_ = 'mmseg::_base_/models/segformer_mit-b.py'"},
+        r"c\.py: there is no mmseg::_b.*; did you mean mmseg::_base_/models/segformer_mit-b0\.py\?",
+    ),
+    "no folder of the package": (
+        {"c.py": "_base_ = 'mmdet::nope.py'"},
+        r"c\.py: there is no mmdet::nope\.py for its _base_",
+    ),
     "ends otherwise": ({"c.txt": "x = 1"}, r"ends in py/yml/yaml/json"),
     "a folder": ({"c/d.py": "x = 1"}, r"c is a folder; name a config in it"),
 }
@@ -106,3 +118,47 @@ def test_configs_are_found_by_name_and_the_nearest_is_told(tmp_path: Path) -> No
     ):
         with pytest.raises(ConfigError, match=f"no config .*; there are .*{near}"):
             find_config(given)
+
+
+def test_a_base_may_lie_in_a_package(tmp_path: Path) -> None:
+    """Whatever its distribution is called, OneDL's or upstream's."""
+    path = tmp_path / "c.py"
+    path.write_text(
+        "_base_ = ['mmseg::_base_/models/segformer_mit-b0.py', "
+        "'mmdet::_base_/default_runtime.py']\n"
+        "backbone = _base_.model.backbone\n"
+    )
+    cfg = read_config_file(path)
+    assert cfg.backbone.type == "MixVisionTransformer" and cfg.log_level == "INFO"
+
+
+REPLACED = """
+import sys
+from mmengine.registry import init_default_scope
+from projects.cpm_avs.launch import built_from, plain_errors, read_config
+from mmseg.registry import MODELS
+with plain_errors():
+    cfg = read_config(sys.argv[1])
+    init_default_scope("mmseg")
+    with built_from(cfg):
+        MODELS.build(cfg.model)
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ("", "optim_wrapper.constructor is 'MergedGroupsConstructor'"),
+        ("optim_wrapper = dict(constructor=None)", "model.criterion.type is 'CPMCriterion'"),
+    ],
+)
+def test_imports_that_lack_the_projects_own_are_told(tmp_path: Path, more: str, name: str) -> None:
+    path = tmp_path / "c.py"
+    path.write_text(f"_base_ = {STAMPS!r}\ncustom_imports = dict(imports=['json'])\n{more}")
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    command = [sys.executable, "-c", REPLACED, str(path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith(f"error: {name}, which is not registered; it is in projects.cpm_avs.tra")
+    assert "custom_imports lacks" in told
+    assert "imports=['projects.cpm_avs', 'projects.cpm_avs.training'] and your own" in told

@@ -8,13 +8,14 @@ import contextlib
 import io
 import warnings
 
-from .config_files import make_yaml_safe
+from .config_files import make_packages_findable, make_yaml_safe
 from .mmcv_ops import ensure_mmcv_ops
 from .safe_checkpoint import make_checkpoints_safe
 from .work_folder import make_resuming_safe
 
 ensure_mmcv_ops()  # before anything that imports mmcv.ops
 make_yaml_safe()
+make_packages_findable()
 make_checkpoints_safe()  # before anything that reads a file
 make_resuming_safe()
 # MMDetection's pixel decoder calls it so, at each start of each tool.

@@ -8,20 +8,24 @@ A config in Python is a program, also where another config names it in ``_base_`
 import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
 
 import yaml
 from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.fileio import load, register_handler
 from mmengine.fileio.handlers import YamlHandler
-from mmengine.utils import import_modules_from_strings
+from mmengine.registry import Registry
+from mmengine.utils import get_installed_path, import_modules_from_strings, is_installed
 
 from .structures import REPOSITORY as ROOT
 from .structures import UserError
 
 SUFFIXES = (".py", ".yaml", ".yml", ".json")
+_OWN_MODULES = ("projects.cpm_avs", "projects.cpm_avs.training")
 _SCOPES = ("mmengine", "mmcv", "mmdet", "mmseg")
 
 
@@ -47,9 +51,47 @@ def make_yaml_safe() -> None:
             return super().load_from_fileobj(file, **{**kwargs, "Loader": PlainLoader})
 
 
+def make_packages_findable() -> None:
+    """Let ``mmseg::`` and ``mmdet::`` in a ``_base_`` lead to the packages that are installed.
+
+    mmengine looks for the distributions by upstream's names; OneDL's have others, and the modules
+    the same.
+    """
+    for module in ("mmseg", "mmdet"):
+        if not is_installed(MODULE2PACKAGE[module]):
+            MODULE2PACKAGE[module] = module
+
+
 def nearest(name: str, known: Iterable[str], *, count: int = 1, cutoff: float = 0.7) -> list[str]:
     """The names that one may have meant, best first; none where nothing is like it."""
     return difflib.get_close_matches(name, list(known), n=count, cutoff=cutoff)
+
+
+def hint_of_unregistered(name: str, registry: Registry) -> str:
+    """What to do about a name that a registry does not know; part of a sentence."""
+    for module in _OWN_MODULES:
+        with suppress(ImportError):
+            import_module(module)
+        if is_registered(name, registry):
+            return (
+                f"it is in {module}, which custom_imports lacks: its list takes the place of the "
+                f"base's, so give imports={[*_OWN_MODULES]} and your own"
+            )
+    names: list[str] = []
+    parent: Registry | None = registry
+    while parent is not None:
+        names += parent.module_dict
+        parent = parent.parent
+    near = nearest(name, names)
+    return f"did you mean {near[0]!r}?" if near else "is its module in custom_imports?"
+
+
+def is_registered(name: str, registry: Registry) -> bool:
+    """As ``Registry.get``, which imports whatever a name with dots may mean."""
+    try:
+        return registry.get(name) is not None
+    except RuntimeError:
+        return False
 
 
 def find_config(name: str | Path) -> Path:
@@ -125,6 +167,8 @@ def _problem(path: Path, error: Exception) -> str:
         near = nearest(file.name, beside)
         hint = f"did you mean {near[0]}" if near else "it is taken relative to the config"
         return f"{chain[-2]}: there is no {file} for its _base_; {hint}"
+    if (told := _missing_in_package(error)) is not None:
+        return f"{file}: {told}"
     if isinstance(error, yaml.MarkedYAMLError):
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         return f"{file}, line {line}: {error.problem}; a config in YAML holds plain values only"
@@ -141,6 +185,21 @@ def _files_being_read(error: Exception) -> Iterator[Path]:
     for frame, _ in walk_tb(error.__traceback__):
         if frame.f_code.co_name == "_file2dict":
             yield Path(frame.f_locals["filename"]).expanduser().resolve()
+
+
+def _missing_in_package(error: Exception) -> str | None:
+    """Which config of a package is not there; None where the error is another."""
+    for frame, _ in walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "_get_cfg_path" and "scope" in frame.f_locals:
+            scope, name = frame.f_locals["scope"], str(frame.f_locals["cfg_path"]).strip()
+            if scope not in MODULE2PACKAGE or not is_installed(MODULE2PACKAGE[scope]):
+                return None
+            folder = Path(get_installed_path(MODULE2PACKAGE[scope]), ".mim", "configs")
+            known = [str(one.relative_to(folder)) for one in folder.rglob("*.py")]
+            near = nearest(name.removeprefix(f"{scope}::"), known, cutoff=0.5)
+            hint = f"did you mean {scope}::{near[0]}?" if near else f"they lie in {folder}"
+            return f"there is no {scope}::{name.removeprefix(f'{scope}::')} for its _base_; {hint}"
+    return None
 
 
 def _line(file: Path, error: Exception) -> int | None:

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS, TRANSFORMS
 from mmseg.structures import SegDataSample
 
-from ..config_files import ConfigError, nearest
+from ..config_files import ConfigError, hint_of_unregistered
 from ..media.audio_functional import Waveform
 from ..media.video_io import Frame
 
@@ -89,10 +89,9 @@ def _setting(dataset: dict[str, Any], name: str, otherwise: int) -> int:
         return dataset.get(name, otherwise)
     kind = DATASETS.get(dataset["type"])
     if kind is None:
-        near = nearest(dataset["type"], DATASETS.module_dict)
-        hint = f"did you mean {near[0]!r}?" if near else "is its module in custom_imports?"
         raise ConfigError(
-            f"test_dataloader.dataset.type is {dataset['type']!r}, which is not registered; {hint}"
+            f"test_dataloader.dataset.type is {dataset['type']!r}, which is not registered; "
+            f"{hint_of_unregistered(dataset['type'], DATASETS)}"
         )
     parameter = inspect.signature(kind).parameters.get(name)
     return parameter.default if parameter else otherwise

@@ -15,7 +15,7 @@ from mmengine.runner import BaseLoop, Runner
 from mmseg.registry import DATASETS
 from torch import OutOfMemoryError
 
-from ..config_files import ConfigError, nearest
+from ..config_files import ConfigError, hint_of_unregistered, nearest
 from ..model_fit import check_classes
 from ..safe_checkpoint import CheckpointError
 from ..structures import UserError
@@ -104,8 +104,9 @@ def _problem(cfg: Config, error: Exception, frames: list[FrameType]) -> str:
     where, part = _part(cfg, frames)
     kind = part.get("type")
     if isinstance(kind, str) and re.search(rf"\b{re.escape(kind)}\b.* registry|{_NOT_FOUND}", told):
-        near = nearest(kind, _registered(frames))
-        hint = f"did you mean {near[0]!r}?" if near else "is its module in custom_imports?"
+        asked = [one for frame in frames for one in frame.f_locals.values()]
+        registry = [one for one in asked if isinstance(one, Registry)][-1]
+        hint = hint_of_unregistered(kind, registry)
         return f"{where}.type is {kind!r}, which is not registered; {hint}"
     given = ", ".join(f"{key}={value!r}" for key, value in part.items() if _is_plain(key, value))
     return f"{where} can't be built{' from ' * bool(given)}{given}: {told}"
@@ -172,14 +173,3 @@ def _likeness(settings: dict[str, Any], part: dict[str, Any]) -> int:
 
 def _is_plain(key: str, value: Any) -> bool:
     return key != "type" and isinstance(value, (str, int, float, list, tuple, type(None)))
-
-
-def _registered(frames: list[FrameType]) -> list[str]:
-    """Names in the registry that was asked, and in its parents."""
-    asked = [value for frame in frames for value in frame.f_locals.values()]
-    found: list[str] = []
-    registry = next((one for one in reversed(asked) if isinstance(one, Registry)), None)
-    while registry is not None:
-        found += registry.module_dict
-        registry = registry.parent
-    return found

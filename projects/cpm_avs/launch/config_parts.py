@@ -16,7 +16,7 @@ from mmseg import registry
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
-from ..config_files import ConfigError, nearest
+from ..config_files import ConfigError, is_registered, nearest
 from .arguments import check_arguments, check_items
 from .config_keys import walk
 from .config_values import check_hook, check_value, check_whole
@@ -130,15 +130,5 @@ def _targets(part: Mapping[str, Any], by: Registry | Callable | None) -> Iterato
     kind = part.get("type")
     if callable(kind):
         yield kind
-    elif isinstance(kind, str):
-        found = _registered(by, kind)
-        if found is not None:
-            yield found
-
-
-def _registered(by: Registry, name: str) -> Callable | None:
-    """As ``Registry.get``, which imports whatever a name with dots may mean."""
-    try:
-        return by.get(name)
-    except RuntimeError:
-        return None
+    elif isinstance(kind, str) and is_registered(kind, by):
+        yield by.get(kind)

@@ -7,7 +7,7 @@ they are held against what they may be, by their place in the config.
 import logging
 import multiprocessing
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +16,7 @@ from mmengine.registry import FUNCTIONS, MODELS, Registry
 from mmengine.runner.priority import Priority
 from mmseg import registry
 
-from ..config_files import ConfigError, nearest
+from ..config_files import ConfigError, hint_of_unregistered, is_registered, nearest
 
 _LOADER = r"(train|val|test)_dataloader"
 _HOOK = r"(default|custom)_hooks\.\w+"
@@ -78,10 +78,9 @@ def check_value(where: str, value: Any) -> None:
             known = ", ".join(map(str, choices))
             raise ConfigError(f"{where} is {value!r}; {_meant(value, choices) or f'give {known}'}")
     for pattern, known_by in _NAMES.items():
-        if re.fullmatch(pattern, where) and isinstance(value, str):
-            if _is_registered(known_by, value):
-                continue
-            hint = _meant(value, _registered(known_by)) or "is its module in custom_imports?"
+        named = isinstance(value, str) and re.fullmatch(pattern, where)
+        if named and not is_registered(value, known_by):
+            hint = hint_of_unregistered(value, known_by)
             raise ConfigError(f"{where} is {value!r}, which is not registered; {hint}")
     if re.fullmatch(rf"{_HOOK}\.priority", where):
         _check_priority(where, value)
@@ -176,17 +175,3 @@ def _meant(value: Any, known: Any) -> str:
         return ""
     near = nearest(value, [one for one in known if isinstance(one, str)])
     return f"did you mean {near[0]!r}?" if near else ""
-
-
-def _is_registered(by: Registry, name: str) -> bool:
-    try:
-        return by.get(name) is not None
-    except RuntimeError:  # it imports whatever a name with dots may mean
-        return False
-
-
-def _registered(by: Registry) -> Iterator[str]:
-    """Names in a registry and in its parents."""
-    yield from by.module_dict
-    if by.parent is not None:
-        yield from _registered(by.parent)

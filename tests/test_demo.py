@@ -194,3 +194,15 @@ def test_help_as_a_script():
     )  # fmt: skip
     assert done.returncode == 0 and "--silent-ok" in done.stdout, done.stderr
     assert done.stdout.startswith("usage")  # no library has its say before
+
+
+def test_the_config_is_read_where_nothing_of_training_is_imported():
+    """As in a process of its own, which these tests' is not."""
+    code = (
+        "import sys\n"
+        "from projects.cpm_avs.inference.model_loading import load_config\n"
+        "from projects.cpm_avs.launch import read_config\n"
+        "assert read_config(None, read=load_config).model.type == 'AVSegmentor'\n"
+        "assert 'projects.cpm_avs.training' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

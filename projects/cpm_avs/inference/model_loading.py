@@ -27,11 +27,14 @@ _CRITERION = "criterion."
 def load_config(config: str | Path | Config | None) -> Config:
     """A Config, a file, or the name of a file in ``configs/``; None is the built-in model's.
 
-    What a config imports for training is left out.
+    What a config imports for training is left out, and so is the optimiser, whose constructor is
+    among that.
     """
     if isinstance(config, Config):
         return config
-    return read_config_file(config or BUILT_IN, leave_out=_TRAINING)
+    loaded = read_config_file(config or BUILT_IN, leave_out=_TRAINING)
+    loaded._cfg_dict.pop("optim_wrapper", None)
+    return loaded
 
 
 def find_checkpoint(config: str | Path | Config | None, checkpoint: str | Path | None) -> Path:

@@ -40,7 +40,14 @@ ROOMS = {
         "visualization",
     },
     "ablation": {"files", "visualization"},
-    "launch": {"structures", "files", "config_files", "model_fit", "safe_checkpoint"},
+    "launch": {
+        "structures",
+        "files",
+        "work_folder",
+        "config_files",
+        "model_fit",
+        "safe_checkpoint",
+    },
     "benchmarking": {"files", "model_fit", "launch", "datasets", "evaluation", "inference"},
     "pretrained": {"structures", "files", "safe_checkpoint", "models", "media"},
 }

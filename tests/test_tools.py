@@ -271,7 +271,8 @@ class _FakeRunner:
 
 
 @pytest.fixture
-def runners(monkeypatch: pytest.MonkeyPatch) -> list[_FakeRunner]:
+def runners(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[_FakeRunner]:
+    monkeypatch.chdir(tmp_path)  # where the work folder comes
     made: list[_FakeRunner] = []
 
     def from_cfg(cfg: Config) -> _FakeRunner:

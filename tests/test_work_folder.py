@@ -1,14 +1,19 @@
 """Whose a work folder is, and what in it a run resumes from."""
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
+from projects.cpm_avs.launch import claim_work_folder
+from projects.cpm_avs.structures import UserError
 from projects.cpm_avs.work_folder import claim, latest_checkpoint
 
 HOLDER = """
@@ -127,6 +132,26 @@ def test_a_second_job_is_refused_until_the_first_one_ends(tmp_path: Path) -> Non
         first.wait()
         claim(tmp_path)  # though its worker lives on
         claim(tmp_path)
+
+
+def test_a_refused_job_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a log folder nor a dumped config beside those of the job that trains there."""
+    environment = dict(os.environ, PYTHONPATH=str(Path(__file__).resolve().parents[1]))
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        first.stdout.readline()
+        before = sorted(tmp_path.rglob("*"))
+        train: Any = importlib.import_module("tools.train")
+        words = ["cpm_mbv2-yamnet_stamps", "--work-dir", str(tmp_path)]
+        with pytest.raises(UserError, match="trains in this work folder"):
+            train.main(words)
+        assert sorted(tmp_path.rglob("*")) == before
+        monkeypatch.setenv("RANK", "1")
+        claim_work_folder(Config(dict(work_dir=str(tmp_path), launcher="pytorch")))
+        first.kill()
+    claim_work_folder(Config(dict(work_dir=str(tmp_path / "new"), launcher="none")))
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [".lock"]
 
 
 def test_a_file_system_without_locks_is_no_end(

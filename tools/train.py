@@ -20,6 +20,7 @@ from projects.cpm_avs.launch import (
     ResumedCheckpointHook,
     add_common_options,
     built_from,
+    claim_work_folder,
     end_with_launcher,
     keep_freed_memory,
     leave_processes,
@@ -71,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cfg.resume = args.resume
     keep_freed_memory()
     meet_without_gpu(cfg)
+    claim_work_folder(cfg)
     with built_from(cfg):
         runner = QuietRunner.from_cfg(cfg)
         runner.register_hook(ModelFitHook())

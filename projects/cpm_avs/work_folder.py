@@ -32,7 +32,8 @@ def claim(folder: str | Path) -> None:
     Raises:
         UserError: Another job trains in it.
     """
-    if sys.platform == "win32" or str(folder) in _held:
+    place = str(Path(folder).resolve())
+    if sys.platform == "win32" or place in _held:
         return
     import fcntl
 
@@ -50,7 +51,7 @@ def claim(folder: str | Path) -> None:
             f"{folder} can't be locked ({error}): start no second job in it", "current", WARNING
         )
         return
-    _held[str(folder)] = file
+    _held[place] = file
     with suppress(OSError):  # on a full disk the lock holds without a name
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.ctime()},")

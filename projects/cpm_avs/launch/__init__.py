@@ -14,7 +14,13 @@ from .options import (
     output_folder,
     setting,
 )
-from .processes import end_with_launcher, keep_freed_memory, leave_processes, meet_without_gpu
+from .processes import (
+    claim_work_folder,
+    end_with_launcher,
+    keep_freed_memory,
+    leave_processes,
+    meet_without_gpu,
+)
 from .quiet_runner import QuietRunner
 from .resume_fit import ResumedCheckpointHook
 
@@ -29,6 +35,7 @@ __all__ = [
     "at_least",
     "build_dataset",
     "built_from",
+    "claim_work_folder",
     "end_with_launcher",
     "keep_freed_memory",
     "leave_processes",

@@ -5,10 +5,15 @@ import gc
 import os
 import signal
 import sys
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
 
+from ..work_folder import claim
+
+#: Where a launcher says which process of the job this is.
+_RANKS = dict(pytorch="RANK", slurm="SLURM_PROCID", mpi="OMPI_COMM_WORLD_RANK")
 # glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 PR_SET_PDEATHSIG = 1  # Linux's sys/prctl.h
@@ -65,6 +70,19 @@ def meet_without_gpu(cfg: Config) -> None:
         find_unused_parameters=cfg.get("find_unused_parameters", False),
     )
     torch.distributed.init_process_group("gloo")
+
+
+def claim_work_folder(cfg: Config) -> None:
+    """Have the job's first process claim its work folder before the runner writes to it.
+
+    The others can't go on without the first one.
+
+    Raises:
+        UserError: Another job trains in it.
+    """
+    if int(os.environ.get(_RANKS.get(cfg.launcher, ""), 0)) == 0:
+        Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
+        claim(cfg.work_dir)
 
 
 def leave_processes() -> None:

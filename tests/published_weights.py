@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from projects.cpm_avs.models.audio_backbones.yamnet import LAYERS
 
@@ -156,12 +157,80 @@ def tonylins_mobilenet() -> nn.Sequential:
         for index in range(count):
             layers.append(TonylinsBlock(width, out, stride if index == 0 else 1, expansion))
             width = out
+    return lively(nn.Sequential(*layers))
+
+
+def lively(network: nn.Module) -> nn.Module:
+    """In evaluation mode; what it is shown reaches its end, changed by statistics."""
     torch.manual_seed(0)
-    for module in (m for layer in layers for m in layer.modules()):
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
         if isinstance(module, nn.BatchNorm2d):
             for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
                 nn.init.uniform_(tensor, 0.5, 1.0)
-    return nn.Sequential(*layers).eval()
+    return network.eval()
+
+
+def tensorflow_same(x: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:
+    """Stride 1 or 2: one less where a stride meets an even side, the smaller half in front."""
+    pad: list[int] = []
+    for side in (x.shape[3], x.shape[2]):
+        total = kernel - 2 if stride == 2 and side % 2 == 0 else kernel - 1
+        pad += [total // 2, total - total // 2]
+    return F.pad(x, pad)
+
+
+class LiteBlock(nn.Module):
+    def __init__(self, width: int, out: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = width * expansion
+        self.expands = expansion > 1
+        if self.expands:
+            self._expand_conv = nn.Conv2d(width, hidden, 1, bias=False)
+            self._bn0 = nn.BatchNorm2d(hidden, eps=1e-3)
+        self._depthwise_conv = nn.Conv2d(hidden, hidden, kernel, stride, groups=hidden, bias=False)
+        self._bn1 = nn.BatchNorm2d(hidden, eps=1e-3)
+        self._project_conv = nn.Conv2d(hidden, out, 1, bias=False)
+        self._bn2 = nn.BatchNorm2d(out, eps=1e-3)
+        self.kernel, self.stride, self.residual = kernel, stride, stride == 1 and width == out
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y = self._depthwise_conv(tensorflow_same(y, self.kernel, self.stride))
+        y = self._bn2(self._project_conv(F.relu6(self._bn1(y))))
+        return x + y if self.residual else y
+
+
+class EfficientNetLite2(nn.Module):
+    """The names of ml-illustrated/EfficientNet-Lite-PyTorch, written out for lite2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._conv_stem = nn.Conv2d(3, 32, 3, 2, bias=False)
+        self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
+        self._blocks = nn.ModuleList()
+        width = 32
+        rows = [(1, 3, 1, 1, 16), (3, 3, 2, 6, 24), (3, 5, 2, 6, 48), (4, 3, 2, 6, 88)]
+        for count, kernel, stride, expansion, out in [
+            *rows, (4, 5, 1, 6, 120), (5, 5, 2, 6, 208), (1, 3, 1, 6, 352),
+        ]:  # fmt: skip
+            for index in range(count):
+                block = LiteBlock(width, out, kernel, stride if index == 0 else 1, expansion)
+                self._blocks.append(block)
+                width = out
+        self._conv_head = nn.Conv2d(352, 1280, 1, bias=False)
+        self._bn1 = nn.BatchNorm2d(1280, eps=1e-3)
+        self._fc = nn.Linear(1280, 1000)
+
+    def maps(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """After each block."""
+        x = F.relu6(self._bn0(self._conv_stem(tensorflow_same(image, 3, 2))))
+        return [x := block(x) for block in self._blocks]
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = F.relu6(self._bn1(self._conv_head(self.maps(image)[-1])))
+        return self._fc(x.mean((2, 3)))
 
 
 def varint(value: int) -> bytes:

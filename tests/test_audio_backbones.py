@@ -1,4 +1,4 @@
-"""Audio backbones: lattice, pretrained weights, TensorFlow's padding, mel to linear frequency."""
+"""Audio backbones: lattice, pretrained weights, mel to linear frequency."""
 
 import math
 from pathlib import Path
@@ -11,7 +11,6 @@ from torch import nn
 
 from projects.cpm_avs.models.audio_backbones.channels import adapt_input_channels
 from projects.cpm_avs.models.audio_backbones.yamnet import (
-    SameConv2d,
     YAMNet,
     log_mel,
     mel_to_linear,
@@ -157,24 +156,6 @@ def test_unknown_stages_are_refused() -> None:
     for name, stage in (("VGGish", 4), ("YAMNet", 12)):
         with pytest.raises(ValueError, match=f"out_indices is \\({stage},\\)"):
             MODELS.build(dict(type=name, out_indices=(stage,)))
-
-
-@pytest.mark.parametrize(
-    ("length", "stride", "expected"),
-    [
-        # Ones as kernel of 3. TensorFlow pads an even length at the far side only with stride 2.
-        (4, 2, [1 + 2 + 3, 3 + 4]),
-        (5, 2, [1 + 2, 2 + 3 + 4, 4 + 5]),
-        (4, 1, [1 + 2, 1 + 2 + 3, 2 + 3 + 4, 3 + 4]),
-        (1, 2, [1]),
-    ],
-)
-def test_same_padding(length: int, stride: int, expected: list[float]) -> None:
-    conv = SameConv2d(1, 1, (3, 3), stride=stride, bias=False)
-    nn.init.ones_(conv.weight)
-    row = torch.arange(1.0, length + 1).expand(1, 1, 1, length)
-    np.testing.assert_allclose(conv(row)[0, 0, 0].detach(), expected)
-    np.testing.assert_allclose(conv(row.mT)[0, 0, :, 0].detach(), expected)
 
 
 @pytest.mark.parametrize("stride", [2, 4, 8, 16])

@@ -8,8 +8,10 @@ import torch
 from mmseg.models.backbones import MobileNetV2, ResNet
 from mmseg.registry import MODELS
 from published_weights import (
+    EfficientNetLite2,
     State,
     keras_yamnet,
+    lively,
     pvt_v2,
     tonylins_mobilenet,
     torchvggish,
@@ -18,6 +20,7 @@ from published_weights import (
 from torch.nn import functional as F
 
 from projects.cpm_avs.models.audio_backbones import AudioResNet, YAMNet
+from projects.cpm_avs.models.image_backbones import EfficientNetLite
 from projects.cpm_avs.pretrained import converters
 from projects.cpm_avs.pretrained.mobilenet_reference import mobilenet_v2_features
 from projects.cpm_avs.pretrained.recipes import RECIPES
@@ -87,6 +90,20 @@ def test_mobilenet_gives_the_authors_maps() -> None:
             torch.testing.assert_close(x, authors[: index + 1](image), atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(mobilenet_v2_features(state, image), maps[-1])
     assert [image.shape[-1] // x.shape[-1] for x in maps] == [4, 8, 16, 32]
+
+
+def test_efficientnet_gives_the_authors_maps() -> None:
+    authors = lively(EfficientNetLite2())
+    network = EfficientNetLite(arch="lite2")
+    state = converters.efficientnet_lite(authors.state_dict(), arch="lite2")
+    network.load_state_dict(state, strict=True)
+    network.eval()
+    # A side of each kind: 90 is odd from stride 2 on. Bright enough to meet the 6 of ReLU6.
+    image = 100 * torch.randn(2, 3, 64, 90)
+    with torch.no_grad():
+        expected = authors.maps(image)
+        for index, x in zip((3, 6, 14, 20), network(image), strict=True):
+            torch.testing.assert_close(x, expected[index], atol=1e-4, rtol=1e-4)
 
 
 def test_yamnets_kernels_are_turned_from_tensorflows_layout() -> None:

@@ -126,6 +126,13 @@ def test_own_image_backbone(written, tmp_path):
         assert torch.equal(loaded.state_dict()[name], value), name
 
 
+def test_own_image_backbone_with_its_own_normalisation(written):
+    cfg = Config.fromfile(written("own-backbone.md")["configs/cpm_efflite0-yamnet_stamps.py"])
+    real = Config.fromfile(ROOT / "configs/cpm_efflite0-yamnet_real.py")
+    real.model.decode_head.num_classes = cfg.num_classes
+    assert cfg.model == real.model
+
+
 def test_own_audio_backbone(written):
     written("own-backbone.md")
     made = MODELS.build(dict(type="ThreeConvolutions", in_channels=2))

@@ -60,7 +60,7 @@ FOLDERS = {
         "composing": {"composed"},
         "prepare": {"benchmarks", "composed", "composing"},
     },
-    "models": {"audio_backbones": set(), "cpm": set()},
+    "models": {"audio_backbones": set(), "image_backbones": set(), "cpm": set()},
     "training": {
         "set_prediction": set(),
         "ccdm": set(),

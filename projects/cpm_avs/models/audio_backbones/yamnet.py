@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..same_conv import SameConv2d
 from ..spectrogram import (
     MEL_BANDS,
     NUM_BINS,
@@ -39,19 +40,6 @@ LAYERS = (
 MAP_STRIDES = tuple(accumulate((stride for stride, _ in LAYERS), mul))
 #: Layers to stride 16, the coarsest that has a cell for every four mel bands.
 NUM_MAPS = MAP_STRIDES.index(32)
-
-
-class SameConv2d(nn.Conv2d):
-    """Convolution with TensorFlow's SAME padding: where it is uneven, more at the far side."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C', ceil(H / stride), ceil(W / stride))."""
-        padding: list[int] = []
-        for axis in (1, 0):  # F.pad wants the last axis first
-            size, stride = x.shape[2 + axis], self.stride[axis]
-            total = max((-(-size // stride) - 1) * stride + self.kernel_size[axis] - size, 0)
-            padding += [total // 2, total - total // 2]
-        return super().forward(F.pad(x, padding))
 
 
 class ConvNorm(nn.Module):

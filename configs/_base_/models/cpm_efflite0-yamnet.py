@@ -1,0 +1,14 @@
+# The small model with EfficientNet-Lite0 in place of MobileNetV2.
+_base_ = "cpm_mbv2-yamnet.py"
+
+model = dict(
+    data_preprocessor=dict(mean=[127.0] * 3, std=[128.0] * 3),
+    backbone=dict(
+        _delete_=True,
+        type="EfficientNetLite",
+        arch="lite0",
+        norm_eval=True,
+        init_cfg=dict(type="Pretrained", checkpoint="weights/efficientnet-lite0_imagenet.pth"),
+    ),
+    decode_head=dict(in_channels=[24, 40, 112, 320]),
+)

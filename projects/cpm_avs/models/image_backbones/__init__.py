@@ -1,0 +1,5 @@
+"""Image backbones that MMSegmentation and MMDetection lack: maps at strides 4, 8, 16 and 32."""
+
+from .efficientnet_lite import EfficientNetLite
+
+__all__ = ["EfficientNetLite"]

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from projects.cpm_avs.models.cpm import level_sampling
 from projects.cpm_avs.models.cpm.level_sampling import sampler_for
-from projects.cpm_avs.models.cpm.made_once import made_once
 from projects.cpm_avs.models.cpm.pixel_decoder import PixelDecoder
 from projects.cpm_avs.models.cpm.positions import cell_centres
+from projects.cpm_avs.models.made_once import made_once
 
 CPU = torch.device("cpu")
 SIZES = [(2, 3), (4, 6), (7, 11)]

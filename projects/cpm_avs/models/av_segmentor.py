@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..structures import AudioFeatures, DecoderOutput, VisualFeatures
 from .mask_merge import MERGE_RULES, resizer
+from .memory_layout import fast_layout
 
 ConfigType = dict[str, Any]
 
@@ -94,7 +95,7 @@ class AVSegmentor(BaseSegmentor):
 
     def extract_visual(self, img: Tensor) -> VisualFeatures:
         """Features of normalised images (B, 3, H, W)."""
-        maps = self.backbone(img)
+        maps = self.backbone(fast_layout(img))
         given, wanted = [one.shape[1] for one in maps], self.decode_head.in_channels
         if given != wanted:
             raise ValueError(

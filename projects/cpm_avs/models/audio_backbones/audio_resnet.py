@@ -7,6 +7,7 @@ from mmseg.models.backbones import ResNet
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ..memory_layout import fast_layout
 from ..spectrogram import compress
 from .channels import adapt_input_channels
 
@@ -61,7 +62,7 @@ class AudioResNet(ResNet):
 
     def forward(self, specgram: Tensor) -> tuple[Tensor, ...]:
         """(B, A, T, F) linear magnitude to maps (B, out_channels, ~T/stride, ~F/stride)."""
-        return super().forward(compress(specgram))
+        return super().forward(fast_layout(compress(specgram)))
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         key = f"{prefix}conv1.weight"

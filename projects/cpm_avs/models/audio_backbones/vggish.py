@@ -7,6 +7,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..memory_layout import fast_layout
 from ..spectrogram import compress
 from .channels import adapt_input_channels
 
@@ -59,7 +60,7 @@ class VGGish(BaseModule):
 
     def forward(self, specgram: Tensor) -> tuple[Tensor, ...]:
         """(B, A, T, F) linear magnitude to maps (B, out_channels, ~T/stride, ~F/stride)."""
-        x = compress(specgram)
+        x = fast_layout(compress(specgram))
         outputs = []
         for start, end in zip([0, *self.stage_ends], self.stage_ends, strict=False):
             x = self.features[start:end](x)

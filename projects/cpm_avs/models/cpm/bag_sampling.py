@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .made_once import made_once
+from ..made_once import made_once
 
 _MARGIN = 2  # zeros around a map: what a place outside of it reads, and its neighbours
 

@@ -15,8 +15,8 @@ from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from torch import Tensor
 
 from ...mmcv_ops import ensure_mmcv_ops
+from ..made_once import in_graph, made_once
 from .bag_sampling import BagSampling
-from .made_once import in_graph, made_once
 
 #: Whether mmcv's kernels are there; torch's operators do the same, slower.
 COMPILED = ensure_mmcv_ops()

@@ -4,7 +4,7 @@ import torch
 from mmdet.models.layers import SinePositionalEncoding
 from torch import Tensor
 
-from .made_once import made_once
+from ..made_once import made_once
 
 
 @made_once

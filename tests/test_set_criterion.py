@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from mmdet.models.utils import get_uncertain_point_coords_with_randomness
 from test_matcher import all_masks, blocky, drawing, outputs, targets_of
 from test_targets import sample
 from torch import Tensor
@@ -297,6 +298,18 @@ def test_points_lie_inside_and_most_of_them_where_a_mask_is_unsure():
     known[:, :, 8:] = False
     below = (sampler.near_borders(masks, known)[..., 1] > 0.5).float().mean()
     assert 0.05 < below < 0.2  # half of the quarter at random
+
+
+def test_points_are_mmdetections_in_another_order():
+    masks = 3 * torch.randn(2, 1, 12, 20)
+    sampler = UncertainPoints(num_points=64)
+    torch.manual_seed(0)
+    found = sampler.near_borders(masks, torch.ones_like(masks, dtype=torch.bool))
+    torch.manual_seed(0)
+    expected = get_uncertain_point_coords_with_randomness(masks, None, 64, 3.0, 0.75)
+    for own, theirs in zip(found, expected, strict=True):
+        assert torch.equal(own[48:], theirs[48:])
+        assert set(map(tuple, own[:48].tolist())) == set(map(tuple, theirs[:48].tolist()))
 
 
 def test_unknown_arguments_are_refused():

@@ -9,6 +9,8 @@ model = dict(
         dilations=(1, 1, 1, 1, 1, 1, 1),
         out_indices=(1, 2, 4, 6),
         norm_eval=True,
+        # In place PyTorch copies what goes in first, since going backwards needs it.
+        act_cfg=dict(type="ReLU6", inplace=False),
         init_cfg=dict(type="Pretrained", checkpoint="weights/mobilenetv2_imagenet.pth"),
     ),
     audio_backbone=dict(

@@ -9,7 +9,6 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 from mmcv.ops import point_sample
-from mmdet.models.utils import get_uncertain_point_coords_with_randomness
 from torch import Tensor
 
 from ...models.cpm.gaussian_functional import full_precision
@@ -146,13 +145,19 @@ class UncertainPoints:
             known: Where there is a label, bool, of the same shape. What no loss ever reaches stays
                 unsure, and would attract most of the points.
         """
-        return get_uncertain_point_coords_with_randomness(
-            masks.masked_fill(~known, _SURE),
-            None,
-            self.num_points,
-            self.oversample_ratio,
-            self.importance_sample_ratio,
+        count, device = len(masks), masks.device
+        near = int(self.importance_sample_ratio * self.num_points)
+        candidates = torch.rand(
+            count, int(self.oversample_ratio * self.num_points), 2, device=device
         )
+        # Of the mask at the points, not of its cells: between -1 and 1 there is a 0, which is
+        # unsure.
+        logits = sample_points(masks.masked_fill(~known, _SURE), candidates).squeeze(1)
+        unsure = logits.abs().topk(near, largest=False, sorted=False).indices
+        rows = unsure + candidates.shape[1] * torch.arange(count, device=device).unsqueeze(1)
+        chosen = candidates.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, rows.shape)
+        anywhere = torch.rand(count, self.num_points - near, 2, device=device)
+        return torch.cat([chosen, anywhere], 1)
 
 
 POINT_SAMPLERS = {"uncertain": UncertainPoints, "grid": AllCells}

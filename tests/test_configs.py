@@ -99,6 +99,7 @@ SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
         "model.backbone.arch": "lite0",
         "model.backbone.strides": MISSING,
         "model.backbone.dilations": MISSING,
+        "model.backbone.act_cfg": MISSING,
         "model.backbone.out_indices": MISSING,  # those of MobileNetV2 are its default
         "model.backbone.init_cfg.checkpoint": "weights/efficientnet-lite0_imagenet.pth",
         "model.data_preprocessor.mean": [127.0] * 3,

@@ -96,7 +96,7 @@ class EfficientNetLite(BaseModule):
         layers = dict(
             conv_cfg=dict(type=SameConv2d),
             norm_cfg=norm_cfg or dict(type="BN", eps=1e-3),
-            act_cfg=dict(type="ReLU6"),
+            act_cfg=dict(type="ReLU6", inplace=False),  # in place PyTorch copies its input first
         )
         widths = stage_widths(arch)
         self.out_indices = tuple(out_indices)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..memory_layout import fast_layout
 from ..same_conv import SameConv2d
 from ..spectrogram import (
     MEL_BANDS,
@@ -158,7 +159,8 @@ class YAMNet(BaseModule):
             x = layer(x)
             outputs.append(x)
         return tuple(
-            outputs[i] @ self.get_buffer(f"to_linear_{stride}")
+            # What reads the maps is faster with this layout; the layers above are not.
+            fast_layout(outputs[i] @ self.get_buffer(f"to_linear_{stride}"))
             for i, stride in zip(self.out_indices, self.out_strides, strict=True)
         )
 

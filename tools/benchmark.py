@@ -21,8 +21,11 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Iterable
+from copy import deepcopy
+from functools import reduce
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
@@ -62,13 +65,22 @@ def _configs(args: argparse.Namespace) -> dict[str, Config]:
     configs = {Path(name).stem: read_config(name, args.cfg_options) for name in args.configs}
     for key, values in args.vary.items():
         configs = {
-            f"{Path(name).stem}, {key.rpartition('.')[2]} {value}": read_config(
-                name, {**args.cfg_options, key: value}
-            )
-            for name in args.configs
+            f"{name}, {key.rpartition('.')[2]} {value}": _varied(cfg, key, value)
+            for name, cfg in configs.items()
             for value in (values if isinstance(values, list) else [values])
         }
     return configs
+
+
+def _varied(cfg: Config, key: str, value: Any) -> Config:
+    """A copy with another value; a model need not fit its data to be measured."""
+    *owners, last = key.split(".")
+    varied = deepcopy(cfg)
+    place = reduce(lambda place, name: place.get(name, {}), owners, varied)
+    if last not in place:
+        raise ValueError(f"--vary {key}: the config has no such setting; give one that it has")
+    place[last] = value
+    return varied
 
 
 def _plan(args: argparse.Namespace) -> Plan:

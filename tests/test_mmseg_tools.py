@@ -8,8 +8,10 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import matplotlib.pyplot as plt
 import mmseg
 import numpy as np
 import pytest
@@ -126,3 +128,25 @@ def test_a_picture_alone_is_told_what_to_use_instead(config: str) -> None:
         build_tiny().data_preprocessor(dict(inputs=[torch.zeros(3, 64, 64)]))
     with pytest.raises(ValueError, match="LoadImageFromFile is not found"):  # mmseg's own words
         MMSegInferencer(model=config, device="cpu")
+
+
+@pytest.mark.parametrize(("key", "points"), [("loss", 2), ("dataset/mIoU", 2), ("mIoU", 0)])
+def test_analyze_logs_draws_our_logs_by_our_names(
+    key: str, points: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It only asks seaborn for a style."""
+    log = tmp_path / "scalars.json"
+    lines = [
+        {"loss": 3.0, "iter": 10, "step": 10},
+        {"dataset/mIoU": 1.0, "step": 10},
+        {"loss": 2.0, "iter": 20, "step": 20},
+        {"dataset/mIoU": 2.0, "step": 20},
+    ]
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    monkeypatch.setitem(sys.modules, "seaborn", SimpleNamespace(set_style=lambda _: None))
+    words = [str(log), "--keys", key, "--out", str(tmp_path / "a.png"), "--backend", "Agg"]
+    monkeypatch.setattr(sys, "argv", ["analyze_logs.py", *words])
+    drawn: list[int] = []
+    monkeypatch.setattr(plt, "plot", lambda x, y, **_: drawn.append(len(y)))
+    runpy.run_path(str(THEIRS / "analysis_tools" / "analyze_logs.py"), run_name="__main__")
+    assert drawn == [points] and (tmp_path / "a.png").is_file()

@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
@@ -77,6 +78,9 @@ def hint_of_unregistered(name: str, registry: Registry) -> str:
                 f"it is in {module}, which custom_imports lacks: its list takes the place of the "
                 f"base's, so give imports={[*_OWN_MODULES]} and your own"
             )
+    package = name.partition(".")[0]
+    if package != name and find_spec(package) is None:
+        return f"the package {package} is not installed"
     names: list[str] = []
     parent: Registry | None = registry
     while parent is not None:

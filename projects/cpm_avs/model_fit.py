@@ -82,6 +82,25 @@ def _compare(expected: int | None, classes: Any, where: str) -> None:
         )
 
 
+def check_sound(model: Any, channels: int | None, where: str) -> None:
+    """Refuse a sound with another number of channels than the audio backbone takes.
+
+    Args:
+        model: The segmentor; one without ``audio_backbone.in_channels`` is left alone.
+        channels: Of the sound, if they are known.
+        where: The data set's place in the config.
+
+    Raises:
+        ConfigError: With both numbers.
+    """
+    wanted = getattr(getattr(model, "audio_backbone", None), "in_channels", None)
+    if wanted is not None and channels is not None and channels != wanted:
+        raise ConfigError(
+            f"model.audio_backbone.in_channels is {wanted}, and the sound of {where} has "
+            f"{channels} channel(s); give both the same number"
+        )
+
+
 def check_backbones(model: Any) -> None:
     """Refuse backbones whose maps the rest of the model can't read.
 

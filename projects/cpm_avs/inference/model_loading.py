@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 from ..config_files import ROOT, read_config_file
-from ..model_fit import check_backbones, check_config_classes, class_names
+from ..model_fit import check_backbones, check_config_classes, check_sound, class_names
 from ..safe_checkpoint import (
     check_fit,
     check_number_of_classes,
@@ -18,6 +18,7 @@ from ..safe_checkpoint import (
     load_safely,
     weights_of,
 )
+from .preparation import Preparation
 
 BUILT_IN = "cpm_mbv2-yamnet_stamps"
 _TRAINING = "projects.cpm_avs.training"
@@ -75,7 +76,8 @@ def build_bare(config: Config) -> BaseModel:
     """The config's model for inference, with the random weights of its layers.
 
     Raises:
-        ConfigError: Its head does not fit its backbone, or the data's classes.
+        ConfigError: Its head does not fit its backbone or the data's classes, or it hears another
+            number of channels than the data has.
     """
     init_default_scope(config.get("default_scope", "mmseg"))
     check_config_classes(config)
@@ -83,6 +85,7 @@ def build_bare(config: Config) -> BaseModel:
     settings["criterion"] = None
     model = MODELS.build(settings)
     check_backbones(model)
+    check_sound(model, Preparation.from_config(config).channels, "test_dataloader.dataset")
     return model
 
 

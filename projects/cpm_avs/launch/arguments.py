@@ -58,14 +58,15 @@ def check_arguments(
     known, all_known = parameters(target)
     known = {name: one for name, one in known.items() if name != "self"}
     kinds = _kinds(target)
+    given = {key: value for key, value in given.items() if key not in beside}
+    foreign = sum(key not in known for key in given) > 1
     for key, value in given.items():
-        if key in beside:
-            continue
         if key in known:
             suited = kinds.get(key) or _kinds_of_default(known[key].default)
             _check_value(f"{where}.{key}", value, suited, target.__name__)
         else:
-            _check_key(where, key, known, target.__name__, any_other=not all_known)
+            name = target.__name__
+            _check_key(where, key, known, name, any_other=not all_known, foreign=foreign)
 
 
 def check_items(
@@ -86,11 +87,22 @@ def check_items(
             _check_key(where, key, known, "mmengine", any_other=any_other)
 
 
-def _check_key(where: str, key: str, known: Iterable[str], reader: str, *, any_other: bool) -> None:
+def _check_key(
+    where: str,
+    key: str,
+    known: Iterable[str],
+    reader: str,
+    *,
+    any_other: bool,
+    foreign: bool = False,
+) -> None:
+    """Where several are unknown (``foreign``), they were set for another class."""
     known = [name for name in known if not name.startswith("_")]
     near = nearest(key, known, cutoff=_A_SLIP if any_other else 0.6)
     if near or not any_other:
         hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
+        if foreign or not near:
+            hint += "; what a base sets for another class goes by _delete_=True"
         raise ConfigError(f"{where}.{key}: {reader} takes no {key!r}; {hint}")
 
 

@@ -25,6 +25,7 @@ from .errors import raised_by_the_project
 
 #: What mmengine says of a name that is in no registry, beside the name of the registry.
 _NOT_FOUND = "None is not a callable|Failed to get"
+_OTHER_NOT_FOUND = re.compile(r"(\S+) is not in the .* registry$")
 _BUILDERS = ("mmengine.registry", "mmengine.runner", "mmengine.optim")
 #: Names by which mmengine has the settings of what it builds.
 _HANDED = ("cfg", "dataloader", "loop", "evaluator", "optimizer_cfg")
@@ -104,12 +105,19 @@ def _problem(cfg: Config, error: Exception, frames: list[FrameType]) -> str:
     where, part = _part(cfg, frames)
     kind = part.get("type")
     if isinstance(kind, str) and re.search(rf"\b{re.escape(kind)}\b.* registry|{_NOT_FOUND}", told):
-        asked = [one for frame in frames for one in frame.f_locals.values()]
-        registry = [one for one in asked if isinstance(one, Registry)][-1]
-        hint = hint_of_unregistered(kind, registry)
+        hint = hint_of_unregistered(kind, _asked(frames))
         return f"{where}.type is {kind!r}, which is not registered; {hint}"
+    other = _OTHER_NOT_FOUND.match(told)
+    if other:
+        told += f"; {hint_of_unregistered(other[1], _asked(frames))}"
     given = ", ".join(f"{key}={value!r}" for key, value in part.items() if _is_plain(key, value))
     return f"{where} can't be built{' from ' * bool(given)}{given}: {told}"
+
+
+def _asked(frames: list[FrameType]) -> Registry:
+    """The registry that did not know a name."""
+    asked = [one for frame in frames for one in frame.f_locals.values()]
+    return [one for one in asked if isinstance(one, Registry)][-1]
 
 
 def _told(error: Exception) -> str:
@@ -117,7 +125,15 @@ def _told(error: Exception) -> str:
     words = " ".join(str(error.args[0] if error.args else "").split())
     if isinstance(error, (KeyError, IndexError, AttributeError)) and " " not in words:
         words = f"{words!r} is missing" if words else ""
-    return words.split(". Please check whether")[0] or type(error).__name__
+    return words.split(". Please check whether")[0] or _where_raised(error)
+
+
+def _where_raised(error: Exception) -> str:
+    """For an error without words: its kind, and the function that raised it."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    owner = frame.f_locals.get("self")
+    name = f"{type(owner).__name__}." * (owner is not None) + frame.f_code.co_name
+    return f"{type(error).__name__} in {name}"
 
 
 def _unexpected(cfg: Config, name: str, key: str, caller: FrameType) -> str:

@@ -11,8 +11,13 @@ from mmengine.config import Config
 from ..config_files import ConfigError, read_config_file
 from ..files import check_folder
 from .config_keys import check_names, check_options
+from .config_overrides import check_overrides
 from .config_parts import check_parts
-from .config_values import check_together
+from .config_values import check_counting, check_together
+
+_HOOKS_OF_MMENGINE = (
+    "runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint",
+)  # fmt: skip
 
 
 def read_config(
@@ -34,6 +39,7 @@ def read_config(
     """
     cfg = read(name)
     check_names(cfg)
+    check_overrides(Path(cfg.filename))
     check_options(cfg, settings or {})
     try:
         cfg.merge_from_dict(settings or {})
@@ -48,6 +54,9 @@ def read_config(
     if "model" not in cfg:
         raise ConfigError(f"{name}: it has no model; give a whole config, not a part of one")
     check_parts(cfg)
+    for name, hook in list((cfg.get("default_hooks") or {}).items()):
+        if hook is None and name not in _HOOKS_OF_MMENGINE:  # which lets only its own be left out
+            cfg.default_hooks.pop(name)
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
         settings = cfg.get(loader) or {}
         if settings.get("num_workers", 0) == 0:  # torch refuses what only workers have
@@ -66,5 +75,6 @@ def load_config(args: argparse.Namespace) -> Config:
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(cfg.filename).stem)
     check_together(cfg)
+    check_counting(cfg)
     check_folder(cfg.work_dir)
     return cfg

@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from ..config_files import ConfigError, nearest
+from ..config_files import ROOT, ConfigError, nearest
 
 #: What mmengine's Runner looks up beside its arguments.
 _LOOKED_UP = (
@@ -33,8 +33,14 @@ def check_names(cfg: Config) -> None:
     """
     for name in set(cfg) - READ - {"custom_imports"}:
         near = nearest(name, READ, cutoff=_A_SLIP)
-        if near and not _is_used(cfg, name):
+        if near and not is_used(cfg.text, name) and name not in _own_variables():
             raise ConfigError(f"{cfg.filename}: nothing reads {name!r}; did you mean {near[0]!r}?")
+
+
+def _own_variables() -> set[str]:
+    """What the project's own bases call their pieces, which a config need not use."""
+    text = "\n".join(path.read_text() for path in (ROOT / "configs/_base_").rglob("*.py"))
+    return set(re.findall(r"(?m)^(\w+)\s*=", text))
 
 
 def check_options(cfg: Config, settings: dict[str, Any]) -> None:
@@ -55,9 +61,9 @@ def check_options(cfg: Config, settings: dict[str, Any]) -> None:
         name, *rest = key.split(".")
         if name in read or _is_for_code(cfg, name):
             continue
-        places = list(dict.fromkeys(_places(cfg, name, rest)))
-        more = f" and {len(places) - 3} more" if len(places) > 3 else ""
-        instead = f"set {', '.join(places[:3])}{more}" if places else ""
+        found = list(dict.fromkeys(places(cfg, name, rest)))
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        instead = f"set {', '.join(found[:3])}{more}" if found else ""
         if name in _OF_THE_TOOLS:
             reason, instead = "the tool sets it", _OF_THE_TOOLS[name]
         elif name in cfg:
@@ -74,16 +80,16 @@ def check_options(cfg: Config, settings: dict[str, Any]) -> None:
 
 def _is_for_code(cfg: Config, name: str) -> bool:
     """Whether the files set a key of their own and do not use it: then some code must read it."""
-    return name in cfg and name not in (*READ, "custom_imports") and not _is_used(cfg, name)
+    return name in cfg and name not in (*READ, "custom_imports") and not is_used(cfg.text, name)
 
 
-def _is_used(cfg: Config, name: str) -> bool:
-    """Whether a file of the config mentions a variable elsewhere than where it is set."""
-    code = re.sub(r'#.*|"""[\s\S]*?"""', "", cfg.text)
+def is_used(text: str, name: str) -> bool:
+    """Whether files mention a variable elsewhere than where it is set."""
+    code = re.sub(r'#.*|"""[\s\S]*?"""', "", text)
     return re.search(rf"\b{re.escape(name)}\b(?!\s*=[^=])", code) is not None
 
 
-def _places(cfg: Config, name: str, rest: list[str]) -> Iterator[str]:
+def places(cfg: Config, name: str, rest: list[str]) -> Iterator[str]:
     """Keys that are read and have what a variable, or a part of it, was used for."""
     read = list(walk({key: cfg[key] for key in cfg if key in READ}))
     wanted, value = {name}, cfg.get(name)

@@ -104,7 +104,23 @@ def check_parts(cfg: Config) -> None:
                 check_hook(where, part)
         else:
             check_value(where, part)
+    _check_decay(settings.get("optim_wrapper"))
     check_whole(settings)
+
+
+def _check_decay(wrapper: Any) -> None:
+    """Mmengine would say that a base_wd is None."""
+    if not isinstance(wrapper, dict) or not isinstance(wrapper.get("optimizer"), dict):
+        return
+    rules = [part for _, part in walk(dict(paramwise_cfg=wrapper.get("paramwise_cfg")))]
+    scaled = {
+        key for part in rules if isinstance(part, dict) for key in part if "decay_mult" in key
+    }
+    if scaled and wrapper["optimizer"].get("weight_decay") is None:
+        raise ConfigError(
+            f"optim_wrapper.optimizer has no weight_decay, which {', '.join(sorted(scaled))} of "
+            "optim_wrapper.paramwise_cfg multiply; give weight_decay=0 for none"
+        )
 
 
 def _check_part(where: str, part: dict[str, Any], by: Registry | Callable | None) -> None:

@@ -50,6 +50,7 @@ _NAMES: dict[str, Registry] = {
     r"model\.(.*\.)?(norm|act|conv)_cfg\.type": registry.MODELS,  # mmcv says it can't find None
     rf"{_LOADER}\.collate_fn\.type": FUNCTIONS,
     r"optim_wrapper\.constructor": registry.OPTIM_WRAPPER_CONSTRUCTORS,
+    r"optim_wrapper\.optimizer\.type": registry.OPTIMIZERS,
 }
 #: What mmengine wants as a whole or not at all.
 _TOGETHER = {
@@ -137,6 +138,43 @@ def check_whole(settings: dict[str, Any]) -> None:
     scope = settings.get("default_scope", "mmseg")
     if scope not in (known := ("mmengine", *MODELS.children)):
         raise ConfigError(f"default_scope is {scope!r}; it is one of {', '.join(known)}")
+
+
+def check_counting(settings: Mapping[str, Any]) -> None:
+    """Refuse a training that counts in epochs what it does in iterations, or the other way round.
+
+    mmengine would train one epoch without end, or never save, or never lower the rate.
+
+    Args:
+        settings: The whole config.
+
+    Raises:
+        ConfigError: With what to set.
+    """
+    loop = _type_of(settings.get("train_cfg"))
+    sampler = _type_of((settings.get("train_dataloader") or {}).get("sampler"))
+    if loop == "EpochBasedTrainLoop" and "Infinite" in sampler:
+        raise ConfigError(
+            f"train_dataloader.sampler is an {sampler}, whose epoch has no end, and train_cfg an "
+            f"{loop}; give EpochDrawSampler (DefaultSampler), or an IterBasedTrainLoop"
+        )
+    if loop != "IterBasedTrainLoop":
+        return
+    schedulers = settings.get("param_scheduler") or []
+    schedulers = schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]
+    counting = {"default_hooks.checkpoint": (settings.get("default_hooks") or {}).get("checkpoint")}
+    counting |= {f"param_scheduler.{number}": one for number, one in enumerate(schedulers)}
+    for where, part in counting.items():
+        if isinstance(part, dict) and part.get("by_epoch", True):
+            raise ConfigError(
+                f"{where} counts in epochs (by_epoch), of which an {loop} has none; give "
+                f"{where}.by_epoch=False, and intervals and ends in iterations"
+            )
+
+
+def _type_of(part: Any) -> str:
+    kind = part.get("type") if isinstance(part, dict) else None
+    return kind if isinstance(kind, str) else getattr(kind, "__name__", "")
 
 
 def check_together(settings: Mapping[str, Any]) -> None:

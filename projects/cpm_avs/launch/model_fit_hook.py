@@ -7,8 +7,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
-from ..config_files import ConfigError
-from ..model_fit import check_backbones, check_classes
+from ..model_fit import check_backbones, check_classes, check_sound
 
 
 class ModelFitHook(Hook):
@@ -23,18 +22,7 @@ class ModelFitHook(Hook):
             if isinstance(loop, BaseLoop):
                 dataset, where = loop.dataloader.dataset, f"{name}_dataloader.dataset"
                 check_classes(model, dataset, where)
-                _check_sound(model, dataset, where)
-
-
-def _check_sound(model: Any, dataset: Any, where: str) -> None:
-    """Refuse a sound with another number of channels than the audio backbone takes."""
-    wanted = getattr(getattr(model, "audio_backbone", None), "in_channels", None)
-    given = _sound_channels(dataset)
-    if wanted is not None and given is not None and given != wanted:
-        raise ConfigError(
-            f"model.audio_backbone.in_channels is {wanted}, and the sound of {where} has {given} "
-            "channel(s); give both the same number"
-        )
+                check_sound(model, _sound_channels(dataset), where)
 
 
 def _sound_channels(dataset: Any) -> int | None:

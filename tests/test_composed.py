@@ -23,7 +23,8 @@ from projects.cpm_avs.datasets.composed.library import (
     load_photograph,
 )
 from projects.cpm_avs.datasets.composed.placement import GRID
-from projects.cpm_avs.inference.example_clips import example_scenes
+from projects.cpm_avs.datasets.composed.stamps import CLASSES
+from projects.cpm_avs.inference.example_clips import example_scenes, examples_for
 from projects.cpm_avs.structures import BadSampleError
 from tools import make_clip
 
@@ -77,6 +78,23 @@ def test_files_can_be_left_out(root):
     name = Path(items[0].file).relative_to(root).as_posix()
     assert scenes(root, leave_out=[name]).library.photos[0] == items[1:]
     assert scenes(root, leave_out=[name[1:]]).library.photos[0] == items  # the end of a name
+
+
+def test_some_classes_alone(root):
+    whole, some = scenes(root), scenes(root, "ss", num_objects=2, classes=["cat", "dog"])
+    assert some.library.names == whole.library.names  # and so are their labels
+    assert some.metainfo["classes"] == whole.metainfo["classes"]
+    for index in range(20):
+        assert some.visible_classes(index) <= {1, 3} and some.heard_classes(index) <= {1, 3}
+    with pytest.raises(ValueError, match=r"no class yak; it has cat, cow, dog"):
+        scenes(root, classes=["dog", "yak"])
+
+
+def test_examples_show_what_the_model_knows():
+    known = ("background", "airplane", "cow", "dog", "horse", "sheep")
+    plan = examples_for(known, seed=1).plan(0)
+    assert {CLASSES[one] for one in plan.visible_classes} < {"cow", "dog", "horse", "sheep"}
+    assert examples_for(("background", "dog"), seed=1).only == ()  # too few for a scene
 
 
 def test_a_scene_is_the_same_for_seed_split_and_index(root):

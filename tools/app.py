@@ -62,7 +62,7 @@ def main(args: list[str] | None = None) -> int:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "visitors")
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         from projects.cpm_avs.inference import AVSInferencer
-        from projects.cpm_avs.inference.example_clips import example_scenes, write_example
+        from projects.cpm_avs.inference.example_clips import examples_for, write_example
         from projects.cpm_avs.inference.model_loading import load_config
 
         with without_proxies():
@@ -81,9 +81,10 @@ def main(args: list[str] | None = None) -> int:
             megabytes=options.max_megabytes,
             at_once=options.at_once,
         )
-        # Scenes of the test split, which the built-in model has not seen.
         examples = [
-            write_example(Path(folder) / f"scene {seed}.mp4", example_scenes(seed=seed))
+            write_example(
+                Path(folder) / f"scene {seed}.mp4", examples_for(inferencer.classes, seed=seed)
+            )
             for seed in (1, 2, 3)
         ]
         server = page_server(Page(inferencer, limits=limits, examples=examples))

@@ -26,6 +26,13 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument(
         "--data-root", help="folder with index.csv (docs/real.md); default: AVS-Stamps"
     )
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        default=[],
+        metavar="CLASS",
+        help="only these are seen and heard (default: all)",
+    )
     parser.add_argument("--seconds", type=at_least(0.1), default=6.0, help="default: %(default)s")
     parser.add_argument(
         "--truth",
@@ -34,7 +41,12 @@ def main(args: list[str] | None = None) -> None:
         help="for masks and report of what sounds, as demo.py --out-dir writes what it finds",
     )
     options = parser.parse_args(args)
-    scenes = example_scenes(seed=options.seed, subset=options.subset, data_root=options.data_root)
+    scenes = example_scenes(
+        seed=options.seed,
+        subset=options.subset,
+        data_root=options.data_root,
+        classes=options.classes,
+    )
     truth = options.truth and Path(options.truth)
     print(write_example(options.out, scenes, seconds=options.seconds, truth=truth))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..datasets.composed.clip import ComposedClip, compose_clip
 from ..datasets.composed.composed_dataset import ComposedDataset
-from ..datasets.composed.stamps import StampsDataset
+from ..datasets.composed.stamps import CLASSES, StampsDataset
 from ..files import whole_file
 from ..media.audio_functional import resample
 from ..media.video_writer import VideoWriter
@@ -22,7 +22,12 @@ _SOUND_RATE = 48000  # browsers play every rate of AAC but not all of them well
 
 
 def example_scenes(
-    *, seed: int, subset: str = "ms", data_root: str | None = None, size: int = 256
+    *,
+    seed: int,
+    subset: str = "ms",
+    data_root: str | None = None,
+    classes: Sequence[str] = (),
+    size: int = 256,
 ) -> ComposedDataset:
     """Where a clip's scene comes from: test photographs and test recordings.
 
@@ -30,6 +35,7 @@ def example_scenes(
         seed: Which scene.
         subset: How many objects there are and how many sound, as in ``ComposedDataset``.
         data_root: The folder with index.csv; None: AVS-Stamps.
+        classes: Only these are seen and heard; none named: all.
         size: Side of the frames, pixels, even.
     """
     settings: dict[str, Any] = dict(
@@ -39,11 +45,23 @@ def example_scenes(
         image_size=size,
         num_channels=2,
         seed=seed,
+        classes=classes,
         pipeline=[],
     )
     if data_root is None:
         return StampsDataset(**settings)
     return ComposedDataset(data_root=data_root, plain_prob=0.0, **settings)
+
+
+def examples_for(classes: Sequence[str], *, seed: int) -> ComposedDataset:
+    """Three objects of AVS-Stamps that a model knows; any three where it knows fewer than that.
+
+    Args:
+        classes: The model's classes.
+        seed: Which scene.
+    """
+    known = [name for name in CLASSES[1:] if name in classes]
+    return example_scenes(seed=seed, subset="ss", classes=known if len(known) >= 3 else ())
 
 
 def write_example(

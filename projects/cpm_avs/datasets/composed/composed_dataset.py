@@ -23,7 +23,9 @@ DIFFICULTY = {"ss": (3, (1,)), "ms": (6, (2, 2, 3)), "msmi": (4, (1,))}
 
 
 @lru_cache(maxsize=8)
-def load_library(data_root: str, split: str, leave_out: tuple[str, ...] = ()) -> Library:
+def load_library(
+    data_root: str, split: str, leave_out: tuple[str, ...] = (), classes: tuple[str, ...] = ()
+) -> Library:
     """The photographs and recordings of a split.
 
     The classes are those of the whole index, so that all splits number them alike.
@@ -31,7 +33,7 @@ def load_library(data_root: str, split: str, leave_out: tuple[str, ...] = ()) ->
     remedy = "tools/prepare_data.py compose makes one (docs/real.md)"
     items = read_index(Path(data_root), remedy)
     everything = Library(items)
-    library = Library(choose(items, split, leave_out), everything.names)
+    library = Library(choose(items, split, leave_out, classes), everything.names)
     library.num_labelled = everything.num_labelled
     return library
 
@@ -63,6 +65,7 @@ class ComposedDataset(AVSDataset):
             None: the more objects, the smaller.
         gain_db: Largest random gain of a sound, up or down, dB.
         leave_out: Sources (a column of the index) and files, as it names them, that are not used.
+        classes: Only these are seen and heard, labelled as they are among all; none named: all.
     """
 
     AUDIO_KEYS = ("audio_path", "audio_index")
@@ -85,6 +88,7 @@ class ComposedDataset(AVSDataset):
         object_size: tuple[float, float] | None = None,
         gain_db: float = 4.0,
         leave_out: Sequence[str] = (),
+        classes: Sequence[str] = (),
         seed: int = 0,
         **kwargs: Any,  # to AVSDataset
     ) -> None:
@@ -110,21 +114,27 @@ class ComposedDataset(AVSDataset):
             plain_prob=plain_prob,
         )
         self.scenes_root, self.leave_out = data_root, tuple(leave_out)
+        self.only = tuple(classes)
         self._check_library()
-        classes = ("background", *self.library.names[: self.library.num_labelled])
-        metainfo = dict(classes=classes, palette=voc_palette(len(classes)))
+        names = ("background", *self.library.names[: self.library.num_labelled])
+        metainfo = dict(classes=names, palette=voc_palette(len(names)))
         super().__init__(seed=seed, metainfo=kwargs.pop("metainfo", metainfo), **kwargs)
-        if self._metainfo["classes"] != classes:
+        if self._metainfo["classes"] != names:
             raise ValueError("The classes are those of the index; leave metainfo.classes out.")
 
     @property
     def library(self) -> Library:
         """What this split's scenes are made from."""
-        return load_library(self.scenes_root, self.scene_config.split, self.leave_out)
+        return load_library(self.scenes_root, self.scene_config.split, self.leave_out, self.only)
 
     def _check_library(self) -> None:
         """Refuse a split in which scenes as wanted can't be made."""
         library, config = self.library, self.scene_config
+        if unknown := sorted(set(self.only) - set(library.names)):
+            raise ValueError(
+                f"{self.scenes_root}/index.csv has no class {', '.join(unknown)}; it has "
+                f"{', '.join(library.names)}."
+            )
         both = set(library.visible) & set(library.audible)
         distinct = config.num_objects - (config.subset == "msmi")
         if len(library.visible) < distinct or len(both) < max(config.num_sounding):

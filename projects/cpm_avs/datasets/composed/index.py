@@ -103,11 +103,20 @@ def _item(root: Path, index: Path, line: int, row: dict[str, str | None]) -> Ite
     )
 
 
-def choose(items: Iterable[Item], split: str, leave_out: Collection[str] = ()) -> list[Item]:
-    """Items of a split, without those whose source or file (the end of its path) is left out."""
+def choose(
+    items: Iterable[Item],
+    split: str,
+    leave_out: Collection[str] = (),
+    classes: Collection[str] = (),
+) -> list[Item]:
+    """Items of a split, without those whose source or file (the end of its path) is left out.
+
+    Where classes are named, of these alone.
+    """
     left_out = tuple(f"/{name}" for name in leave_out)
 
     def is_wanted(item: Item) -> bool:
-        return item.source not in leave_out and not f"/{item.file}".endswith(left_out)
+        named = not classes or item.class_name in classes
+        return named and item.source not in leave_out and not f"/{item.file}".endswith(left_out)
 
     return [item for item in items if item.split in ("", split) and is_wanted(item)]

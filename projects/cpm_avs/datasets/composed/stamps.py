@@ -8,7 +8,7 @@ from mmseg.registry import DATASETS
 
 from ..palette import voc_palette
 from .composed_dataset import ComposedDataset
-from .index import read_index
+from .index import choose, read_index
 from .library import Library
 
 CLASSES = (
@@ -23,12 +23,13 @@ _REMEDY = "Restore data/stamps from the repository, or see: tools/prepare_data.p
 
 
 @lru_cache(maxsize=4)
-def load_stamps(data_root: str) -> Library:
-    """Cut-outs and recordings, the same in all splits."""
-    library = Library(read_index(Path(data_root), _REMEDY))
-    if library.names != CLASSES[1:]:
-        raise ValueError(f"{data_root}/index.csv lists {library.names}; expected {CLASSES[1:]}.")
-    return library
+def load_stamps(data_root: str, classes: tuple[str, ...] = ()) -> Library:
+    """Cut-outs and recordings, the same in all splits; where classes are named, of these alone."""
+    items = read_index(Path(data_root), _REMEDY)
+    found = Library(items).names
+    if found != CLASSES[1:]:
+        raise ValueError(f"{data_root}/index.csv lists {found}; expected {CLASSES[1:]}.")
+    return Library(choose(items, "", classes=classes), found)
 
 
 @DATASETS.register_module()
@@ -48,4 +49,4 @@ class StampsDataset(ComposedDataset):
 
     @property
     def library(self) -> Library:
-        return load_stamps(self.scenes_root)
+        return load_stamps(self.scenes_root, self.only)

@@ -602,12 +602,15 @@ def test_real_clips_have_frames_and_sound(samples_dir, inferencer, tmp_path):
         assert made.channels == source.channels
 
 
+STAMPS = "cpm_mbv2-yamnet_stamps"
+
+
 def test_built_in_model_sees_what_the_test_pipeline_sees(monkeypatch):
     """The committed weights, on test scenes: through the inferencer as through tools/test.py."""
     monkeypatch.chdir(ROOT)  # the data set's folder is named from there
-    config = load_config(None)
+    config = load_config(STAMPS)
     settings = dict(config.test_dataloader.dataset, num_scenes=6)
-    inferencer = AVSInferencer(device="cpu")
+    inferencer = AVSInferencer(STAMPS, device="cpu")
     right = union = 0
     for item in DATASETS.build(settings):
         batch = dict(inputs={key: [value] for key, value in item["inputs"].items()})

@@ -137,6 +137,20 @@ def test_the_merge_rule_is_the_configs():
     assert not same_predictions(first, second)
 
 
+def test_the_odds_of_no_object_count_where_masks_are_merged():
+    """Three times the odds leave the likelihoods of the others as they are to one another."""
+    data = build_tiny().data_preprocessor(tiny_batch(), False)
+    plain = build_tiny().eval()
+    careful = build_tiny(tiny_model_cfg(no_object_odds=3.0)).eval()
+    outputs = [model.encode_decode(data["inputs"], []).cls_logits for model in (plain, careful)]
+    assert torch.equal(outputs[0][:-1], outputs[1][:-1])  # what is heard, and every other layer
+    before, after = (logits[-1].softmax(-1) for logits in outputs)
+    odds_before, odds_after = (p[..., -1] / (1 - p[..., -1]) for p in (before, after))
+    torch.testing.assert_close(odds_after, 3 * odds_before)
+    torch.testing.assert_close(after[..., :2] / after[..., 1:3], before[..., :2] / before[..., 1:3])
+    assert not any("no_object_shift" in name for name in careful.state_dict())  # the config's
+
+
 def test_classes_after_td_a_are_those_that_queries_name():
     model, batch = build_tiny(), tiny_batch()
     with torch.no_grad():
@@ -273,6 +287,8 @@ def test_a_step_of_training_moves_every_part():
 def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="merge is 'mean'; choose one of"):
         build_tiny(tiny_model_cfg(merge="mean"))
+    with pytest.raises(ValueError, match="no_object_odds is 0; give a factor above 0"):
+        build_tiny(tiny_model_cfg(no_object_odds=0))
     with pytest.raises(ValueError, match="TD-A has 0"):
         build_tiny(tiny_model_cfg(decode_head=dict(num_audio_layers=0)))
     hears = dict(type="YAMNet", drop_bin="dc")

@@ -1,0 +1,114 @@
+"""The rule by which other methods' networks were filled to get ``tests/peer_numbers``.
+
+The numbers come from a run of each method's original code, on the CPU in evaluation mode. A weight
+depends on its published name and shape alone, so no file of weights is needed.
+"""
+
+import itertools
+import json
+import math
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+NUMBERS = Path(__file__).parent / "peer_numbers"
+
+
+def load_numbers(name: str) -> dict[str, Any]:
+    """``keys`` (names to shapes), ``parameters``, ``cases`` and ``losses`` of one network."""
+    numbers = json.loads((NUMBERS / f"{name}.json").read_text())
+    numbers["keys"] = expanded(numbers["keys"])
+    return numbers
+
+
+def expanded(patterns: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+    """Published names out of ``a.{0-2,5}.{weight,bias}``: the list is a tenth as long so."""
+    names = {}
+    for pattern, shape in patterns.items():
+        parts = re.split(r"\{(.*?)\}", pattern)
+        choices = [_choices(part) if k % 2 else [part] for k, part in enumerate(parts)]
+        names.update({"".join(one): list(shape) for one in itertools.product(*choices)})
+    return names
+
+
+def _choices(braces: str) -> list[str]:
+    """Alternatives between braces: words, and ranges of numbers with both ends."""
+    found: list[str] = []
+    for word in braces.split(","):
+        ends = re.fullmatch(r"(\d+)-(\d+)", word)
+        found += map(str, range(int(ends[1]), int(ends[2]) + 1)) if ends else [word]
+    return found
+
+
+def weight(name: str, shape: Sequence[int]) -> Tensor:
+    """An entry of the published state dict, float32; counters, alone in being whole, are 0."""
+    if name.endswith("num_batches_tracked"):
+        return torch.zeros(tuple(shape), dtype=torch.int64)
+    values = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
+    if name.endswith("running_var"):
+        values = 1 + 0.1 * np.abs(values)
+    elif name.endswith("running_mean"):
+        values *= 0.1
+    elif name.endswith("bias"):
+        values *= 0.02
+    elif len(shape) == 1 and name.endswith(".weight"):
+        values = 1 + 0.1 * values
+    else:
+        values *= math.sqrt(1 / math.prod(shape[1:]))
+    return torch.from_numpy(np.asarray(values, dtype=np.float32))
+
+
+def checkpoint(keys: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """A state dict under the published names, as a published file would hold it."""
+    return {name: weight(name, shape) for name, shape in keys.items()}
+
+
+def frames(number: int = 5, size: int = 224) -> Tensor:
+    """Normalised RGB frames (number, 3, size, size); more frames begin with the same ones."""
+    return _normal(1, (number, 3, size, size))
+
+
+def log_mel(number: int = 5, channels: int = 1, steps: int = 96) -> Tensor:
+    """Log-mel patches (number, channels, steps, 64)."""
+    return _normal(2, (number, channels, steps, 64))
+
+
+def coarse_truth(high: int, number: int = 5) -> Tensor:
+    """Label maps (number, 224, 224) int64 below ``high``, of 7 x 7 cells."""
+    cells = np.random.default_rng(4).integers(0, high, (number, 7, 7))
+    return torch.from_numpy(cells.repeat(32, 1).repeat(32, 2))
+
+
+def _normal(seed: int, shape: Sequence[int]) -> Tensor:
+    drawn = np.random.default_rng(seed).standard_normal(shape)
+    return torch.from_numpy(drawn.astype(np.float32))
+
+
+def assert_agrees(tensor: Tensor, numbers: Mapping[str, Any], what: str = "") -> None:
+    """A tensor is the original's: statistics to 1e-4, single values to a thousandth of the std.
+
+    The original's own rounding moves single values by up to 1e-4 of the std.
+
+    Args:
+        tensor: In the layout of the original's.
+        numbers: Its ``shape``, ``mean``, ``std``, ``l2`` and ``samples``, the values at the first
+            of the flat indices ``default_rng(3).integers(0, numel, 64)``.
+        what: Name for the message.
+    """
+    assert list(tensor.shape) == numbers["shape"], what
+    values = tensor.detach().double().flatten()
+    std = numbers["std"]
+    found = torch.stack([values.mean(), values.std(correction=0), values.norm()])
+    expected = torch.tensor([numbers["mean"], std, numbers["l2"]], dtype=torch.float64)
+    allowed = 1e-4 * torch.tensor([std, std, numbers["l2"]], dtype=torch.float64)
+    assert ((found - expected).abs() <= allowed).all(), (what, found, expected)
+    at = torch.from_numpy(np.random.default_rng(3).integers(0, values.numel(), 64))
+    samples = torch.tensor(numbers["samples"], dtype=torch.float64)
+    worst = float((values[at][: len(samples)] - samples).abs().max()) / std
+    assert worst <= 1e-3, f"{what}: off by {worst:.2e} of the std"

@@ -95,6 +95,8 @@ def test_all_frames_where_they_are_wanted_and_at_test(tmp_path):
     every = [("a_0", 0)] + [("b_0", k) for k in range(5)]
     assert keys_of(build("AVSBenchSemanticDataset", root, frames_per_clip="all")) == every
     assert keys_of(build("AVSBenchSemanticDataset", root, test_mode=True)) == every
+    whole = build("AVSBenchSemanticDataset", root, frames_per_clip="whole")
+    assert keys_of(whole) == [(clip, k) for clip in ("a_0", "b_0") for k in range(5)]
     tested = [("c_0", k) for k in range(5)] + [("d_0", k) for k in range(10)]
     for test_mode in (False, True):
         dataset = build("AVSBenchSemanticDataset", root, split="test", test_mode=test_mode)
@@ -110,7 +112,7 @@ def test_all_frames_where_they_are_wanted_and_at_test(tmp_path):
 
 
 def test_another_word_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="frames_per_clip='two': use 'one' or 'all'"):
+    with pytest.raises(ValueError, match="frames_per_clip='two': use 'one', 'all' or 'whole'"):
         build("AVSBenchS4Dataset", tmp_path, frames_per_clip="two")
 
 

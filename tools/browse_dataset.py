@@ -4,7 +4,7 @@
 
 The options are those of MMSegmentation's tools/analysis_tools/browse_dataset.py, and --num. The
 samples are the first that training draws with the config's seed, as the pipeline of the training
-set makes them; a file's name begins with the number of the draw.
+set makes them; a file's name begins with the number of the draw. Of a clip all frames are drawn.
 """
 
 import projects.quiet_start  # noqa: F401
@@ -69,7 +69,9 @@ def drawn_samples(cfg: Config, num: int) -> Iterator[tuple[int, dict[str, Any], 
             cfg.train_dataloader.sampler, default_args=dict(dataset=dataset, seed=seed)
         )
     for number, index in enumerate(itertools.islice(_draws(sampler), num)):
-        yield number, dataset[index], list(dataset.metainfo["classes"])
+        item = dataset[index]
+        for packed in item if isinstance(item, list) else [item]:
+            yield number, packed, list(dataset.metainfo["classes"])
 
 
 def _draws(sampler: Sampler) -> Iterator[int]:

@@ -74,6 +74,8 @@ def replace_sound(cfg: Config, condition: str) -> None:
     """Test with another sound, and count what is segmented all the same."""
     dataset = cfg.test_dataloader.dataset
     for part in dataset.get("datasets", [dataset]):
+        while "dataset" in part:  # a wrapper
+            part = part.dataset
         part.audio_condition = condition
     evaluators = cfg.test_evaluator
     evaluators = list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]

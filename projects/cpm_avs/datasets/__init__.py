@@ -1,5 +1,13 @@
 """Datasets of CPM: files to samples."""
 
-from . import avs_dataset, degradations, offscreen_noise, samplers, scaled_crop, transforms  # noqa: F401
+from . import (  # noqa: F401
+    avs_dataset,
+    clip_dataset,
+    degradations,
+    offscreen_noise,
+    samplers,
+    scaled_crop,
+    transforms,
+)
 from .benchmarks import avsbench, benchmark_transforms, vpo  # noqa: F401
 from .composed import composed_dataset, stamps  # noqa: F401

@@ -2,10 +2,10 @@
 
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from mmseg.registry import DATASETS
 from ..structures import BadSampleError, UserError
 from .mask_decoding import decode_mask, read_mask, values_in
 from .sample_index import SampleIndex
+
+Prepared = TypeVar("Prepared")
 
 #: Their places seed the scenes of AVS-Stamps, too.
 SPLITS = ("train", "val", "test")
@@ -163,16 +165,35 @@ class AVSDataset(BaseSegDataset):
         return self._fetch(idx)
 
     def _fetch(self, idx: int) -> dict[str, Any]:
+        return self.usable(idx, self.prepare_data, self._rand_another)
+
+    def usable(
+        self,
+        idx: int,
+        prepare: Callable[[int, Sequence[str]], Prepared],
+        another: Callable[[], int],
+    ) -> Prepared:
+        """What ``prepare`` makes of an item, or where that is bad, of another one.
+
+        Args:
+            idx: The item wanted.
+            prepare: Takes an item and the bad files so far; raises ``BadSampleError``.
+            another: Draws an item to try instead.
+
+        Raises:
+            BadSampleError: At the first bad file at test or with ``strict``, else after
+                ``max_refetch`` others.
+        """
         skipped: list[str] = []
         for _ in range(self.max_refetch + 1):
             try:
-                return self.prepare_data(idx, skipped)
+                return prepare(idx, skipped)
             except BadSampleError as error:
                 if self.strict or self.test_mode:
                     raise
                 skipped.append(error.path)
                 self._report(error)
-                idx = self._rand_another()
+                idx = another()
         raise BadSampleError(
             ", ".join(skipped[-3:]),
             f"no usable sample after {self.max_refetch + 1} tries, these were the last",

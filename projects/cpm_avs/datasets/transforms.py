@@ -116,15 +116,47 @@ class LoadAudioWindow(BaseTransform):
     def transform(self, results: dict) -> dict:
         if "audio_path" not in results:
             raise ValueError(PICTURE_ALONE)
-        results["waveform"] = load_window(
-            results["audio_path"],
-            start=round(results["audio_start"] * self.sample_rate),
+        results["waveform"] = self.load(results["audio_path"], results["audio_start"])
+        results["sample_rate"] = self.sample_rate
+        return results
+
+    def load(self, path: str, start: float) -> Waveform:
+        """What is heard of a file at second ``start``."""
+        return load_window(
+            path,
+            start=round(start * self.sample_rate),
             length=self.num_samples,
             sample_rate=self.sample_rate,
             channels=self.channels,
         )
-        results["sample_rate"] = self.sample_rate
-        return results
+
+
+#: Samples of one of torchvggish's examples: 96 frames of 400, one every 160.
+_EXAMPLE, _EXAMPLE_SECONDS = 15600, 0.96
+#: Silence on either side, after which frames of the centred STFT begin where torchvggish's do.
+_EXAMPLE_MARGIN = 120
+
+
+@TRANSFORMS.register_module()
+class LoadVGGishExample(LoadAudioWindow):
+    """Load the sound that torchvggish gives the frame's second, as ``waveform`` (A, 15840).
+
+    It cuts a sound into pieces of 0.96 s, one after another: what a frame at second k hears begins
+    at 0.96 k. ``VGGishEmbedding`` finds the piece's 96 frames in the middle of the waveform.
+
+    Required keys: ``audio_path``, ``audio_start`` (s).
+
+    Args:
+        channels: A, 1 mono or 2 stereo.
+        sample_rate: Hz.
+    """
+
+    def __init__(self, *, channels: int = 1, sample_rate: int = SAMPLE_RATE) -> None:
+        super().__init__(num_samples=_EXAMPLE, channels=channels, sample_rate=sample_rate)
+
+    def load(self, path: str, start: float) -> Waveform:
+        margins = ((0, 0), (_EXAMPLE_MARGIN, _EXAMPLE_MARGIN))
+        return np.pad(super().load(path, start * _EXAMPLE_SECONDS), margins)
 
 
 @TRANSFORMS.register_module()

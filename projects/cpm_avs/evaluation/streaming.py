@@ -41,9 +41,10 @@ def add_sums(total: Sums, more: Sums) -> None:
 class StreamingMetric(BaseMetric):
     """Base of metrics that add up integers frame by frame.
 
-    A rank keeps its sums and the counts of its latest frame. MMEngine's ``DefaultSampler`` gives
-    item r + k W to rank r of W and pads with at most one repeated item a rank, the last one:
-    once the size of the data set is known, that frame is counted or dropped.
+    A rank keeps its sums and the counts of its latest item, which is a frame, or the
+    ``clip_length`` frames of a whole clip. MMEngine's ``DefaultSampler`` gives item r + k W to rank
+    r of W and pads with at most one repeated item a rank, the last one: once the size of the data
+    set is known, that item is counted or dropped.
 
     Args:
         collect_device: 'cpu' (over a shared folder) or 'gpu', as in ``BaseMetric``.
@@ -53,6 +54,7 @@ class StreamingMetric(BaseMetric):
 
     _sums: Sums
     _latest: Sums
+    _left: int  # frames of the latest item still to come
     _seen: int
 
     def __init__(
@@ -71,7 +73,7 @@ class StreamingMetric(BaseMetric):
 
         Args:
             sample: A ``SegDataSample`` as a dict.
-            position: Its place in the data set.
+            position: Its item's place in the data set.
         """
 
     @abstractmethod
@@ -81,9 +83,12 @@ class StreamingMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         rank, world = get_dist_info()
         for sample in data_samples:
-            add_sums(self._sums, self._latest)
-            self._latest = self.measure(sample, rank + self._seen * world)
-            self._seen += 1
+            if self._left == 0:
+                add_sums(self._sums, self._latest)
+                self._latest, self._left = {}, sample.get("clip_length", 1)
+                self._seen += 1
+            add_sums(self._latest, self.measure(sample, rank + (self._seen - 1) * world))
+            self._left -= 1
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Scores of the whole data set of ``size`` items, on every rank."""
@@ -111,7 +116,7 @@ class StreamingMetric(BaseMetric):
         return self.summarise(total)
 
     def _reset(self) -> None:
-        self._sums, self._latest, self._seen = {}, {}, 0
+        self._sums, self._latest, self._left, self._seen = {}, {}, 0, 0
 
 
 def class_names(metric: BaseMetric) -> tuple[str, ...]:

@@ -17,13 +17,13 @@ class BenchmarkDataset(AVSDataset):
     Besides the keys of ``AVSDataset`` an entry has ``sounds``, a list of (path, position,
     stereo_path), ``classes``, the names that the index has for the clip, and for AVSBench-semantic
     ``source`` ('ss' or 'ms'). Frames without a mask are left out (S4 and v1s train label only the
-    first).
+    first), unless whole clips are asked for.
 
     Args:
         split: 'train', 'val' or 'test'.
         frames_per_clip: What training sees of a clip in an epoch: 'one', a random one of its
-            labelled frames, or 'all'. Validation and test (any split with ``test_mode``) always
-            have all.
+            labelled frames, 'all' of these, or the 'whole' clip with those that have no label, for
+            a ``ClipDataset``. Validation and test (any split with ``test_mode``) always have all.
     """
 
     #: Index file below the data root, where ``ann_file`` names no other.
@@ -39,10 +39,15 @@ class BenchmarkDataset(AVSDataset):
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split={split!r}: use one of {', '.join(SPLITS)}.")
-        if frames_per_clip not in ("one", "all"):
-            raise ValueError(f"frames_per_clip={frames_per_clip!r}: use 'one' or 'all'.")
+        if frames_per_clip not in ("one", "all", "whole"):
+            raise ValueError(f"frames_per_clip={frames_per_clip!r}: use 'one', 'all' or 'whole'.")
         self.split, self.frames_per_clip = split, frames_per_clip
         super().__init__(ann_file=ann_file or self.INDEX, **kwargs)
+
+    @property
+    def draws_frames(self) -> bool:
+        """Whether an item is one of a clip's frames, another one each time."""
+        return self.frames_per_clip == "one" and self.split == "train" and not self.test_mode
 
     @abstractmethod
     def read_clips(self, root: Path) -> list[Clip]:
@@ -65,16 +70,17 @@ class BenchmarkDataset(AVSDataset):
                     "Take the index of the original archive, or leave the row out with "
                     "tools/prepare_data.py check --fix-index",
                 )
-        labelled = [
-            [self._frame_entry(clip, frame) for frame in clip.frames if frame.seg_map_path]
+        whole = self.frames_per_clip == "whole"
+        chosen = [
+            [self._frame_entry(clip, frame) for frame in clip.frames if frame.seg_map_path or whole]
             for clip in clips
             if clip.split == self.split
         ]
         # An item is what one draw chooses from: the frames of a clip, or one frame.
-        if self.frames_per_clip == "all" or self.split != "train" or self.test_mode:
-            items = [[entry] for entries in labelled for entry in entries]
+        if self.draws_frames:
+            items = [entries for entries in chosen if entries]
         else:
-            items = [entries for entries in labelled if entries]
+            items = [[entry] for entries in chosen for entry in entries]
         if not items:
             splits = sorted({clip.split for clip in clips})
             raise BadSampleError(

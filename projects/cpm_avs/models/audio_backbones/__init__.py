@@ -2,6 +2,7 @@
 
 from .audio_resnet import AudioResNet
 from .vggish import VGGish
+from .vggish_embedding import VGGishEmbedding
 from .yamnet import YAMNet
 
-__all__ = ["AudioResNet", "VGGish", "YAMNet"]
+__all__ = ["AudioResNet", "VGGish", "VGGishEmbedding", "YAMNet"]

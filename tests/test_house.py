@@ -60,7 +60,12 @@ FOLDERS = {
         "composing": {"composed"},
         "prepare": {"benchmarks", "composed", "composing"},
     },
-    "models": {"audio_backbones": set(), "image_backbones": set(), "cpm": set()},
+    "models": {
+        "audio_backbones": set(),
+        "image_backbones": set(),
+        "cpm": set(),
+        "baselines": {"cpm", "audio_backbones"},
+    },
     "training": {
         "set_prediction": set(),
         "ccdm": set(),

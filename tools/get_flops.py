@@ -24,17 +24,17 @@ from projects.cpm_avs.launch import (
     plain_errors,
     read_config,
 )
-from projects.cpm_avs.models import AVSegmentor
+from projects.cpm_avs.models.base_segmentor import BaseAVSegmentor
 
 
 class _OfTensors(nn.Module):
     """The model as a function of a picture (1, 3, H, W) and a spectrogram (1, A, T, 256)."""
 
-    def __init__(self, model: AVSegmentor) -> None:
+    def __init__(self, model: BaseAVSegmentor) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, img: Tensor, specgram: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, img: Tensor, specgram: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         return self.model(dict(img=img, specgram=specgram), mode="tensor")
 
 

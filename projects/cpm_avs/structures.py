@@ -152,6 +152,19 @@ class DecoderOutput:
 
 
 @dataclass(frozen=True)
+class DenseOutput:
+    """Predictions of a head that gives every pixel its classes, without queries.
+
+    Attributes:
+        logits: Of the classes at the head's own stride, (B, C, h, w).
+        features: What the method's own losses read beside them; the head says what it is.
+    """
+
+    logits: Tensor
+    features: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
 class GaussianState:
     """Parameters of one Gaussian mixture per class (eq. 2); K classes with no-object.
 

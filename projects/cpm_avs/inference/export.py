@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from ..files import write_whole
-from ..models.mask_merge import merge_max, merge_max_static
+from ..models.mask_merge import merge_max
 from ..models.spectrogram import HOP_LENGTH, N_FFT, WIN_LENGTH, first_bin
 
 STRIDE = 32  # images must be a multiple of it, as the data preprocessor pads them
@@ -59,7 +59,7 @@ class ExportableModel(nn.Module):
     """Picture and sound in, a score for each class and pixel out.
 
     Args:
-        model: An ``AVSegmentor`` built without a criterion; a copy of it is taken.
+        model: A segmentor built without a criterion; a copy of it is taken.
     """
 
     model: Any
@@ -70,7 +70,7 @@ class ExportableModel(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).cpu().eval()
-        if self.model.merge is not merge_max:
+        if getattr(self.model, "merge", merge_max) is not merge_max:
             raise ValueError("only merge='max' can be exported; set model.merge in the config")
         preprocessor = self.model.data_preprocessor
         self.register_buffer("pixel_mean", preprocessor.mean.view(1, 3, 1, 1).float())
@@ -90,11 +90,13 @@ class ExportableModel(nn.Module):
         inputs = dict(
             img=(img - self.pixel_mean) / self.pixel_std, specgram=self.spectrogram(waveform)
         )
-        output = self.model.encode_decode(inputs, [])
-        masks = F.interpolate(
-            output.masks(-1), img.shape[-2:], mode="bilinear", align_corners=False
-        )
-        return merge_max_static(output.cls_logits[-1], masks)
+
+        def resize(maps: Tensor) -> Tensor:
+            grown = F.interpolate(maps[None], img.shape[-2:], mode="bilinear", align_corners=False)
+            return grown[0]
+
+        pictures = self.model.per_picture(self.model.encode_decode(inputs, []))
+        return torch.stack([self.model.draw_static(one, resize) for one in pictures])
 
 
 def example_inputs(
@@ -117,7 +119,7 @@ def export_program(
     """Trace a model with ``torch.export``.
 
     Args:
-        model: An ``AVSegmentor`` built without a criterion.
+        model: A segmentor built without a criterion.
         size: Height and width to trace with, multiples of 32. A dynamic graph takes other ones
             later, each from 64 to 2048.
         channels: A; the graph is bound to it.

@@ -17,8 +17,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from ..models import AVSegmentor
-from ..models.mask_merge import merge_max, merge_max_static, resizer
+from ..models.base_segmentor import BaseAVSegmentor
+from ..models.mask_merge import resizer
 
 #: Shapes that are kept; the one that was not asked for the longest makes room.
 _MOST_SHAPES = 8
@@ -33,7 +33,7 @@ class Prediction(NamedTuple):
     Attributes:
         scores: (B, C, H, W) at the original size.
         labels: Their argmax, (B, 1, H, W).
-        heard: Classes that the queries name after TD-A, (B, Q).
+        heard: See ``BaseAVSegmentor.heard``.
     """
 
     scores: Tensor
@@ -56,7 +56,7 @@ Network = Callable[[Tensor, Tensor], Prediction]
 
 
 class RecordedSegmentor(nn.Module):
-    """Predicts what an ``AVSegmentor`` predicts, with its very parameters.
+    """Predicts what a segmentor predicts, with its very parameters.
 
     Pictures of one size go together; those of a batch that differ go one by one, so that none is
     padded to the size of another. Each size and number of pictures is recorded at its first use.
@@ -67,7 +67,7 @@ class RecordedSegmentor(nn.Module):
             loaded later count and a model moved to another device does not.
     """
 
-    def __init__(self, model: AVSegmentor) -> None:
+    def __init__(self, model: BaseAVSegmentor) -> None:
         super().__init__()
         self.model = model
         self._shapes: OrderedDict[Shape, Network] = OrderedDict()
@@ -100,23 +100,13 @@ class RecordedSegmentor(nn.Module):
             cropped: Height and width without padding.
             original: Height and width of the result.
         """
-        visual, audio = self.model.extract_visual(img), self.model.extract_audio(specgram)
-        output = self.model.decode_head(visual, audio)
+        output = self.model.encode_decode(dict(img=img, specgram=specgram), [])
         height, width = img.shape[-2:]
         resize = resizer((height, width), cropped, original)
-        cls_logits, masks = output.cls_logits[-1].float(), output.masks(-1)
         # One by one: the claims of all queries at full size are the largest thing there is.
-        scores = torch.stack(
-            [self._merge(*one, resize) for one in zip(cls_logits, masks, strict=True)]
-        )
-        return Prediction(scores, scores.argmax(1, keepdim=True), output.cls_logits[0].argmax(-1))
-
-    def _merge(
-        self, cls_logits: Tensor, mask_logits: Tensor, resize: Callable[[Tensor], Tensor]
-    ) -> Tensor:
-        if self.model.merge is merge_max:
-            return merge_max_static(cls_logits, resize(mask_logits))
-        return self.model.merge(cls_logits, mask_logits, resize)
+        pictures = self.model.per_picture(output)
+        scores = torch.stack([self.model.draw_static(one, resize) for one in pictures])
+        return Prediction(scores, scores.argmax(1, keepdim=True), self.model.heard(output))
 
     def _run(self, inputs: dict[str, Tensor], sample: SegDataSample) -> Prediction:
         img, specgram = inputs["img"], inputs["specgram"]
@@ -182,6 +172,6 @@ def _part(data: dict[str, Any], index: int) -> dict[str, Any]:
     return dict(data, inputs=inputs, data_samples=[data["data_samples"][index]])
 
 
-def record(model: AVSegmentor) -> RecordedSegmentor:
+def record(model: BaseAVSegmentor) -> RecordedSegmentor:
     """A model for fast predictions; ``model`` is left as it is, and put to evaluation."""
     return RecordedSegmentor(model.eval()).eval()

@@ -2,13 +2,14 @@
 
 import mmdet.models  # noqa: F401  (registers the pixel decoder)
 
-from . import audio_backbones, image_backbones  # noqa: F401
+from . import audio_backbones, baselines, image_backbones  # noqa: F401
 from .av_segmentor import AVSegmentor
 from .cpm.audio_decoder import AudioDecoder
 from .cpm.av_decoder import AVDecoder
 from .cpm.classifiers import GMMClassifier, LinearClassifier
 from .cpm.cpm_head import CPMHead
 from .data_preprocessor import AVDataPreprocessor
+from .dense_segmentor import DenseSegmentor
 
 __all__ = [
     "AVDataPreprocessor",
@@ -16,6 +17,7 @@ __all__ = [
     "AVSegmentor",
     "AudioDecoder",
     "CPMHead",
+    "DenseSegmentor",
     "GMMClassifier",
     "LinearClassifier",
 ]

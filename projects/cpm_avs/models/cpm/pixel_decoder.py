@@ -3,14 +3,14 @@
 Shorthand: B batch, D width, N tokens of all levels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from mmcv.ops import MultiScaleDeformableAttention
 from mmdet.models.layers import MSDeformAttnPixelDecoder
 from mmengine.config import ConfigDict
-from torch import Tensor
+from torch import Tensor, nn
 
 from .level_sampling import Sample, sampler_for
 from .positions import cell_centres, sine_encoding
@@ -74,12 +74,7 @@ class PixelDecoder(MSDeformAttnPixelDecoder):
         maps = [
             conv(feat) for conv, feat in zip(self.input_convs, reversed(feats[-3:]), strict=True)
         ]
-        sizes = [(one.shape[2], one.shape[3]) for one in maps]
-        tokens = self._encode(maps, sizes)
-        parts = tokens.split([height * width for height, width in sizes], 1)
-        memories = [
-            part.transpose(1, 2).unflatten(2, size) for part, size in zip(parts, sizes, strict=True)
-        ]
+        memories = encode_maps(maps, self.encoder.layers, self.level_encoding.weight)
         for lateral, output, feat in zip(
             self.lateral_convs, self.output_convs, reversed(finer), strict=True
         ):
@@ -90,19 +85,37 @@ class PixelDecoder(MSDeformAttnPixelDecoder):
             memories.append(output(fine + grown))
         return self.mask_feature(memories[-1]), memories[: self.num_outs]
 
-    def _encode(self, maps: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> Tensor:
-        """Tokens (B, N, D) of all levels, which have read one another."""
-        device, dtype, width = maps[0].device, maps[0].dtype, maps[0].shape[1]
-        tokens = torch.cat([one.flatten(2).transpose(1, 2) for one in maps], 1)
-        encodings = [sine_encoding(*size, width, device, dtype) for size in sizes]
-        levels = zip(encodings, self.level_encoding.weight, strict=True)
-        position = torch.cat([encoding + level for encoding, level in levels], 1)
-        reference = torch.cat([cell_centres(*size, device, dtype) for size in sizes])
-        sample = sampler_for(sizes, device)
-        for layer in self.encoder.layers:
-            attended = deformable_attention(layer.self_attn, tokens, position, reference, sample)
-            tokens = layer.norms[1](layer.ffn(layer.norms[0](attended)))
-        return tokens
+
+def encode_maps(
+    maps: Sequence[Tensor],
+    layers: Iterable[nn.Module],
+    level_embed: Tensor,
+    *,
+    normalize: bool = True,
+) -> list[Tensor]:
+    """Maps whose cells have read one another, across levels.
+
+    Args:
+        maps: One a level, each (B, D, h_l, w_l).
+        layers: MMDetection's ``DeformableDetrTransformerEncoderLayer``.
+        level_embed: Added to the positions of each level, (levels, D).
+        normalize: See ``sine_encoding``.
+    """
+    device, dtype, width = maps[0].device, maps[0].dtype, maps[0].shape[1]
+    sizes = [(one.shape[2], one.shape[3]) for one in maps]
+    tokens = torch.cat([one.flatten(2).transpose(1, 2) for one in maps], 1)
+    encodings = [sine_encoding(*size, width, device, dtype, normalize) for size in sizes]
+    levels = zip(encodings, level_embed, strict=True)
+    position = torch.cat([encoding + level for encoding, level in levels], 1)
+    reference = torch.cat([cell_centres(*size, device, dtype) for size in sizes])
+    sample = sampler_for(sizes, device)
+    for layer in layers:
+        attended = deformable_attention(layer.self_attn, tokens, position, reference, sample)
+        tokens = layer.norms[1](layer.ffn(layer.norms[0](attended)))
+    parts = tokens.split([height * width for height, width in sizes], 1)
+    return [
+        part.transpose(1, 2).unflatten(2, size) for part, size in zip(parts, sizes, strict=True)
+    ]
 
 
 def deformable_attention(
@@ -112,7 +125,7 @@ def deformable_attention(
     reference: Tensor,
     sample: Sample,
 ) -> Tensor:
-    """What mmcv's module gives without dropout, the residual included.
+    """What mmcv's module gives, the residual included.
 
     Args:
         attention: Whose weights are used.
@@ -127,4 +140,4 @@ def deformable_attention(
     offsets = attention.sampling_offsets(placed).unflatten(-1, (heads, levels, points, 2))
     weights = attention.attention_weights(placed).unflatten(-1, (heads, -1)).softmax(-1)
     output = sample(value, offsets, weights.unflatten(-1, (levels, points)), reference)
-    return attention.output_proj(output) + tokens
+    return attention.dropout(attention.output_proj(output)) + tokens

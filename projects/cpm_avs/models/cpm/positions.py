@@ -9,7 +9,12 @@ from ..made_once import made_once
 
 @made_once
 def sine_encoding(
-    height: int, width: int, embed_dims: int, device: torch.device, dtype: torch.dtype
+    height: int,
+    width: int,
+    embed_dims: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    normalize: bool = True,
 ) -> Tensor:
     """Sines and cosines of each cell's place, DETR's, as tokens (1, h * w, D).
 
@@ -19,9 +24,10 @@ def sine_encoding(
         embed_dims: D.
         device: Of the result.
         dtype: Of the result.
+        normalize: Whether a place is a share of the map, times 2 pi, or the number of its cell.
     """
     no_padding = torch.zeros(1, height, width, dtype=torch.bool, device=device)
-    encoding = SinePositionalEncoding(embed_dims // 2, normalize=True)(no_padding)
+    encoding = SinePositionalEncoding(embed_dims // 2, normalize=normalize)(no_padding)
     return encoding.to(dtype).flatten(2).transpose(1, 2).contiguous()
 
 

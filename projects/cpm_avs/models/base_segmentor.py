@@ -1,0 +1,175 @@
+"""What all segmentors of picture and sound share: their parts, losses and the door to predictions.
+
+Shorthand: B batch, C classes with background, H W image size.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import BaseSegmentor
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from .mask_merge import Resize, resizer
+from .memory_layout import fast_layout
+
+ConfigType = dict[str, Any]
+
+
+class BaseAVSegmentor(BaseSegmentor):
+    """A segmentor whose training criterion is a module that the config names.
+
+    Args:
+        data_preprocessor: Config of the ``AVDataPreprocessor``.
+        backbone: Image backbone with maps at strides 4, 8, 16 and 32.
+        audio_backbone: Audio backbone; see ``models/audio_backbones``.
+        decode_head: Config of the head.
+        criterion: Config of the training criterion. None builds a model for inference, which
+            loads a checkpoint stripped of the prefix ``criterion.``.
+        init_cfg: Initialisation of the whole model.
+        pretrained: None, which mmseg's clients set on the model of every config.
+        train_cfg: As ``pretrained``.
+        test_cfg: As ``pretrained``.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_preprocessor: ConfigType,
+        backbone: ConfigType,
+        audio_backbone: ConfigType,
+        decode_head: ConfigType,
+        criterion: ConfigType | None = None,
+        init_cfg: ConfigType | None = None,
+        pretrained: None = None,
+        train_cfg: None = None,
+        test_cfg: None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        unread = dict(pretrained=pretrained, train_cfg=train_cfg, test_cfg=test_cfg)
+        for name, value in unread.items():
+            if value is not None:
+                raise ValueError(
+                    f"model.{name} is {value!r}, and {type(self).__name__} does not read it: "
+                    "weights are named in backbone.init_cfg and audio_backbone.init_cfg, and how "
+                    "to train and to test in criterion and merge"
+                )
+        self.backbone = MODELS.build(backbone)
+        self.audio_backbone = MODELS.build(audio_backbone)
+        kept = self.data_preprocessor.drop_bin
+        expected = getattr(self.audio_backbone, "drop_bin", kept)  # for most it makes no difference
+        if expected != kept:
+            raise ValueError(
+                f"data_preprocessor.drop_bin is {kept!r} and audio_backbone.drop_bin {expected!r}; "
+                "give both the same, or every bin is heard one too high or too low"
+            )
+        self._build_between(decode_head)
+        self.decode_head = MODELS.build(decode_head)
+        # Built last and off a copy of the random state, so that the other parts start from the same
+        # numbers with any criterion, here and in init_weights.
+        with torch.random.fork_rng(devices=[]):
+            self.criterion = None if criterion is None else self._build_criterion(criterion)
+
+    def _build_between(self, decode_head: ConfigType) -> None:
+        """What stands between the backbones and the head, if anything does."""
+
+    @abstractmethod
+    def _build_criterion(self, criterion: ConfigType) -> nn.Module:
+        """The criterion, given what it has to know of the other parts."""
+
+    def image_maps(self, img: Tensor) -> Sequence[Tensor]:
+        """The image backbone's maps of normalised images (B, 3, H, W), finest first."""
+        maps = self.backbone(fast_layout(img))
+        given, wanted = [one.shape[1] for one in maps], self.decode_head.in_channels
+        if given != wanted:
+            raise ValueError(
+                f"model.decode_head.in_channels is {wanted}, and the image backbone gives maps of "
+                f"{given} channels; set model.decode_head.in_channels={given}"
+            )
+        return maps
+
+    def sound_maps(self, specgram: Tensor) -> tuple[Tensor, ...]:
+        """The audio backbone's maps of linear magnitude spectrograms (B, A, T, F)."""
+        expected, given = getattr(self.audio_backbone, "in_channels", None), specgram.shape[1]
+        if expected is not None and expected != given:
+            raise ValueError(
+                f"model.audio_backbone.in_channels is {expected}, and the data's sound has {given} "
+                "channels; give both the same number"
+            )
+        return self.audio_backbone(specgram)
+
+    def loss(
+        self, inputs: dict[str, Tensor], data_samples: list[SegDataSample]
+    ) -> dict[str, Tensor]:
+        """All training losses, which are the criterion's."""
+        if self.criterion is None:
+            raise ValueError("this model was built for inference; give it a criterion to train")
+        return self.criterion(self, inputs, data_samples)
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Their sum, and their values for the log: all of them in one transfer from the device.
+
+        Args:
+            losses: Named scalars.
+        """
+        values = torch.stack(list(losses.values()))
+        total = values.sum()
+        shown = torch.cat([total.unsqueeze(0), values]).detach().cpu()
+        return total, dict(zip(("loss", *losses), shown, strict=True))
+
+    def predict(
+        self, inputs: dict[str, Tensor], data_samples: list[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
+        """Segment a batch.
+
+        Returns:
+            list[SegDataSample]: Each with ``pred_sem_seg`` (1, H, W) int64 and ``seg_logits``
+            (C, H, W), scores not below 0, at the original size.
+        """
+        height, width = inputs["img"].shape[-2:]
+        padded = (height, width)
+        if data_samples is None:
+            meta = dict(ori_shape=padded, img_shape=padded, pad_shape=padded)
+            data_samples = [SegDataSample(metainfo=meta) for _ in inputs["img"]]
+        output = self.encode_decode(inputs, [sample.metainfo for sample in data_samples])
+        for picture, sample in zip(self.per_picture(output), data_samples, strict=True):
+            padding = sample.metainfo.get("img_padding_size", (0, 0, 0, 0))
+            cropped = (padded[0] - padding[3], padded[1] - padding[1])
+            resize = resizer(padded, cropped, tuple(sample.ori_shape[:2]))
+            scores = self.draw(picture, resize)
+            sample.seg_logits = PixelData(data=scores)
+            sample.pred_sem_seg = PixelData(data=scores.argmax(0, keepdim=True))
+        self.note_heard(self.heard(output), data_samples)
+        return data_samples
+
+    @abstractmethod
+    def per_picture(self, output: Any) -> Sequence[Any]:
+        """What ``draw`` takes, one of each picture, of what ``encode_decode`` gives."""
+
+    @abstractmethod
+    def draw(self, picture: Any, resize: Resize) -> Tensor:
+        """Scores (C, H, W) of one picture, not below 0.
+
+        Args:
+            picture: Of ``per_picture``.
+            resize: Brings maps (n, h, w) to (n, H, W).
+        """
+
+    def draw_static(self, picture: Any, resize: Resize) -> Tensor:
+        """What ``draw`` gives, for graphs: no shape depends on what is predicted."""
+        return self.draw(picture, resize)
+
+    def heard(self, output: Any) -> Tensor:
+        """Classes that queries name after they have heard the sound, (B, N); without such, N is 0.
+
+        Args:
+            output: Of ``encode_decode``.
+        """
+        return torch.empty(len(self.per_picture(output)), 0, dtype=torch.long)
+
+    def note_heard(self, named: Tensor, data_samples: Sequence[SegDataSample]) -> None:
+        """Write what ``heard`` gave to the samples; nothing where nothing hears by itself."""

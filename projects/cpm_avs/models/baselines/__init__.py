@@ -1,0 +1,5 @@
+"""Networks of the methods that CPM is compared with, written afresh from what is known of them."""
+
+from .avsegformer import AVSegFormerHead
+
+__all__ = ["AVSegFormerHead"]

@@ -70,6 +70,7 @@ FOLDERS = {
         "set_prediction": set(),
         "ccdm": set(),
         "prompting": {"set_prediction"},
+        "baselines": {"set_prediction"},
         "diagnostics": {"prompting", "set_prediction"},
         "hooks": {"diagnostics"},
     },

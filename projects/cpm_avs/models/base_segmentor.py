@@ -147,7 +147,7 @@ class BaseAVSegmentor(BaseSegmentor):
         return data_samples
 
     @abstractmethod
-    def per_picture(self, output: Any) -> Sequence[Any]:
+    def per_picture(self, output: Any) -> Tensor | Sequence[Any]:
         """What ``draw`` takes, one of each picture, of what ``encode_decode`` gives."""
 
     @abstractmethod

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 import torch
 import torch.nn.functional as F
 from mmcv.ops import MultiScaleDeformableAttention
-from mmdet.models.layers import MSDeformAttnPixelDecoder
+from mmdet.models.layers import DeformableDetrTransformerEncoderLayer, MSDeformAttnPixelDecoder
 from mmengine.config import ConfigDict
-from torch import Tensor, nn
+from torch import Tensor
 
 from .level_sampling import Sample, sampler_for
 from .positions import cell_centres, sine_encoding
@@ -88,7 +88,7 @@ class PixelDecoder(MSDeformAttnPixelDecoder):
 
 def encode_maps(
     maps: Sequence[Tensor],
-    layers: Iterable[nn.Module],
+    layers: Iterable[DeformableDetrTransformerEncoderLayer],
     level_embed: Tensor,
     *,
     normalize: bool = True,
@@ -97,7 +97,7 @@ def encode_maps(
 
     Args:
         maps: One a level, each (B, D, h_l, w_l).
-        layers: MMDetection's ``DeformableDetrTransformerEncoderLayer``.
+        layers: Of the encoder.
         level_embed: Added to the positions of each level, (levels, D).
         normalize: See ``sine_encoding``.
     """

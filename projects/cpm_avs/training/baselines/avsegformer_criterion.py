@@ -3,7 +3,7 @@
 Shorthand: B batch, C classes with background, D width, h w map at stride 4, H W image size.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch.nn.functional as F
@@ -66,7 +66,7 @@ class AVSegFormerCriterion(BaseModule):
         self.finite.check(losses, data_samples)
         return losses
 
-    def losses_of(self, output: DenseOutput, label_map: Tensor) -> Mapping[str, Tensor]:
+    def losses_of(self, output: DenseOutput, label_map: Tensor) -> dict[str, Tensor]:
         """Losses of predictions.
 
         Args:

@@ -4,6 +4,7 @@ import mmdet.models  # noqa: F401  (registers the pixel decoder)
 
 from . import audio_backbones, baselines, image_backbones  # noqa: F401
 from .av_segmentor import AVSegmentor
+from .clip_segmentor import ClipSegmentor
 from .cpm.audio_decoder import AudioDecoder
 from .cpm.av_decoder import AVDecoder
 from .cpm.classifiers import GMMClassifier, LinearClassifier
@@ -16,6 +17,7 @@ __all__ = [
     "AVDecoder",
     "AVSegmentor",
     "AudioDecoder",
+    "ClipSegmentor",
     "CPMHead",
     "DenseSegmentor",
     "GMMClassifier",

@@ -1,5 +1,6 @@
 """Losses of the methods that CPM is compared with."""
 
 from .avsegformer_criterion import AVSegFormerCriterion
+from .tpavi_criterion import TPAVICriterion
 
-__all__ = ["AVSegFormerCriterion"]
+__all__ = ["AVSegFormerCriterion", "TPAVICriterion"]

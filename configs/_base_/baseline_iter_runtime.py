@@ -1,10 +1,12 @@
-# The runtime of methods to compare with, counted in iterations.
-_base_ = "./baseline_runtime.py"
+"""The runtime that counts in iterations without the hooks that look into CPM's criterion."""
 
-default_hooks = dict(
-    logger=dict(interval=10, log_metric_by_epoch=False),
-    checkpoint=dict(by_epoch=False, interval=150),
-    skip_report=dict(interval=150),
-)
-log_processor = dict(by_epoch=False)
-randomness = dict(seed=0)
+_base_ = "./iter_runtime.py"
+
+default_hooks = {
+    "_delete_": True,
+    **{
+        name: hook
+        for name, hook in _base_.default_hooks.items()
+        if name not in ("em_update", "stability", "acp_quality")
+    },
+}

@@ -24,6 +24,15 @@ train_pipeline = [*load_visual, load_window, *random_crop, *augment, pad, pack]
 test_pipeline = [*load_visual, load_window, pack]
 train_pipeline_224 = [*load_visual, load_window, *random_crop_224, *augment, pad_224, pack]
 test_pipeline_224 = [*load_visual, load_window, resize_224, pack]
+# As TPAVI has them: squeezed, but for training on AVSBench-semantic, which crops the middle; with the
+# sound of torchvggish.
+load_clip = [*load_visual, dict(type="LoadVGGishExample")]
+middle_224 = [
+    dict(type="Resize", scale=(4096, 224), keep_ratio=True, backend="pillow"),
+    dict(type="CenterCrop", crop_size=(224, 224)),
+]
+train_pipeline_clips = [*load_clip, *middle_224, pack]
+test_pipeline_clips = [*load_clip, resize_224, pack]
 train_pipeline_mix = [*load_visual, load_mix, *random_crop, *augment, pad, pack]
 test_pipeline_mix = [*load_visual, load_mix, pack]
 

@@ -1,0 +1,6 @@
+"""TPAVI's schedule cut to the iterations of `schedule_stamps.py`."""
+
+_base_ = "tpavi.py"
+
+train_cfg = dict(_delete_=True, type="IterBasedTrainLoop", max_iters=600, val_interval=150)
+auto_scale_lr = dict(base_batch_size=16)

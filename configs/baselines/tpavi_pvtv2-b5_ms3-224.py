@@ -1,0 +1,13 @@
+_base_ = [
+    "../_base_/baseline_runtime.py",
+    "../_base_/schedules/tpavi.py",
+    "../_base_/models/tpavi_pvtv2-b5.py",
+    "../_base_/datasets/ms3-224_clips.py",
+]
+
+model = dict(
+    audio_backbone=dict(in_channels=_base_.audio_channels),
+    decode_head=dict(num_classes=_base_.num_classes),
+    criterion=dict(matching_sum=True),
+)
+train_cfg = dict(max_epochs=30)

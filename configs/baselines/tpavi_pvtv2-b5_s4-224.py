@@ -1,0 +1,12 @@
+_base_ = [
+    "../_base_/baseline_runtime.py",
+    "../_base_/schedules/tpavi.py",
+    "../_base_/models/tpavi_pvtv2-b5.py",
+    "../_base_/datasets/s4-224_clips.py",
+]
+
+model = dict(
+    audio_backbone=dict(in_channels=_base_.audio_channels),
+    decode_head=dict(num_classes=_base_.num_classes),
+    criterion=dict(matching_weight=0.0),
+)

@@ -24,8 +24,8 @@ train_pipeline = [*load_visual, load_window, *random_crop, *augment, pad, pack]
 test_pipeline = [*load_visual, load_window, pack]
 train_pipeline_224 = [*load_visual, load_window, *random_crop_224, *augment, pad_224, pack]
 test_pipeline_224 = [*load_visual, load_window, resize_224, pack]
-# As TPAVI has them: squeezed, but for training on AVSBench-semantic, which crops the middle; with the
-# sound of torchvggish.
+# As TPAVI has them: with the sound of torchvggish, and squeezed, where training on
+# AVSBench-semantic crops the middle.
 load_clip = [*load_visual, dict(type="LoadVGGishExample")]
 middle_224 = [
     dict(type="Resize", scale=(4096, 224), keep_ratio=True, backend="pillow"),

@@ -61,9 +61,9 @@ class TemporalAttention(nn.Module):
         hidden = embed_dims // 2
         self.align = nn.Linear(audio_channels, embed_dims, bias=sound_bias)
         self.theta, self.phi, self.g = (nn.Conv2d(embed_dims, hidden, 1) for _ in range(3))
-        self.out = nn.Sequential(nn.Conv2d(hidden, embed_dims, 1), nn.BatchNorm2d(embed_dims))
-        # At first the block changes nothing.
-        nn.init.zeros_(self.out[1].weight)
+        norm = nn.BatchNorm2d(embed_dims)
+        nn.init.zeros_(norm.weight)  # nothing is added at first
+        self.out = nn.Sequential(nn.Conv2d(hidden, embed_dims, 1), norm)
         self.norm = nn.LayerNorm(embed_dims)
 
     def forward(self, maps: Tensor, sounds: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:

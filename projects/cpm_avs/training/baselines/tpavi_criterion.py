@@ -120,7 +120,8 @@ def matching_loss(logits: Tensor, maps: Tensor, sounds: Tensor) -> Tensor:
         maps: (F, D, h, w).
         sounds: (F, D).
     """
-    pooled = F.adaptive_avg_pool2d(logits, maps.shape[-2:])
+    height, width = maps.shape[-2:]
+    pooled = F.adaptive_avg_pool2d(logits, (height, width))
     if logits.shape[1] == 1:
         masks = pooled.sigmoid()
     else:

@@ -12,9 +12,11 @@ from photo_set import shared_photo_set
 from tiny import SAMPLES, SIZE, build_tiny, predictions_of
 
 # What has no gradient before the first step: the position of deformable attention, whose offsets
-# start at weight 0, and the residuals of the audio ResNet, which start at 0 and can leave it.
+# start at weight 0, and residuals of the audio ResNet and of TPAVI, which start at 0
+# and can leave it.
 STILL_AT_FIRST = re.compile(
-    r"decode_head\.pixel_decoder\.level_encoding|audio_backbone\.layer\d\.\d\.(conv|bn)\d"
+    r"decode_head\.pixel_decoder\.level_encoding|audio_backbone\.layer\d\.\d\.(conv|bn)\d|"
+    r"decode_head\.attention\.\d\.(align|theta|phi|g|out\.0)\."
 )
 
 

@@ -28,7 +28,9 @@ from .sources import OnError, Source, attempt, open_sources
 
 # Scores of all classes at full size, (C, H, W) float32, are the largest thing held: here 256 MB.
 _MOST_SCORES = 64_000_000
-_MOST_HELD = 4  # frames in memory, in batches: with fps= most of them only wait for their masks
+# Frames in memory, in batches: with fps= most of them only wait for their masks. A model that sees
+# clips needs whole ones: 5 frames at one a second are 150 of a usual video.
+_MOST_HELD, _MOST_HELD_OF_CLIPS = 4, 32
 
 Progress = Callable[[Clip, int, int], None]
 
@@ -46,7 +48,8 @@ class AVSInferencer:
         config: Name of a config in ``configs/``, a file, or a Config; None is the built-in model.
         checkpoint: Weights; None takes those that come with the config.
         device: Such as 'cuda:0'; None takes the GPU where there is one.
-        batch_size: Frames that go through the model together.
+        batch_size: Frames that go through the model together. One that sees clips gets whole ones:
+            the number goes up to the next multiple of their length.
         precision: 'fp32', or 'fp16' or 'bf16', which GPUs are faster in.
         recorded: Whether a GPU replays the network as a CUDA graph: faster, above all with few
             frames at a time; it keeps the memory of the last sizes of frames.
@@ -68,7 +71,8 @@ class AVSInferencer:
         weights = find_checkpoint(config, checkpoint)
         self.model, self.classes = build_model(loaded, weights, self.device)
         self.preparation = Preparation.from_config(loaded)
-        self.batch_size = batch_size
+        self._clip_length = getattr(self.model, "clip_length", 1)
+        self.batch_size = math.ceil(batch_size / self._clip_length) * self._clip_length
         self._predictor = Predictor(self.model, self.device, precision=precision, recorded=recorded)
 
     def __call__(
@@ -191,6 +195,7 @@ class AVSInferencer:
         sounds: list[Waveform] = []
         last: FrameResult | None = None
         due = -math.inf
+        most_held = _MOST_HELD if self._clip_length == 1 else _MOST_HELD_OF_CLIPS
         for frame in clip.frames(start, end):
             if frame.time >= due - 1e-6:
                 batch.append(frame)
@@ -198,7 +203,7 @@ class AVSInferencer:
                 due = frame.time if fps is None else _next_due(frame.time, due, 1 / fps)
             held.append(frame)
             owners.append(len(batch) - 1)
-            if len(batch) == self.batch_size or len(held) == _MOST_HELD * self.batch_size:
+            if len(batch) == self.batch_size or len(held) == most_held * self.batch_size:
                 last = yield from self._emit(held, owners, batch, sounds, last)
                 held, owners, batch, sounds = [], [], [], []
         yield from self._emit(held, owners, batch, sounds, last)
@@ -220,17 +225,18 @@ class AVSInferencer:
 
     @torch.inference_mode()
     def predict(self, frames: Sequence[Frame], windows: Sequence[Waveform]) -> list[FrameResult]:
-        """Segment frames with a window of sound (A, L) each."""
+        """Segment frames, which follow one another, with a window of sound (A, L) each."""
         results: list[FrameResult] = []
         if not frames:
             return results
         for frame in frames:
             check_frames(frame.image)
         height, width = frames[0].image.shape[:2]
-        most = _MOST_SCORES // len(self.classes)
+        clip = self._clip_length
+        most = _MOST_SCORES // len(self.classes) // clip
         shrink = min(1.0, math.sqrt(most / (height * width)))
         size = (max(1, int(height * shrink)), max(1, int(width * shrink)))
-        together = max(1, min(self.batch_size, most // (size[0] * size[1])))
+        together = clip * max(1, min(self.batch_size // clip, most // (size[0] * size[1])))
         for begin in range(0, len(frames), together):
             part = list(frames[begin : begin + together])
             data = self.preparation(part, list(windows[begin : begin + together]), size)

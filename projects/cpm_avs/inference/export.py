@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from ..files import write_whole
+from ..models.base_segmentor import BaseAVSegmentor
 from ..models.mask_merge import merge_max
 from ..models.spectrogram import HOP_LENGTH, N_FFT, WIN_LENGTH, first_bin
 
@@ -100,23 +101,30 @@ class ExportableModel(nn.Module):
 
 
 def example_inputs(
-    *, size: tuple[int, int], channels: int, num_samples: int
+    *, size: tuple[int, int], channels: int, num_samples: int, count: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """A picture (1, 3, H, W) and a sound (1, A, L) of fixed noise."""
+    """Pictures (B, 3, H, W) and sounds (B, A, L) of fixed noise.
+
+    Args:
+        size: H and W.
+        channels: A.
+        num_samples: L.
+        count: B.
+    """
     generator = torch.Generator().manual_seed(0)
-    img = torch.rand(1, 3, *size, generator=generator) * 255
-    return img, torch.rand(1, channels, num_samples, generator=generator) * 2 - 1
+    img = torch.rand(count, 3, *size, generator=generator) * 255
+    return img, torch.rand(count, channels, num_samples, generator=generator) * 2 - 1
 
 
 def export_program(
-    model: nn.Module,
+    model: BaseAVSegmentor,
     *,
     size: tuple[int, int],
     channels: int,
     num_samples: int,
     dynamic: bool = True,
 ) -> ExportedProgram:
-    """Trace a model with ``torch.export``.
+    """Trace a model with ``torch.export``, for one picture, or one clip where it sees clips.
 
     Args:
         model: A segmentor built without a criterion.
@@ -134,7 +142,9 @@ def export_program(
             f"{SHORTEST} to {LONGEST}; choose others, or bind the graph to this size "
             "(--fixed-size, or dynamic=False)"
         )
-    inputs = example_inputs(size=size, channels=channels, num_samples=num_samples)
+    inputs = example_inputs(
+        size=size, channels=channels, num_samples=num_samples, count=model.clip_length
+    )
     shapes = None
     if dynamic:
         limits = dict(min=SHORTEST // STRIDE, max=LONGEST // STRIDE)

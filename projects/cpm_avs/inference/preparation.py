@@ -58,7 +58,7 @@ class Preparation:
         """A collated batch for ``model.test_step``.
 
         Args:
-            frames: B pictures.
+            frames: B pictures, which follow one another.
             windows: B sounds (A, L).
             output_size: Height and width at which masks are wanted.
         """
@@ -76,6 +76,7 @@ class Preparation:
                         ori_shape=output_size,
                         img_shape=results["img"].shape[:2],
                         scale_factor=results.get("scale_factor", (1.0, 1.0)),
+                        clip_length=len(frames),
                     )
                 )
             )

@@ -60,7 +60,8 @@ class RecordedSegmentor(nn.Module):
 
     Pictures of one size go together; those of a batch that differ go one by one, so that none is
     padded to the size of another. Each size and number of pictures is recorded at its first use.
-    Fewer pictures than were recorded of a size, such as the last ones of a clip, are filled up.
+    Fewer pictures than were recorded of a size, such as the last ones of a clip, are filled up, but
+    for a model whose pictures see one another.
 
     Args:
         model: At inference; what is recorded reads its parameters where they are, so that weights
@@ -132,6 +133,8 @@ class RecordedSegmentor(nn.Module):
         cropped = img.shape[-2] - padding[3], img.shape[-1] - padding[1]
         original = tuple(sample.ori_shape[:2])
         own = Shape(len(img), img.shape[1:], specgram.shape[1:], cropped, original, dtype)
+        if self.model.clip_length > 1:
+            return own
         larger = [
             one for one in self._shapes if one[1:] == own[1:] and one.pictures >= own.pictures
         ]

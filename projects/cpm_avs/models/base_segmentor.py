@@ -36,6 +36,9 @@ class BaseAVSegmentor(BaseSegmentor):
         test_cfg: As ``pretrained``.
     """
 
+    #: Frames that see one another; a batch for a prediction should hold a multiple of it.
+    clip_length: int = 1
+
     def __init__(
         self,
         *,

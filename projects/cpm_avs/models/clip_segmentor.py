@@ -23,6 +23,11 @@ class ClipSegmentor(DenseSegmentor):
     are the ``BaseAVSegmentor``'s.
     """
 
+    @property
+    def clip_length(self) -> int:  # type: ignore[override]
+        """Frames that see one another."""
+        return self.decode_head.clip_length
+
     def encode_decode(
         self, inputs: dict[str, Tensor], batch_img_metas: list[dict[str, Any]]
     ) -> DenseOutput:

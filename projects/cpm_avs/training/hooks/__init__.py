@@ -11,6 +11,7 @@ from .acp_quality_hook import ACPQualityHook
 from .checkpoint_hook import AtomicLocalBackend, CollectedStateHook, ExactCheckpointHook
 from .em_update_hook import EMUpdateHook
 from .finite_loss_hook import FiniteLossHook
+from .freeze_hook import FreezeHook
 from .random_state_hook import RandomStateHook
 from .skip_report_hook import SkipReportHook
 from .stability_hook import StabilityHook
@@ -22,6 +23,7 @@ __all__ = [
     "EMUpdateHook",
     "ExactCheckpointHook",
     "FiniteLossHook",
+    "FreezeHook",
     "RandomStateHook",
     "SkipReportHook",
     "StabilityHook",

@@ -1,0 +1,8 @@
+"""S4 in whole clips at 512x512, as AVSegFormer's published code has it; scores are at that size."""
+
+_base_ = "s4-224_clips.py"
+
+pipeline = [*_base_.load_clip, dict(type="ResizeForProtocol", scale=(512, 512)), _base_.pack]
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=pipeline)))
+val_dataloader = dict(dataset=dict(dataset=dict(pipeline=pipeline)))
+test_dataloader = dict(dataset=dict(dataset=dict(pipeline=pipeline)))

@@ -1,0 +1,15 @@
+_base_ = [
+    "../_base_/baseline_runtime.py",
+    "../_base_/schedules/avsegformer.py",
+    "../_base_/models/avsegformer_pvtv2-b5.py",
+    "../_base_/datasets/avss-224_clips.py",
+]
+
+model = dict(
+    audio_backbone=dict(in_channels=_base_.audio_channels),
+    decode_head=dict(num_classes=_base_.num_classes),
+)
+train_cfg = dict(val_begin=10, val_interval=2)
+custom_hooks = []
+find_unused_parameters = False
+auto_scale_lr = dict(base_batch_size=4)

@@ -1,0 +1,14 @@
+_base_ = [
+    "../_base_/baseline_runtime.py",
+    "../_base_/schedules/avsegformer.py",
+    "../_base_/models/avsegformer_r50.py",
+    "../_base_/datasets/ms3-512_clips.py",
+]
+
+model = dict(
+    audio_backbone=dict(in_channels=_base_.audio_channels),
+    decode_head=dict(num_classes=_base_.num_classes),
+)
+train_dataloader = dict(batch_size=2)
+train_cfg = dict(max_epochs=60)
+custom_hooks = [dict(type="FreezeHook", part="backbone", epochs=10)]

@@ -1,4 +1,4 @@
-"""MS3 in whole clips at 512x512, as AVSegFormer's published code has it; scores are at that size."""
+"""MS3 in whole clips at 512x512, which is what AVSegFormer's published code trains and tests at."""
 
 _base_ = "ms3-224_clips.py"
 

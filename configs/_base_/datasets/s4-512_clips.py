@@ -1,4 +1,4 @@
-"""S4 in whole clips at 512x512, as AVSegFormer's published code has it; scores are at that size."""
+"""S4 in whole clips at 512x512, which is what AVSegFormer's published code trains and tests at."""
 
 _base_ = "s4-224_clips.py"
 

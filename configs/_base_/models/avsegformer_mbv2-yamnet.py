@@ -1,4 +1,4 @@
-# AVSegFormer with the backbones and the width of `cpm_mbv2-yamnet.py`, to compare the methods alone.
+# AVSegFormer with the backbones and the width of `cpm_mbv2-yamnet.py`: the methods alone differ.
 _base_ = "./cpm_mbv2-yamnet.py"
 
 model = dict(

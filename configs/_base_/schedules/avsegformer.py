@@ -1,4 +1,4 @@
-"""AVSegFormer's schedule: AdamW at a constant rate, the backbone frozen at first, 2 clips a batch."""
+"""AVSegFormer: AdamW at a constant rate, at first without the image backbone; 2 clips a batch."""
 
 optim_wrapper = dict(
     type="OptimWrapper", optimizer=dict(type="AdamW", lr=2e-5, weight_decay=0.01, fused=True)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from projects.cpm_avs.inference.clip import read_image
 from projects.cpm_avs.inference.sources import open_sources
-from projects.cpm_avs.media.kinds import kind_of
+from projects.cpm_avs.media.kinds import PICTURES, kind_of
 from projects.cpm_avs.media.video_io import probe
 from projects.cpm_avs.structures import BadSampleError, UserError
 
@@ -95,6 +95,24 @@ class TestFolder:
         np.testing.assert_allclose(read_image(tmp_path / name)[2, 8], (0, 0, 255), atol=8)
         (alone,) = open_sources(tmp_path / name, audio=tmp_path / "a.oga")
         assert alone.name == "a"
+
+    @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
+    def test_pictures_are_turned_upright(self, tmp_path, format):
+        """OpenCV passes over the orientation of some formats."""
+        if format not in PICTURES:
+            pytest.skip(f"this Pillow reads no {format}")
+        orientation = Image.Exif()
+        orientation[0x0112] = 6  # to be turned clockwise
+        picture = Image.fromarray(np.rot90(moving_square(0)[..., ::-1]))
+        picture.save(tmp_path / "a", format=format, exif=orientation)
+        image = read_image(tmp_path / "a")
+        assert image.shape == (48, 64, 3)
+        np.testing.assert_allclose(image[2, 8], (0, 0, 255), atol=16)
+
+    def test_a_picture_that_nothing_here_reads(self, tmp_path):
+        (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+        with pytest.raises(BadSampleError, match="a.heic: is no picture.* Save it as jpg or png"):
+            open_sources(tmp_path / "a.heic", audio=tmp_path / "a.wav")
 
     def test_what_is_left_out_is_named(self, tmp_path):
         make_clip(tmp_path / "a.mp4", frames=3, sound=click_track(0.1, (0.0,)))

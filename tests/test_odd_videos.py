@@ -57,6 +57,20 @@ class TestClock:
             38, abs=2
         )
 
+    @pytest.mark.parametrize("begin", [95441.7, 95400.0])  # a clock of 33 bits ends at 95443.7
+    def test_a_clock_that_ends(self, tmp_path, begin):
+        """FFmpeg counts from the end of the clock where it is near: times are below zero."""
+        moments = [begin + k / 25 for k in range(100)]
+        path = make_clip(
+            tmp_path / "a.ts", frames=100, times=moments, group=25, sound=click_track(4, (3,)),
+            sound_start=begin,
+        )  # fmt: skip
+        info = probe(path)
+        assert info.frames == 100 and info.duration == pytest.approx(4, abs=1e-3)
+        assert info.rate == pytest.approx(25) and info.origin < 0
+        assert clicks(path, origin=info.origin, end=info.duration) == pytest.approx([3], abs=0.03)
+        assert times(path, origin=info.origin, start=2)[0] == pytest.approx(2, abs=1e-3)
+
     def test_a_jump_ahead_is_a_joint_too(self, tmp_path):
         early = make_clip(tmp_path / "a.ts", frames=25, sound=click_track(1, (0.5,)))
         hours = [7200 + k / 25 for k in range(25)]

@@ -144,6 +144,18 @@ class TestNoSound:
             with pytest.raises(BadSampleError, match="integers stored as floats.*Divide them"):
                 hear(path)
 
+    @pytest.mark.parametrize("rate", [1, 2_000_000])
+    def test_rates_of_a_damaged_header(self, tmp_path, rate):
+        """Of 1 Hz, a second of it became 12 hours at 16 kHz."""
+        path = tmp_path / "a.wav"
+        soundfile.write(path, noise(0.5), 16000)
+        content = bytearray(path.read_bytes())
+        content[24:28] = rate.to_bytes(4, "little")
+        path.write_bytes(content)
+        for hear in (load_waveform, streamed):
+            with pytest.raises(BadSampleError, match=f"a.wav: .*a rate of {rate} Hz"):
+                hear(path)
+
     def test_a_loud_float_is_kept(self, tmp_path):
         """A mix may go beyond full scale."""
         soundfile.write(tmp_path / "a.wav", 20 * noise(0.5), 16000, subtype="FLOAT")

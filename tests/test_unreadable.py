@@ -1,14 +1,18 @@
 """Files that a clip can't be read from for what they are: forbidden, or with frames too large."""
 
+import os
+
 import av
 import numpy as np
 import pytest
 from clips import make_clip, make_jpegs
+from fake_segmentor import write_model
 
+from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.clip import read_image
 from projects.cpm_avs.inference.sources import open_sources
 from projects.cpm_avs.media.video_io import probe, read_frames
-from projects.cpm_avs.structures import BadSampleError
+from projects.cpm_avs.structures import BadSampleError, UserError
 
 SMALL, LARGE = (64, 48), (200, 200)
 
@@ -48,3 +52,31 @@ def test_a_file_without_permission(tmp_path, monkeypatch, name):
     monkeypatch.setattr(np, "fromfile", refuse)
     with pytest.raises(BadSampleError, match="can't be read for lack of permission. Change it"):
         probe(clip) if name.endswith("mp4") else read_image(clip)
+
+
+def test_what_is_no_file_is_told(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for source, why in (
+        (tmp_path / "pipe.mp4", "pipe.mp4: is a pipe or a device. Save"),
+        ("https://example.com/a.mp4", "a.mp4: is an address. Download"),
+        ("x" * 300 + ".mp4", "x.mp4: can't be opened .File name too long"),
+        (tmp_path / "none.mp4", "does not exist"),
+    ):
+        with pytest.raises(BadSampleError, match=why):
+            open_sources(source)
+    with pytest.raises(UserError, match="source is empty"):  # of "$CLIP" that is not set
+        open_sources("")
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.is_dir", refuse)  # of a folder above
+    with pytest.raises(BadSampleError, match="lack of permission"):
+        open_sources("a.mp4")
+
+
+def test_a_picture_too_thin_for_the_model(tmp_path):
+    inferencer = AVSInferencer(*write_model(tmp_path), device="cpu")
+    picture = np.zeros((1, 4000, 3), np.uint8)
+    with pytest.raises(UserError, match="a picture of 4000 x 1 pixels is too thin"):
+        inferencer((picture, np.ones(1600, np.float32)))

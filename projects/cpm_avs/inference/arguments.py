@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import check_folder
+from ..media.audio_functional import RATES
 from ..structures import UserError
 
-_SLOWEST, _FASTEST = 1000, 1_000_000  # Hz, of sounds
 _LOUDEST = 16.0  # resampling and mixing may pass 1 a little; numbers of 16 bits do by far
 _FRAMES = "give uint8 BGR of (H, W, 3) or (N, H, W, 3)"
 _SOUND = "give (L,), (1, L) or (2, L), floats in [-1, 1] or signed integers"
@@ -119,8 +119,8 @@ def check_sound(sound: object) -> tuple[NDArray[np.float32], int]:
             f"a sound of type {type(samples).__name__} is no array; {_SOUND}"
         ) from error
     hertz = check_number("the sound's rate", rate)
-    if not _SLOWEST <= hertz <= _FASTEST or hertz != round(hertz):
-        raise UserError(f"a sound at {rate} Hz can't be read; give {_SLOWEST} to {_FASTEST} Hz")
+    if not RATES[0] <= hertz <= RATES[1] or hertz != round(hertz):
+        raise UserError(f"a sound at {rate} Hz can't be read; give {RATES[0]} to {RATES[1]} Hz")
     if array.dtype.kind not in "fi":
         raise UserError(f"a sound of type {array.dtype} can't be read; {_SOUND}")
     if array.ndim not in (1, 2) or np.atleast_2d(array).shape[0] not in (1, 2) or not array.size:

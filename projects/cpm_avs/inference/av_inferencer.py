@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmseg.structures import SegDataSample
 
 from ..media.audio_functional import Waveform
+from ..media.opening import is_folder
 from ..media.sound_windows import SoundWindows
 from ..media.video_io import Frame
 from .arguments import check_batch_size, check_frames, check_output, check_times
@@ -125,7 +126,7 @@ class AVSInferencer:
         """
         folder, overlay_file = check_output("out_dir", out_dir), check_output("overlay", overlay)
         several = isinstance(source, list) or (
-            isinstance(source, (str, Path)) and Path(source).is_dir()
+            isinstance(source, (str, Path)) and is_folder(source)
         )
         clips = open_sources(
             source,

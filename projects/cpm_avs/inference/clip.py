@@ -25,6 +25,7 @@ from .arguments import check_frames, check_sound
 Picture = str | Path | NDArray[np.uint8]
 Samples = NDArray[np.floating] | NDArray[np.signedinteger]
 _NO_SAMPLE = "is shorter than one sample"
+_LEFT_TURNED = (b"WEBP", b"avif")  # whose EXIF orientation OpenCV passes over
 SoundSource = str | Path | Samples | tuple[Samples, int]
 
 
@@ -196,8 +197,10 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     """(H, W, 3) BGR, turned by its EXIF orientation; of an animation the first picture."""
     check_file(path)
     try:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-        if image is None:  # such as AVIF, which OpenCV may lack
+        content = np.fromfile(path, np.uint8)
+        turned = content[8:12].tobytes() in _LEFT_TURNED
+        image = None if turned else cv2.imdecode(content, cv2.IMREAD_COLOR)
+        if image is None:  # or a format that OpenCV lacks
             with Image.open(path, formats=PICTURES) as opened:
                 image = np.array(ImageOps.exif_transpose(opened).convert("RGB"))[..., ::-1]
     except PermissionError as error:

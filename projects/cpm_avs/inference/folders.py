@@ -1,6 +1,5 @@
 """Clips of a folder: videos, pictures each with a sound, or numbered pictures and a sound."""
 
-import mimetypes
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +8,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-from ..media.kinds import Kind, kind_of, visible
+from ..media.kinds import called, kind_of, visible
 from ..media.video_io import Frame
 from ..structures import BadSampleError
 from .clip import Clip, pair_clip, read_image, video_clip
@@ -89,27 +88,17 @@ def _sort(folder: Path, but: Path | None) -> tuple[dict[str, list[Path]], dict[P
     for path in sorted(visible(folder.iterdir()), key=_natural):
         if path.is_dir() or (but is not None and but.exists() and path.samefile(but)):
             continue
-        called = _called(path)
+        name = called(path)
         try:
             kind = kind_of(path)
             # A sound may have a picture track, as one that was taken from a video with it.
-            kinds["sound" if kind == "video" and called == "sound" else kind].append(path)
+            kinds["sound" if kind == "video" and name == "sound" else kind].append(path)
         except BadSampleError as error:
-            if called is None:
+            if name is None:
                 unknown[path] = f"it {error.reason}"
             else:
-                kinds["picture" if called == "picture" else "video"].append(path)
+                kinds["picture" if name == "picture" else "video"].append(path)
     return kinds, unknown
-
-
-def _called(path: Path) -> Kind | None:
-    """What a file is by its name."""
-    kind = mimetypes.guess_type(path.name)[0] or ""
-    if kind.startswith("video/") or kind in ("audio/3gpp", "audio/3gpp2"):  # phones' videos
-        return "video"
-    if kind.startswith("audio/"):
-        return "sound"
-    return "picture" if kind.startswith("image/") else None
 
 
 def numbered_clip(folder: Path, images: list[Path], sound: Path, wanted: Wanted) -> Clip:

@@ -4,6 +4,7 @@ import inspect
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -14,6 +15,7 @@ from mmseg.structures import SegDataSample
 from ..config_files import ConfigError, hint_of_unregistered
 from ..media.audio_functional import Waveform
 from ..media.video_io import Frame
+from ..structures import UserError
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,14 @@ class Preparation:
         for frame in frames:
             shape = frame.image.shape[:2]
             results: dict[str, Any] = dict(img=frame.image, img_shape=shape, ori_shape=shape)
-            for resize in self.resizes:
-                results = resize(results)
+            try:
+                for resize in self.resizes:
+                    results = resize(results)
+            except cv2.error as error:  # one side would have no pixel
+                raise UserError(
+                    f"a picture of {shape[1]} x {shape[0]} pixels is too thin for the model; "
+                    "give one that is wider or higher"
+                ) from error
             image = np.ascontiguousarray(results["img"].transpose(2, 0, 1))
             images.append(torch.from_numpy(image))
             samples.append(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..media.kinds import kind_of
+from ..media.opening import is_folder
 from ..structures import BadSampleError, UserError
 from .arguments import check_rate, check_track
 from .clip import Clip, Picture, SoundSource, pair_clip, video_clip
@@ -78,8 +79,10 @@ def _open_one(source: Source, wanted: Wanted, on_error: OnError | None) -> list[
             f"a source of type {type(source).__name__} is not known; give a path, an (image, "
             "sound) pair or a list of these"
         )
+    if not str(source):
+        raise UserError("the name of the source is empty; give a path")
     path = Path(source)
-    if path.is_dir():
+    if is_folder(path):
         steps = folder_clips(path, wanted)
         return [clip for step in steps for clip in attempt(on_error, step)]
     if kind_of(path) != "picture":

@@ -1,5 +1,6 @@
 """What a file is: asked of those who decode it, since suffixes are many, missing or wrong."""
 
+import mimetypes
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -50,7 +51,15 @@ def kind_of(path: Path) -> Kind:
         raise BadSampleError(
             path, f"is an animated {kind}, which can't be played", "Convert it to mp4 or gif"
         )
-    with open_media(path) as container:
+    try:
+        container = open_media(path)
+    except BadSampleError as error:
+        if called(path) != "picture":
+            raise
+        raise BadSampleError(  # such as a phone's HEIC
+            path, "is no picture that can be read", "Save it as jpg or png"
+        ) from error
+    with container:
         if default_track(container.streams.video) is not None:
             return "video"
         if default_track(container.streams.audio) is not None:
@@ -58,3 +67,13 @@ def kind_of(path: Path) -> Kind:
     raise BadSampleError(
         path, "has neither picture nor sound that can be decoded", "Convert it to mp4 or wav"
     )
+
+
+def called(path: Path) -> Kind | None:
+    """What a file is by its name."""
+    kind = mimetypes.guess_type(path.name)[0] or ""
+    if kind.startswith("video/") or kind in ("audio/3gpp", "audio/3gpp2"):  # phones' videos
+        return "video"
+    if kind.startswith("audio/"):
+        return "sound"
+    return "picture" if kind.startswith("image/") else None

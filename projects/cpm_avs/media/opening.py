@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +21,7 @@ ONLY_MEDIA = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 
 # What FFmpeg's own program takes for a joint rather than for an irregular time, seconds.
 _BACK, _AHEAD = 0.1, 10.0
+_ADDRESS = re.compile(r"[a-z]{2,}:/")  # a Path has one slash of https://, and C:/ is no address
 
 Track = TypeVar("Track", av.VideoStream, av.AudioStream)
 
@@ -29,15 +31,35 @@ def media_url(path: str | Path) -> str:
     return f"file:{os.fspath(path)}"
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder of that name.
+
+    Raises:
+        BadSampleError: It may not be looked up, or the name is none.
+    """
+    try:
+        return Path(path).is_dir()
+    except PermissionError as error:  # of a folder above
+        raise forbidden(path) from error
+    except OSError as error:  # such as a name that is too long
+        raise BadSampleError(
+            path, f"can't be opened ({error.strerror})", "Check the path"
+        ) from error
+
+
 def check_file(path: str | Path) -> None:
     """Refuse what can't be a sound or a video.
 
     Raises:
         BadSampleError: It is missing, a folder, empty, or may not be read.
     """
-    if Path(path).is_dir():
+    if is_folder(path):
         raise BadSampleError(path, "is a folder", "Name a file in it")
     if not Path(path).is_file():
+        if Path(path).exists():
+            raise BadSampleError(path, "is a pipe or a device", "Save what it gives as a file")
+        if _ADDRESS.match(os.fspath(path)):
+            raise BadSampleError(path, "is an address", "Download it, and name the file")
         raise BadSampleError(path, "does not exist", "Check the path")
     if Path(path).stat().st_size == 0:
         raise BadSampleError(path, "is empty (0 bytes)", "Copy or download it again")

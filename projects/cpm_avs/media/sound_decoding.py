@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 from ..structures import BadSampleError
-from .audio_functional import Waveform
+from .audio_functional import RATES, Waveform
 from .opening import check_file, open_media, sound_track, steady_packets
 from .sound_headers import is_cut_off, is_whole, states_its_length
 
@@ -88,6 +88,8 @@ def decode_sound(
 
 def refuse_no_sound(path: str | Path, block: Block, seconds: float) -> None:
     """Raise ``BadSampleError`` where samples, whose first is at ``seconds``, are no sound."""
+    if not RATES[0] <= block.rate <= RATES[1]:
+        raise BadSampleError(path, f"the sound states a rate of {block.rate} Hz", _REMEDY)
     peak = max(block.samples.max(initial=0), -block.samples.min(initial=0))
     if peak <= _LOUDEST:  # not so for NaN
         return

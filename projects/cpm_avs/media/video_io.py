@@ -116,7 +116,7 @@ def probe(
     container, stream = _open_video(path, most_pixels)
     with container:
         earliest = None if _is_unordered(container, stream) else round(origin / tick)
-        count, begin, last, last_duration = 0, earliest, -1, 0
+        count, begin, last, last_duration = 0, earliest, earliest, 0
         for packet in steady_packets(container, path, stream):
             if packet.pts is None or packet.is_discard:
                 continue
@@ -124,9 +124,9 @@ def probe(
                 continue
             count += 1
             begin = packet.pts if begin is None else min(begin, packet.pts)
-            if packet.pts > last:
+            if last is None or packet.pts >= last:
                 last, last_duration = packet.pts, packet.duration or 0
-        span = Fraction(max(0, last - (begin or 0))) * tick
+        span = Fraction((last or 0) - (begin or 0)) * tick
         mean = stream.average_rate or stream.guessed_rate or Fraction(25)
         counted = Fraction(count - 1) / span if span else mean
         if not 0.9 < mean / counted < 1.1:  # a .dv states 60000

@@ -126,6 +126,13 @@ def test_vggish_freezes_its_first_stages() -> None:
     assert frozen == {f"features.{i}.{p}" for i in (0, 3) for p in ("weight", "bias")}
 
 
+@pytest.mark.parametrize("name", ["VGGish", "YAMNet"])
+def test_more_frozen_stages_than_there_are_are_refused(name: str) -> None:
+    build(name, out_indices=(0, 2), frozen_stages=3)
+    with pytest.raises(ValueError, match="frozen_stages is 4; there are 3"):
+        build(name, out_indices=(0, 2), frozen_stages=4)
+
+
 def test_yamnet_freezes_its_first_layers_and_keeps_statistics() -> None:
     network = YAMNet(frozen_stages=3)
     network.train()

@@ -69,6 +69,11 @@ def test_a_score_that_is_given_is_taken(save_best, settings) -> None:
     check_best_score(save_best, metrics(*settings))
 
 
+def test_a_score_of_mmsegs_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(UserError, match="no iou_metrics=.'mIou'.; there are mIoU, mDice, mFscore"):
+        check_best_score("mIoU", metrics(IOU | dict(iou_metrics=["mIou"])))
+
+
 def test_nothing_is_refused_beside_a_metric_that_does_not_tell() -> None:
     check_best_score("mine", [*metrics(AVS), Untold()])
 

@@ -30,6 +30,10 @@ BROKEN: dict[str, tuple[dict[str, str | bytes], str]] = {
         r"c\.py: Duplicate key .*'x'",
     ),
     "error in the program": ({"c.py": "x = 1\ny = x / 0"}, r"c\.py, line 2: division by zero"),
+    "a file that is not there": (
+        {"c.py": "x = open('/nope/a.txt')"},
+        r"c\.py, line 1: \[Errno 2\] No such file or directory: '/nope/a.txt'",
+    ),
     "bytes": ({"c.py": b"\x80\x81\x00"}, r"c\.py: it is no text"),
     "zeros": ({"c.py": b"\x00" * 9}, r"c\.py: it is no text"),
     "no such module": (

@@ -120,6 +120,21 @@ LOADER, HEAD, RULES = "train_dataloader", "model.decode_head", "optim_wrapper.pa
         (f"{LOADER}.timeout", -1, "give 0 or more"),
         (f"{LOADER}.collate_fn", dict(type="pseudo"), "'pseudo', which is not registered"),
         ("custom_hooks", {"0": dict(type="Foo")}, "has settings by name; give a list"),
+        # values that Python takes for others
+        ("train_cfg.max_iters", True, "IterBasedTrainLoop takes a whole number"),
+        (f"{LOADER}.batch_size", True, "DataLoader takes a whole number"),
+        ("default_hooks.checkpoint.out_dir", 5, "ExactCheckpointHook takes a text"),
+        # a model of nothing, a loss that is to grow
+        (f"{HEAD}.num_queries", 0, "give 1 or more"),
+        (f"{HEAD}.feedforward_channels", 0, "give 1 or more"),
+        ("model.criterion.prompt_weight", -1, "give 0 or more"),
+        ("model.criterion.prompting.acp_weight", float("nan"), "give 0 or more"),
+        # what nothing stands in for
+        ("randomness", None, "is None, and nothing stands in for it"),
+        (f"{LOADER}.batch_size", None, "is None, and nothing stands in for it"),
+        (f"{LOADER}.dataset", None, "is None, and nothing"),
+        ("optim_wrapper.optimizer", None, "is None, and nothing"),
+        ("train_cfg.max_iters", None, "is None, and nothing"),
         # a value in place of settings
         ("train_cfg", 5, "train_cfg.KEY=VALUE"),
         (f"{LOADER}.dataset", "stamps", f"{LOADER}.dataset.KEY=VALUE"),
@@ -177,7 +192,7 @@ def build(cfg: Config) -> None:
         ("model.backbone.type", "mmpretrain.ConvNeXt", "package mmpretrain is not installed"),
         ("model.backbone.out_indices", "abc", "out_indices='abc'.*must in range"),
         ("model.backbone.init_cfg.type", "Pretraind", "did you mean 'Pretrained'"),
-        (f"{HEAD}.num_queries", -1, "num_queries=-1.*negative dimension"),
+        (f"{HEAD}.num_encoder_layers", -1, "num_encoder_layers=-1.*index"),
         (f"{HEAD}.classifier.type", "GMMClasifier", "did you mean 'GMMClassifier'"),
         ("model.criterion.mixture.bank_siez", 5, "MixtureFitting takes no .*'bank_size'"),
         ("model.criterion.prompting.acp_wieght", 5, "PromptedPath takes no .*'acp_weight'"),

@@ -208,3 +208,10 @@ def test_running_statistics_that_are_spoiled_end_the_run():
 def test_a_limit_below_one_is_refused():
     with pytest.raises(ValueError, match="got 0"):
         FiniteLossHook(max_skipped=0)
+
+
+def test_a_model_without_a_criterion_is_refused():
+    model = nn.Linear(1, 1)
+    model.criterion = None
+    with pytest.raises(ValueError, match="model.criterion is None.*training needs one"):
+        FiniteLossHook().before_train(fake_runner(model))

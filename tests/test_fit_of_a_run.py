@@ -1,5 +1,6 @@
 """What would train or resume wrongly without a word: workers, the schedule."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from projects.cpm_avs.launch import ResumedCheckpointHook, read_config
 from projects.cpm_avs.safe_checkpoint import CheckpointError
+from projects.cpm_avs.training.hooks.checkpoint_hook import ExactCheckpointHook
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -84,15 +87,22 @@ def test_options_that_change_nothing_may_change_on_resume(tmp_path: Path) -> Non
     assert (tmp_path / "last_checkpoint").read_text() == "iter_8.pth"
 
 
-def check(saved: dict[str, Any], optimiser: torch.optim.Optimizer) -> None:
+def check(
+    saved: dict[str, Any],
+    optimiser: torch.optim.Optimizer,
+    *,
+    info: dict[str, Any] | None = None,
+    hooks: Sequence[Hook] = (),
+) -> None:
     """As a resumed run does, of a checkpoint that does not name its optimiser."""
     runner: Any = SimpleNamespace(
         model=torch.nn.Module(),
         optim_wrapper=SimpleNamespace(optimizer=optimiser),
         param_schedulers=None,
         max_iters=8,
+        hooks=hooks,
     )
-    hub = dict(log_scalars={}, runtime_info={}, resumed_keys={})
+    hub = dict(log_scalars={}, runtime_info={} if info is None else info, resumed_keys={})
     whole = dict(state_dict={}, meta=dict(epoch=0, iter=4), message_hub=hub, optimizer=saved)
     ResumedCheckpointHook(source="iter_4.pth").after_load_checkpoint(runner, whole)
 
@@ -117,3 +127,13 @@ def test_an_optimiser_with_other_groups_is_refused_on_resume() -> None:
     check(own.state_dict(), own)
     with pytest.raises(CheckpointError, match=r"iter_4.*2 groups of 3 parameters.*load_from"):
         check(other.state_dict(), own)
+
+
+def test_mmengines_own_checkpoint_hook_deletes_nothing_that_a_checkpoint_names() -> None:
+    """A config of MMSegmentation's that is copied brings it along."""
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+    named = dict(best_ckpt="/a", best_ckpt_b="/b", keep_ckpt_ids=["../c"], iter=4)
+    for hook, left in ((CheckpointHook(), {"iter"}), (ExactCheckpointHook(), named.keys())):
+        info = dict(named)
+        check(optimiser.state_dict(), optimiser, info=info, hooks=[hook])
+        assert info.keys() == left

@@ -231,6 +231,11 @@ ITERATIONS = dict(train_cfg=dict(type="IterBasedTrainLoop", max_iters=1))
             r"param_scheduler\.1 counts in epochs",
         ),
         (ITERATIONS | dict(param_scheduler=dict(by_epoch=False)), None),
+        (
+            dict(train_cfg=dict(type="IterBasedTrainLoop", max_iters=9, val_begin=10)),
+            "val_begin is 10, and training ends at 9: it would never be validated",
+        ),
+        (dict(train_cfg=dict(type="IterBasedTrainLoop", max_iters=9, val_begin=9)), None),
         (EPOCHS | dict(default_hooks=dict(checkpoint=dict(by_epoch=False))), None),
         ({}, None),
     ],

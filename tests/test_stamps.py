@@ -268,6 +268,12 @@ def test_wrong_settings_are_refused():
         scenes("msmi", num_objects=3, num_sounding=(3,))
     with pytest.raises(ValueError, match="num_scenes=0"):
         scenes(num_scenes=0)
+    for setting in (
+        dict(image_size=0), dict(num_samples=-5), dict(silent_prob=2), dict(gain_db=float("nan")),
+        dict(offscreen_prob=float("nan")), dict(object_size=(0.5, 0.2)), dict(num_objects=0),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"{next(iter(setting))}=.*(give|can sound)"):
+            scenes(**setting)
     with pytest.raises(ValueError, match="classes are those of the index"):
         scenes(metainfo=dict(classes=("background", "dog")))
     with pytest.raises(TypeError, match="num_object"):

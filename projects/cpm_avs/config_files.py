@@ -179,6 +179,8 @@ def _problem(path: Path, error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError) or "null bytes" in str(error):
         return f"{file}: it is no text; a config is a text file"
     line, told = _line(file, error), error.args[0] if error.args else ""
+    if isinstance(error, OSError):  # begins with its number
+        told = error
     told = error.msg if isinstance(error, SyntaxError) else " ".join(str(told).split())
     where = f"{file}, line {line}" if line else str(file)
     return f"{where}: {told} ({type(error).__name__}); the config can't be read"

@@ -5,6 +5,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from ..config_files import ConfigError, nearest
 
 _NUMBERS = {int, float}
+_TEXTS = {str, Path}
 #: Types that a text can't stand for.
 _NO_TEXT = {*_NUMBERS, bool, type(None), Tensor}
 _SIMPLE = {"int": int, "float": float, "bool": bool, "int | None": int, "float | None": float}
@@ -107,10 +109,13 @@ def _check_key(
 
 
 def _check_value(where: str, value: Any, kinds: set[Any], reader: str) -> None:
-    """A text or a fraction where a number or a whole number is wanted."""
+    """A value of another kind than is wanted: a number, a whole number, True or False, a text."""
+    if kinds & _TEXTS and kinds <= {*_TEXTS, type(None)} and isinstance(value, (int, float)):
+        raise ConfigError(f"{where} is {value!r}; {reader} takes a text")
     whole = not kinds & {float, bool, Tensor, type(None)}
     fraction = whole and isinstance(value, float) and not value.is_integer()
-    if kinds <= _NO_TEXT and (fraction or isinstance(value, str)):
+    switch = isinstance(value, bool) and bool not in kinds  # of which Python makes 0 or 1
+    if kinds <= _NO_TEXT and (fraction or switch or isinstance(value, str)):
         wanted = "True or False" if bool in kinds else "a whole number" if whole else "a number"
         raise ConfigError(f"{where} is {value!r}; {reader} takes {wanted}")
 

@@ -34,7 +34,14 @@ _AT_LEAST = {
     rf"{_HOOK}\.begin": 0,
     r"log_processor\.window_size": 1,
     r"env_cfg\.resource_limit": 1,
+    r"model\.decode_head\.(num_queries|embed_dims|feedforward_channels)": 1,
+    r"model\.criterion\.(\w+\.)?\w+_weight": 0,
 }
+#: Places that may be left out of a config, but where None means nothing.
+_NOT_NONE = (
+    rf"{_LOADER}\.(batch_size|dataset)|optim_wrapper\.optimizer(\.lr)?|"
+    r"train_cfg\.max_(iters|epochs)|randomness"
+)
 _NEVER = -1  # or "all", of a hook that saves checkpoints
 _BACKENDS = {*torch.distributed.Backend.backend_list, "cncl", "hccl", "mccl", "smddp"}
 #: Place -> what may stand there.
@@ -71,6 +78,8 @@ def check_value(where: str, value: Any) -> None:
     Raises:
         ConfigError: With what may stand there.
     """
+    if value is None and re.fullmatch(_NOT_NONE, where):
+        raise ConfigError(f"{where} is None, and nothing stands in for it; leave this setting out")
     for pattern, least in _AT_LEAST.items():
         if isinstance(value, (int, float)) and re.fullmatch(pattern, where) and not value >= least:
             raise ConfigError(f"{where} is {value}; give {least} or more")  # nor is it NaN
@@ -143,7 +152,7 @@ def check_whole(settings: dict[str, Any]) -> None:
 def check_counting(settings: Mapping[str, Any]) -> None:
     """Refuse a training that counts in epochs what it does in iterations, or the other way round.
 
-    mmengine would train one epoch without end, or never save, or never lower the rate.
+    mmengine would train one epoch without end, or never save, validate or lower the rate.
 
     Args:
         settings: The whole config.
@@ -151,7 +160,15 @@ def check_counting(settings: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: With what to set.
     """
-    loop = _type_of(settings.get("train_cfg"))
+    training = settings.get("train_cfg") or {}
+    loop = _type_of(training)
+    last = training.get("max_iters", training.get("max_epochs"))
+    if last is not None and training.get("val_begin", 1) > last:
+        raise ConfigError(
+            f"train_cfg.val_begin is {training['val_begin']}, and training ends at {last}: it "
+            "would never be validated; give a smaller one, or val_dataloader=None, val_cfg=None "
+            "and val_evaluator=None for none"
+        )
     sampler = _type_of((settings.get("train_dataloader") or {}).get("sampler"))
     if loop == "EpochBasedTrainLoop" and "Infinite" in sampler:
         raise ConfigError(

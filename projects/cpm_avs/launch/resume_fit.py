@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from ..safe_checkpoint import CheckpointError
@@ -53,6 +54,11 @@ class ResumedCheckpointHook(CheckpointFitHook):
         self._check_groups(saved, optimiser.param_groups)
         self._check_options(saved, optimiser.param_groups)
         self._check_schedule(runner, checkpoint)
+        if any(type(hook) is CheckpointHook for hook in runner.hooks):
+            # mmengine's own deletes what these name, wherever it lies.
+            info = checkpoint["message_hub"]["runtime_info"]
+            for key in [one for one in info if str(one).startswith(("best_ckpt", "keep_ckpt_ids"))]:
+                del info[key]
 
     def _check_kind(
         self, kind: str, meta: dict[str, Any], saved: Sequence[dict], optimiser: Any

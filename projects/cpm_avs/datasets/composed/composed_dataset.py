@@ -97,10 +97,15 @@ class ComposedDataset(AVSDataset):
                 f"num_scenes={num_scenes}, num_channels={num_channels}: give at least one scene "
                 "and 1 (mono) or 2 (stereo) channels."
             )
+        if image_size < 1 or num_samples < 1:
+            raise ValueError(
+                f"image_size={image_size}, num_samples={num_samples}: give at least one pixel and "
+                "one sample."
+            )
         self.num_scenes, self.image_size = num_scenes, image_size
         self.num_samples, self.num_channels = num_samples, num_channels
         objects, sounding = difficulty(subset)
-        objects = num_objects or objects
+        objects = objects if num_objects is None else num_objects
         self.scene_config = SceneConfig(
             subset=subset,
             split=split,

@@ -1,6 +1,7 @@
 """What is in a scene, before anything is drawn: the same for (seed, split, index)."""
 
 from dataclasses import dataclass, replace
+from math import inf
 
 import numpy as np
 
@@ -53,6 +54,15 @@ class SceneConfig:
             raise ValueError(
                 f"num_sounding={self.num_sounding} of num_objects={self.num_objects}: at least "
                 f"one and, in {self.subset!r}, at most {available} can sound."
+            )
+        for name in ("plain_prob", "offscreen_prob", "silent_prob"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)}: give a probability, 0 to 1.")
+        smallest, largest = self.object_size
+        if not 0 < smallest <= largest or not 0 <= self.gain_db < inf:
+            raise ValueError(
+                f"object_size={self.object_size}, gain_db={self.gain_db}: give shares of the "
+                "picture's side, smallest first, and decibels from 0 on."
             )
 
 

@@ -39,6 +39,11 @@ class VGGish(BaseModule):
         super().__init__(init_cfg or dict(type="Kaiming", layer="Conv2d"))
         if not set(out_indices) <= set(range(len(STAGES))):
             raise ValueError(f"out_indices is {tuple(out_indices)}; VGGish has stages 0 to 3")
+        if frozen_stages > max(out_indices) + 1:
+            raise ValueError(
+                f"frozen_stages is {frozen_stages}; there are {max(out_indices) + 1} up to the "
+                "last of out_indices"
+            )
         layers: list[nn.Module] = []
         self.stage_ends: list[int] = []
         width_in = in_channels

@@ -134,6 +134,11 @@ class YAMNet(BaseModule):
                 f"out_indices is {tuple(out_indices)}; YAMNet has maps after layers 0 to "
                 f"{NUM_MAPS - 1}"
             )
+        if frozen_stages > max(out_indices) + 1:
+            raise ValueError(
+                f"frozen_stages is {frozen_stages}; there are {max(out_indices) + 1} layers up to "
+                "the last of out_indices"
+            )
         # Layers behind the last map would get no gradient, which distributed training refuses.
         self.layers = build_layers(
             in_channels, norm_cfg or dict(type="BN", eps=1e-4), max(out_indices) + 1

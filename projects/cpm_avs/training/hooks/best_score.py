@@ -45,6 +45,11 @@ def _is_of(score: str, name: str) -> bool:
 def _score_names(metric: BaseMetric) -> list[str] | None:
     names = getattr(metric, "score_names", None)
     if names is None and type(metric) is IoUMetric:
+        unknown = [kind for kind in metric.metrics if kind not in _IOU_METRIC]
+        if unknown:  # which mmseg says after the first validation
+            raise UserError(
+                f"IoUMetric has no iou_metrics={unknown}; there are {', '.join(_IOU_METRIC)}"
+            )
         names = dict.fromkeys(name for kind in metric.metrics for name in _IOU_METRIC[kind])
     prefix = f"{metric.prefix}/" if metric.prefix else ""
     return None if names is None else [f"{prefix}{name}" for name in names]

@@ -47,6 +47,8 @@ class FiniteLossHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Tell the criterion whether there is a scaler, and take the counts over."""
         scaler: Any = getattr(runner.optim_wrapper, "loss_scaler", None)
+        if _bare(runner).criterion is None:
+            raise ValueError("model.criterion is None, as for inference; training needs one")
         guard = _bare(runner).criterion.finite
         guard.skips = scaler is not None and scaler.is_enabled()
         self._scale = scaler.get_scale() if guard.skips else 0.0

@@ -278,3 +278,21 @@ def test_a_clip_is_written_with_its_truth(root, tmp_path):
         middle = round((segment["start"] + segment["end"]) / 2 * 12)
         assert segment["label"] in composed.masks[middle]
     assert report["sounding"] and len(read_frames_of(tmp_path / "clip.mp4")) == 48
+
+
+def test_all_that_is_visible_can_be_labelled(root):
+    """As a start for what sees: the scene and its sound stay, the labels are of what is seen."""
+    compose, visible = dict(type="ComposeScene"), dict(type="LabelVisible")
+    plain, seen = (
+        scenes(root, "ms", num_objects=4, pipeline=steps)
+        for steps in ([compose], [compose, visible])
+    )
+    more = 0
+    for index in range(6):
+        one, other = plain[index], seen[index]
+        assert np.array_equal(one["img"], other["img"])
+        assert np.array_equal(one["waveform"], other["waveform"])
+        assert np.array_equal(other["gt_seg_map"], one["visible_map"])
+        assert other["sound_classes"] == sorted(set(np.unique(one["visible_map"])) - {0})
+        more += len(other["sound_classes"]) > len(one["sound_classes"])
+    assert more > 2

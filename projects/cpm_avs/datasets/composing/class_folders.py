@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -40,21 +41,10 @@ def read_photo_folder(
         masks = _masks(files)
         taken = set(masks.values())
         for path in (one for one in files if one not in taken):
-            mask = masks.get(path)
-            found.append(
-                Candidate(
-                    kind="photo",
-                    class_name=name,
-                    path=path,
-                    source=root.resolve().name,
-                    name=str(path.relative_to(root)),
-                    origin=f"{root.resolve().name}/{path.relative_to(root)}",
-                    licence=stated_licence(folder, root),
-                    split=split_,
-                    made_from=() if mask is None else (mask,),
-                    instances=None if mask is None else partial(read_instances, mask),
-                )
-            )
+            photo = _candidate("photo", name, path, root, folder, split_)
+            if (mask := masks.get(path)) is not None:
+                photo = replace(photo, made_from=(mask,), instances=partial(read_instances, mask))
+            found.append(photo)
     return found, left_out
 
 
@@ -66,21 +56,28 @@ def read_sound_folder(
     for folder, split_, name, files, others in _classes(root, split, class_of, SOUNDS):
         left_out += [LeftOut(path, name, "unknown_file") for path in others]
         for path in files:
-            number = freesound_id(path.stem)
-            label = f"{root.resolve().name}/{path.relative_to(root)}"
-            found.append(
-                Candidate(
-                    kind="sound",
-                    class_name=name,
-                    path=path,
-                    source=root.resolve().name,
-                    name=str(path.relative_to(root)),
-                    origin=label if number is None else freesound_origin(number),
-                    licence=stated_licence(folder, root),
-                    split=split_,
-                )
-            )
+            sound = _candidate("sound", name, path, root, folder, split_)
+            if (number := freesound_id(path.stem)) is not None:
+                sound = replace(sound, origin=freesound_origin(number))
+            found.append(sound)
     return found, left_out
+
+
+def _candidate(
+    kind: str, class_name: str, path: Path, root: Path, folder: Path, split: str
+) -> Candidate:
+    """A file of a class's folder; its origin is the file itself."""
+    source, name = root.resolve().name, str(path.relative_to(root))
+    return Candidate(
+        kind=kind,
+        class_name=class_name,
+        path=path,
+        source=source,
+        name=name,
+        origin=f"{source}/{name}",
+        licence=stated_licence(folder, root),
+        split=split,
+    )
 
 
 def freesound_id(stem: str) -> str | None:

@@ -118,6 +118,7 @@ def test_configs_are_found_by_name_and_the_nearest_is_told(tmp_path: Path) -> No
         ("cpm_r50_avs", "cpm_r50_avss"),
         ("configs/cpm_mbv2-yamnet-stamps.py", "cpm_mbv2-yamnet_stamps"),
         (str(tmp_path / "mine_sterio.py"), "mine_stereo"),
+        (str(tmp_path / "mine_stereo"), "mine_stereo.py"),
         (str(tmp_path / "nothing.like"), "cpm_mbv2-yamnet_stamps"),
     ):
         with pytest.raises(ConfigError, match=f"no config .*; there are .*{near}"):

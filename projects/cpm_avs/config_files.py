@@ -114,10 +114,12 @@ def find_config(name: str | Path) -> Path:
     stem = path.name.removesuffix(".py")
     if stem in known and path.parent == Path():
         return known[stem]
-    beside = [file.stem for suffix in SUFFIXES for file in path.parent.glob(f"*{suffix}")]
+    files = [file for suffix in SUFFIXES for file in path.parent.glob(f"*{suffix}")]
+    beside = {file.stem: str(file) for file in files}  # these are found with their suffix alone
     main = sorted(file.stem for file in (ROOT / "configs").glob("*.py"))
     near = nearest(stem, {*known, *beside}, count=3) or main
-    raise ConfigError(f"no config {str(name)!r}; there are {', '.join(near)}")
+    there = ", ".join(one if one in known else beside[one] for one in near)
+    raise ConfigError(f"no config {str(name)!r}; there are {there}")
 
 
 def read_config_file(name: str | Path, *, leave_out: str | None = None) -> Config:

@@ -144,6 +144,10 @@ def test_a_bad_index_is_named_with_the_remedy(tmp_path):
     path.write_text("\n")
     with pytest.raises(ValueError, match="empty"):
         read_table(path, {"name": Column(("name",), 0)})
+    for name, mark in (("semicolons", ";"), ("tabs", "\t")):
+        path.write_text(f"name{mark}split\na{mark}train\n")
+        with pytest.raises(BadSampleError, match=f"separated by {name}. Save it as CSV with com"):
+            read_table(path, {"name": Column(("name",), 0), "split": Column(("split",), 1)})
     for content in ("name\nM\u00fcnchen\n".encode("latin-1"), "name\na\n".encode("utf-16")):
         path.write_bytes(content)
         with pytest.raises(BadSampleError, match=r"i\.csv: .*UTF-8"):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..media.kinds import PICTURES
 from ..structures import BadSampleError
 
 IGNORE_INDEX = 255
@@ -23,7 +24,7 @@ def read_mask(path: str | Path, *, color: bool = False) -> NDArray[np.uint8]:
     The values of a palette image are its indices.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=PICTURES) as image:
             mode = image.mode
             values = np.asarray(image.convert("RGB") if color else image)
     except FileNotFoundError as error:
@@ -45,10 +46,12 @@ def read_mask(path: str | Path, *, color: bool = False) -> NDArray[np.uint8]:
             "Use the index masks, or MASK_ENCODING = 'color' for colours of the palette; a grey "
             "picture must be saved with one channel",
         )
-    if values.dtype != bool and values.max(initial=0) > IGNORE_INDEX:
-        raise BadSampleError(
-            path, f"the mask holds {values.max()}", "Class indices go from 0 to 255"
-        )
+    if values.dtype != bool:
+        for value in (values.max(initial=0), values.min(initial=0)):
+            if not 0 <= value <= IGNORE_INDEX:
+                raise BadSampleError(
+                    path, f"the mask holds {value}", "Class indices go from 0 to 255"
+                )
     return values.astype(np.uint8)
 
 

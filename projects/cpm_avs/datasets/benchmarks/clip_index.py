@@ -177,6 +177,12 @@ def _read_lines(path: str | Path) -> list[tuple[int, tuple[str, ...]]]:
     lines = [(line, cells) for line, cells in lines if any(cells)]
     if not lines:
         raise BadSampleError(path, "the index is empty", "Download it again")
+    first = lines[0][1]
+    for name, mark in (("semicolons", ";"), ("tabs", "\t")):
+        if len(first) == 1 and mark in first[0]:  # as spreadsheets of some countries save it
+            raise BadSampleError(
+                path, f"the index is separated by {name}", "Save it as CSV with commas"
+            )
     return lines
 
 

@@ -182,7 +182,7 @@ def _problem(path: Path, error: Exception) -> str:
         return f"{file}: it is no text; a config is a text file"
     line, told = _line(file, error), error.args[0] if error.args else ""
     if isinstance(error, OSError):  # begins with its number
-        told = error
+        told = str(error)
     told = error.msg if isinstance(error, SyntaxError) else " ".join(str(told).split())
     where = f"{file}, line {line}" if line else str(file)
     return f"{where}: {told} ({type(error).__name__}); the config can't be read"

@@ -61,11 +61,12 @@ def check_resume(
     amid: str = "step",
     twice: bool = False,
     ranks: int = 1,
+    matches: bool = True,
     **options: Any,
 ) -> None:
     """Run whole; run, kill, resume (killed at its start, too, if ``twice``); compare.
 
-    All steps are, and what is left at the end.
+    All steps are, and what is left at the end; the matching's stability where the model matches.
     """
     whole, broken = folder / "whole", folder / "broken"
     running = start(config, whole, ranks=ranks, options=options)
@@ -85,7 +86,7 @@ def check_resume(
     for rank in range(ranks):
         expected = steps(whole, rank)
         assert steps(broken, rank) == expected[:done] + expected[saved_at:]
-    assert stability(broken) == stability(whole)
+    assert not matches or stability(broken) == stability(whole)
     assert best(broken) == best(whole)
     left, right = load_safely(whole / final), load_safely(broken / final)
     assert {"state_dict", "optimizer", "param_schedulers", "random_states"} < left.keys()

@@ -1,0 +1,116 @@
+"""TPAVI on whole clips: trained on a few labels, resumed, tested, and on a video."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from benchmark_trees import make_s4
+from clips import click_track, make_clip
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from PIL import Image
+from test_resume import check_resume
+
+from projects.cpm_avs.inference import AVSInferencer
+from projects.cpm_avs.inference.export import ExportableModel, example_inputs, export_program
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE = 64
+
+
+def narrow(tree: Path) -> Config:
+    """``tpavi_r50_s4-224`` with few channels and small pictures, on a made tree."""
+    cfg = Config.fromfile(ROOT / "configs" / "baselines" / "tpavi_r50_s4-224.py")
+    cfg.custom_imports.imports.append("tiny")
+    cfg.model.backbone.update(init_cfg=None, base_channels=8)
+    cfg.model.audio_backbone = dict(type="TinyAudioBackbone")
+    cfg.model.decode_head.update(in_channels=[32, 64, 128, 256], audio_channels=32, embed_dims=16)
+    for split in ("train", "val", "test"):
+        loader = cfg[f"{split}_dataloader"]
+        loader.update(batch_size=1, num_workers=0, persistent_workers=False)
+        loader.dataset.dataset.data_root = str(tree)
+        (resize,) = [s for s in loader.dataset.dataset.pipeline if s["type"] == "ResizeForProtocol"]
+        resize["scale"] = (SIZE, SIZE)
+    cfg.train_cfg.update(max_epochs=4, val_interval=2)
+    cfg.default_hooks.logger.interval = 1
+    cfg.vis_backends = cfg.visualizer.vis_backends = [dict(type="LocalVisBackend")]
+    return cfg
+
+
+def test_a_run_on_clips_resumes_to_the_bit_and_is_tested(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = tmp_path / "clips.py"
+    narrow(make_s4(tmp_path / "s4")).dump(config)
+    check_resume(tmp_path, config, "epoch_4.pth", kill_at=3, matches=False)
+
+    out = tmp_path / "test"
+    words = ["test.py", str(config), str(tmp_path / "whole" / "epoch_4.pth")]
+    words += ["--work-dir", str(out), "--out", str(out / "masks"), "--audio", "silence"]
+    monkeypatch.setattr(sys, "argv", words)
+    runpy.run_path(str(ROOT / "tools" / "test.py"), run_name="__main__")
+    (scores,) = (path for path in out.glob("*/*.json") if path.name != "metrics.json")
+    found = json.loads(scores.read_text())
+    assert {"dataset/mIoU", "avsbench/F_batch1", "robustness/silence/frame_FPR"} < found.keys()
+    (report,) = out.glob("*/metrics.json")
+    rows = json.loads(report.read_text())
+    assert "silence" in json.dumps(rows)
+    masks = sorted((out / "masks").rglob("*.png"))
+    assert [path.name for path in masks] == [f"e0_{k}.png" for k in range(1, 6)]
+    assert np.asarray(Image.open(masks[0])).shape == (SIZE, SIZE)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[Path, Path]:
+    """A config and a checkpoint of random weights, whose attention does something."""
+    init_default_scope("mmseg")
+    folder = tmp_path_factory.mktemp("tpavi")
+    cfg = narrow(make_s4(folder / "s4"))
+    cfg.dump(folder / "clips.py")
+    torch.manual_seed(0)
+    model = MODELS.build(dict(cfg.model, criterion=None))
+    for attention in model.decode_head.attention:
+        torch.nn.init.normal_(attention.out[1].weight)
+    torch.save(model.state_dict(), folder / "clips.pth")
+    return folder / "clips.py", folder / "clips.pth"
+
+
+def scores(result) -> torch.Tensor:
+    return torch.tensor([list(frame.scores.values()) or [0.0] for frame in result.frames])
+
+
+def test_a_videos_frames_are_seen_in_clips_whatever_the_batch(trained, tmp_path):
+    """Seven frames: five and two; also with a slow rate, and recorded."""
+    clip = make_clip(tmp_path / "clip.mp4", frames=7, sound=click_track(1, (0.1,)))
+    found = []
+    for settings in (dict(batch_size=1), dict(batch_size=5), dict(recorded=True)):
+        inferencer = AVSInferencer(*trained, device="cpu", **settings)
+        assert inferencer.batch_size == 5
+        found.append(scores(inferencer(clip)))
+    torch.testing.assert_close(found[1], found[0])
+    torch.testing.assert_close(found[2], found[0])
+    large = AVSInferencer(*trained, device="cpu", batch_size=6)
+    assert large.batch_size == 10
+    torch.testing.assert_close(scores(large(clip)), found[0])
+    # The first frame without the others of its clip is another one.
+    alone = scores(large(clip, end=0.03))
+    assert len(alone) == 1 and not torch.allclose(alone[0], found[0][0])
+
+
+def test_a_clip_is_exported_whole(trained):
+    model = AVSInferencer(*trained, device="cpu").model
+    sound = dict(channels=1, num_samples=15360)
+    program = export_program(model, size=(64, 96), **sound)
+    img, waveform = example_inputs(size=(96, 64), count=5, **sound)
+    with torch.no_grad():
+        expected = ExportableModel(model)(img, waveform)
+        given = program.module()(img, waveform)
+        torch.testing.assert_close(given, expected, atol=1e-5, rtol=1e-4)
+        batch = dict(img=list(img.flip(1)), waveform=list(waveform))
+        predicted = model.test_step(dict(inputs=batch, data_samples=None))
+    # Without samples each picture is by itself; the graph's five have seen one another.
+    assert not torch.allclose(predicted[0].seg_logits.data, expected[0])

@@ -1,6 +1,5 @@
 """The ablation: what is run, what is kept, how it is summed up and drawn."""
 
-import importlib.util
 import json
 import shutil
 import time
@@ -23,11 +22,7 @@ from projects.cpm_avs.ablation.summary import (
     last_quarter_gain,
     summarise,
 )
-
-_PATH = Path(__file__).resolve().parents[1] / "tools" / "ablation.py"
-_SPEC = importlib.util.spec_from_file_location("ablation", _PATH)
-ablation = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(ablation)
+from projects.cpm_avs.commands import ablation
 
 SCORES = {"dataset/mIoU": 40.0, "dataset/F": 50.0, "avsbench/J&F": 30.0, "coverage": 0.5}
 
@@ -246,7 +241,7 @@ def test_the_lead_is_counted_against_the_baseline_of_the_same_seed():
 
 @pytest.mark.parametrize("name", ["ablation", "ablation-1200", "ablation-924"])
 def test_runs_before_a_measure_was_known_make_the_page_they_made(name, tmp_path):
-    docs = _PATH.parents[1] / "docs"
+    docs = Path(__file__).resolve().parents[1] / "docs"
     write_report(recorded(docs / name), tmp_path / name, STUDIES["stamps"].title)
     for ending in (".md", ".json", "_runs.json"):
         assert (tmp_path / f"{name}{ending}").read_text() == (docs / f"{name}{ending}").read_text()

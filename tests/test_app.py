@@ -1,7 +1,7 @@
 """The web page in a real browser: upload, wait, watch, download; wrong files; two visitors."""
 
 import ast
-import importlib.util
+import importlib
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -283,9 +283,7 @@ class TestWithoutBrowser:
 
 
 def test_errors_of_the_command_line_are_one_sentence(tmp_path, capsys, monkeypatch):
-    spec = importlib.util.spec_from_file_location("app", ROOT / "tools" / "app.py")
-    app = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(app)
+    app = importlib.import_module("projects.cpm_avs.commands.app")
     monkeypatch.setattr(app.signal, "signal", lambda *_: None)
     for variable in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
         monkeypatch.setenv(variable, "")

@@ -32,11 +32,11 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 from tiny_config import check_step_and_prediction, shrink
 
+from projects.cpm_avs.commands import prepare_data
 from projects.cpm_avs.datasets.avs_dataset import SPLITS
 from projects.cpm_avs.datasets.composed.composed_dataset import ComposedDataset
 from projects.cpm_avs.datasets.composing import writing
 from projects.cpm_avs.datasets.composing.counts import ClassCount, shortages
-from tools import prepare_data
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = ("bird", "cat", "dog")

@@ -12,6 +12,7 @@ from mmengine.registry import init_default_scope
 from photo_set import SPLITS, write_photo_set
 from PIL import Image
 
+from projects.cpm_avs.commands import make_clip
 from projects.cpm_avs.datasets.composed.backdrop import MIN_SHARE_INSIDE, draw_window
 from projects.cpm_avs.datasets.composed.clip import compose_clip
 from projects.cpm_avs.datasets.composed.composed_dataset import ComposedDataset
@@ -26,7 +27,6 @@ from projects.cpm_avs.datasets.composed.placement import GRID
 from projects.cpm_avs.datasets.composed.stamps import CLASSES
 from projects.cpm_avs.inference.example_clips import example_scenes, examples_for
 from projects.cpm_avs.structures import BadSampleError
-from tools import make_clip
 
 
 def read_frames_of(path: Path) -> list:

@@ -164,6 +164,6 @@ def test_imports_that_lack_the_projects_own_are_told(tmp_path: Path, more: str, 
     command = [sys.executable, "-c", REPLACED, str(path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     told = done.stderr.splitlines()[-1]
-    assert told.startswith(f"error: {name}, which is not registered; it is in projects.cpm_avs.tra")
+    assert told.startswith(f"error: {name}, which is not registered; it is in cpm_avs.tra")
     assert "custom_imports lacks" in told
-    assert "imports=['projects.cpm_avs', 'projects.cpm_avs.training'] and your own" in told
+    assert "imports=['cpm_avs', 'cpm_avs.training'] and your own" in told

@@ -1,6 +1,6 @@
 """The exported graphs against the model, at sizes other than the traced one."""
 
-import importlib.util
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -131,9 +131,7 @@ def test_other_merge_rule_is_refused(model, monkeypatch):
 
 
 def test_missing_checkpoint_is_one_sentence(tmp_path):
-    spec = importlib.util.spec_from_file_location("export", ROOT / "tools" / "export.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = importlib.import_module("projects.cpm_avs.commands.export")
     with pytest.raises(SystemExit, match="^error: .*no such checkpoint"), plain_errors():
         tool.main(["--checkpoint", str(tmp_path / "none.pth")])
 

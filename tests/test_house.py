@@ -51,6 +51,8 @@ ROOMS = {
     "benchmarking": {"files", "model_fit", "launch", "datasets", "evaluation", "inference"},
     "pretrained": {"structures", "files", "safe_checkpoint", "models", "media"},
 }
+# They compose, and nothing imports them.
+ROOMS["commands"] = {*ROOMS, "structures", "files", "model_fit", "safe_checkpoint"}
 
 # Within a room: which of its folders may import which, beside the files at the room's own top.
 FOLDERS = {

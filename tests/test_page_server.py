@@ -312,11 +312,9 @@ def _answers(port: int) -> bool:
 def test_the_server_starts_behind_a_proxy_and_tidies_up_when_it_is_ended(tmp_path):
     config, checkpoint = write_model(tmp_path)
     program = (
-        "import sys, fake_segmentor, importlib.util as util; "
+        "import sys, fake_segmentor; "
         "sys.modules['socksio'] = sys.modules['socks'] = None; "  # as where they are not installed
-        f"spec = util.spec_from_file_location('app', {str(ROOT / 'tools' / 'app.py')!r}); "
-        "app = util.module_from_spec(spec); spec.loader.exec_module(app); "
-        "sys.exit(app.main(sys.argv[1:]))"
+        "from projects.cpm_avs.commands import app; sys.exit(app.main(sys.argv[1:]))"
     )
     temporary = tmp_path / "temporary"
     temporary.mkdir()

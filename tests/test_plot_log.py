@@ -1,16 +1,12 @@
 """The figure of a run's curves."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import cv2
 import pytest
 
-_PATH = Path(__file__).resolve().parents[1] / "tools" / "plot_log.py"
-_SPEC = importlib.util.spec_from_file_location("plot_log", _PATH)
-plot_log = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(plot_log)
+from projects.cpm_avs.commands import plot_log
 
 
 def write_log(run_dir: Path, start: str, *lines: dict, tail: str = "") -> Path:

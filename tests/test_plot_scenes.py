@@ -1,6 +1,6 @@
 """The sheet of test scenes: what each column shows."""
 
-import importlib.util
+import importlib
 from pathlib import Path
 
 import pytest
@@ -32,10 +32,7 @@ def models(tmp_path):
 
 @pytest.fixture
 def tool():
-    spec = importlib.util.spec_from_file_location("plot_scenes", ROOT / "tools" / "plot_scenes.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("projects.cpm_avs.commands.plot_scenes")
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,10 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 import projects.cpm_avs  # noqa: F401
+from projects.cpm_avs.commands import prepare_data
 from projects.cpm_avs.datasets.prepare import check as check_command
 from projects.cpm_avs.datasets.prepare.benchmarks import benchmark
 from projects.cpm_avs.datasets.prepare.defects import KINDS
-from tools import prepare_data
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 #: All kinds but that of an index that lists nothing.

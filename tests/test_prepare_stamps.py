@@ -1,6 +1,6 @@
 """Rebuilding AVS-Stamps from a package: the reader, the pictures, the recordings, the command."""
 
-import importlib.util
+import importlib
 import io
 import os
 import tarfile
@@ -18,10 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def command():
-    spec = importlib.util.spec_from_file_location("prepare_data", ROOT / "tools/prepare_data.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return importlib.import_module("projects.cpm_avs.commands.prepare_data").main
 
 
 def png(image: np.ndarray) -> bytes:

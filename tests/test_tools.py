@@ -1,6 +1,6 @@
 """The tools as typed: mistakes end in a sentence; options of train and test, two ranks."""
 
-import importlib.util
+import importlib
 import os
 import platform
 import re
@@ -49,18 +49,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def tool(name: str) -> ModuleType:
-    """tools/NAME.py as a module; `test` and others are also names of the standard library."""
-    spec = importlib.util.spec_from_file_location(f"tool_{name}", ROOT / "tools" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The command of tools/NAME.py."""
+    return importlib.import_module(f"projects.cpm_avs.commands.{name}")
 
 
 def run_tool(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     """A command line: the tool's path and its arguments."""
     monkeypatch.setattr(sys, "argv", [*words])
-    runpy.run_path(str(ROOT / words[0]), run_name="__main__")
+    try:
+        runpy.run_path(str(ROOT / words[0]), run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
 
 
 @pytest.fixture
@@ -599,7 +599,10 @@ import runpy, sys
 from pathlib import Path
 
 sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    assert not end.code
 for thread in Path("/proc/self/task").iterdir():
     print("thread", (thread / "comm").read_text().strip())
 """

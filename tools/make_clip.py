@@ -1,56 +1,12 @@
-"""Compose a clip in which objects take turns to sound: ``make_clip.py clip.mp4``.
+"""Compose a clip; ``cpm-avs make-clip`` is the same."""
 
-python tools/make_clip.py clip.mp4 --seed 3
-python tools/make_clip.py clip.mp4 --data-root data/real --truth truth
-"""
-
-import projects.quiet_start  # noqa: F401
-
-import argparse
+import sys
 from pathlib import Path
 
-from projects.cpm_avs.inference.example_clips import example_scenes, write_example
-from projects.cpm_avs.launch import at_least, output_file, output_folder, plain_errors
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "projects")]  # this checkout's code, and what lies beside it
 
-
-def main(args: list[str] | None = None) -> None:
-    """Write the clip."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("out", type=output_file(".mp4"), help="mp4 to write")
-    parser.add_argument("--seed", type=at_least(0), default=1, help="which clip")
-    parser.add_argument(
-        "--subset", choices=("ss", "ms"), default="ms", help="one object sounds, or several"
-    )
-    parser.add_argument(
-        "--data-root", help="folder with index.csv (docs/real.md); default: AVS-Stamps"
-    )
-    parser.add_argument(
-        "--classes",
-        nargs="+",
-        default=[],
-        metavar="CLASS",
-        help="only these are seen and heard (default: all)",
-    )
-    parser.add_argument("--seconds", type=at_least(0.1), default=6.0, help="default: %(default)s")
-    parser.add_argument(
-        "--truth",
-        type=output_folder,
-        metavar="FOLDER",
-        help="for masks and report of what sounds, as demo.py --out-dir writes what it finds",
-    )
-    options = parser.parse_args(args)
-    scenes = example_scenes(
-        seed=options.seed,
-        subset=options.subset,
-        data_root=options.data_root,
-        classes=options.classes,
-    )
-    truth = options.truth and Path(options.truth)
-    print(write_example(options.out, scenes, seconds=options.seconds, truth=truth))
-
+from cpm_avs_cli import run  # noqa: E402
 
 if __name__ == "__main__":
-    with plain_errors():
-        main()
+    sys.exit(run("make-clip"))

@@ -1,112 +1,12 @@
-"""Test a model.
+"""Test a model; ``cpm-avs test`` is the same."""
 
-    python tools/test.py configs/cpm_r50_avss.py work_dirs/cpm_r50_avss/epoch_100.pth
-    python tools/test.py CONFIG CHECKPOINT --audio silence --out masks
+import sys
+from pathlib import Path
 
-The options are those of MMSegmentation's tools/test.py without --tta, and --audio, which replaces
-the sound to show whether the model listens.
-"""
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "projects")]  # this checkout's code, and what lies beside it
 
-import projects.quiet_start  # noqa: F401
-
-import argparse
-from collections.abc import Sequence
-
-from mmengine.config import Config
-
-from projects.cpm_avs.launch import (
-    CheckpointFitHook,
-    ModelFitHook,
-    QuietRunner,
-    add_common_options,
-    built_from,
-    end_with_launcher,
-    keep_freed_memory,
-    leave_processes,
-    load_config,
-    meet_without_gpu,
-    output_folder,
-    plain_errors,
-)
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line; None is the process's own."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("config", help="file in configs/")
-    parser.add_argument("checkpoint", help="file that training or tools/publish_model.py wrote")
-    parser.add_argument(
-        "--out",
-        type=output_folder,
-        help="folder for the predicted masks, PNG with class indices",
-    )
-    parser.add_argument("--show", action="store_true", help="show the predictions in a window")
-    parser.add_argument(
-        "--show-dir",
-        type=output_folder,
-        help="folder for drawn predictions; of the first process",
-    )
-    parser.add_argument("--wait-time", type=float, default=2, help="seconds between shown windows")
-    parser.add_argument(
-        "--audio",
-        choices=["normal", "silence", "noise", "offscreen"],
-        default="normal",
-        help="what is heard; with any but normal, all that is segmented counts as false",
-    )
-    add_common_options(parser)
-    return parser.parse_args(argv)
-
-
-def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
-    """Switch the visualisation hook on."""
-    if "visualization" not in cfg.get("default_hooks", {}):
-        raise SystemExit("error: --show and --show-dir need default_hooks.visualization")
-    cfg.default_hooks.visualization.draw = True
-    if args.show:
-        cfg.default_hooks.visualization.update(show=True, wait_time=args.wait_time)
-    if args.show_dir:
-        cfg.visualizer.save_dir = str(args.show_dir)
-
-
-def replace_sound(cfg: Config, condition: str) -> None:
-    """Test with another sound, and count what is segmented all the same."""
-    dataset = cfg.test_dataloader.dataset
-    for part in dataset.get("datasets", [dataset]):
-        while "dataset" in part:  # a wrapper
-            part = part.dataset
-        part.audio_condition = condition
-    evaluators = cfg.test_evaluator
-    evaluators = list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]
-    cfg.test_evaluator = [*evaluators, dict(type="RobustnessMetric")]
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Test as the command line says."""
-    args = parse_args(argv)
-    end_with_launcher()
-    cfg = load_config(args)
-    cfg.load_from = args.checkpoint
-    if args.show or args.show_dir:
-        draw_predictions(cfg, args)
-    if args.audio != "normal":
-        replace_sound(cfg, args.audio)
-    if args.out is not None:
-        writer = dict(type="MaskWriterHook", out_dir=str(args.out))
-        cfg.custom_hooks = [*cfg.get("custom_hooks", []), writer]
-    if "criterion" in cfg.get("model", {}):  # a published file has nothing for it
-        cfg.model.criterion = None
-    keep_freed_memory()
-    meet_without_gpu(cfg)
-    with built_from(cfg):
-        runner = QuietRunner.from_cfg(cfg)
-        runner.register_hook(ModelFitHook())
-        runner.register_hook(CheckpointFitHook(source=args.checkpoint, ignored_prefix="criterion."))
-        runner.test()
-
+from cpm_avs_cli import run  # noqa: E402
 
 if __name__ == "__main__":
-    with plain_errors():
-        main()
-        leave_processes()
+    sys.exit(run("test"))

@@ -1,9 +1,7 @@
 """What every run shares: registration, hooks, logs, visualisation."""
 
 default_scope = "mmseg"
-custom_imports = dict(
-    imports=["projects.cpm_avs", "projects.cpm_avs.training"], allow_failed_imports=False
-)
+custom_imports = dict(imports=["cpm_avs", "cpm_avs.training"], allow_failed_imports=False)
 
 # On a machine without CUDA the tools take gloo instead of nccl (`launch/processes.py`).
 env_cfg = dict(

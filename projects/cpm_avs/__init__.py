@@ -1,7 +1,7 @@
 """CPM for audio-visual segmentation: data, model, metrics and pictures.
 
 Importing this package registers everything that inference needs in MMSegmentation's registries;
-``projects.cpm_avs.training`` registers the rest.
+``cpm_avs.training`` registers the rest. In a checkout it is ``projects.cpm_avs``, too.
 """
 
 import contextlib
@@ -11,8 +11,11 @@ import warnings
 from .config_files import make_packages_findable, make_yaml_safe
 from .mmcv_ops import ensure_mmcv_ops
 from .safe_checkpoint import make_checkpoints_safe
+from .two_names import answer_to_both_names
+from .version import __version__
 from .work_folder import make_resuming_safe
 
+answer_to_both_names()
 ensure_mmcv_ops()  # before anything that imports mmcv.ops
 make_yaml_safe()
 make_packages_findable()
@@ -29,3 +32,6 @@ with contextlib.redirect_stdout(io.StringIO()):
     import mmseg.datasets  # noqa: F401
 
 from . import datasets, evaluation, models, visualization  # noqa: E402, F401
+from .inference import AVSInferencer  # noqa: E402
+
+__all__ = ["AVSInferencer", "__version__"]

@@ -24,9 +24,10 @@ from mmengine.utils import get_installed_path, import_modules_from_strings, is_i
 
 from .structures import REPOSITORY as ROOT
 from .structures import UserError
+from .two_names import own_name
 
 SUFFIXES = (".py", ".yaml", ".yml", ".json")
-_OWN_MODULES = ("projects.cpm_avs", "projects.cpm_avs.training")
+_OWN_MODULES = ("cpm_avs", "cpm_avs.training")
 _SCOPES = ("mmengine", "mmcv", "mmdet", "mmseg")
 
 
@@ -72,7 +73,7 @@ def hint_of_unregistered(name: str, registry: Registry) -> str:
     """What to do about a name that a registry does not know; part of a sentence."""
     for module in _OWN_MODULES:
         with suppress(ImportError):
-            import_module(module)
+            import_module(own_name(module))
         if is_registered(name, registry):
             return (
                 f"it is in {module}, which custom_imports lacks: its list takes the place of the "
@@ -238,7 +239,8 @@ def _import_modules(path: Path, custom_imports: Any, leave_out: str | None) -> N
     try:
         names = custom_imports.get("imports") or []
         names = [names] if isinstance(names, str) else names
-        wanted = [name for name in names if not (leave_out and str(name).startswith(leave_out))]
+        names = [own_name(name) for name in names]
+        wanted = [n for n in names if not (leave_out and n.startswith(own_name(leave_out)))]
         import_modules_from_strings(wanted, custom_imports.get("allow_failed_imports", False))
     except ImportError as error:
         cause = " ".join(str(error.__context__ or "").split())

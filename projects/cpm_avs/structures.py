@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+_PACKAGE = Path(__file__).resolve().parent
+#: The folder of configs/, data/ and tools/: the repository, or what is installed of it.
+REPOSITORY = _PACKAGE / ".mim" if (_PACKAGE / ".mim").is_dir() else _PACKAGE.parents[1]
 
 
 class UserError(ValueError):

@@ -21,7 +21,7 @@ from ..safe_checkpoint import (
 from .preparation import Preparation
 
 BUILT_IN = "cpm_mbv2-yamnet_stamps"
-_TRAINING = "projects.cpm_avs.training"
+_TRAINING = "cpm_avs.training"
 _CRITERION = "criterion."
 
 

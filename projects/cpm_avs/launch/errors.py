@@ -2,14 +2,15 @@
 
 import dis
 import errno
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...quiet_start import INTERRUPTED, raise_interrupts
 from ..structures import UserError
 
+INTERRUPTED = 128 + signal.SIGINT  # as shells count it
 PACKAGE = Path(__file__).parents[1]
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a write that fails names no file
 # Of an error in a DataLoader's worker torch keeps the class and no attribute; these name a path.
@@ -20,7 +21,6 @@ _ABOUT_A_PATH = (FileNotFoundError, PermissionError, IsADirectoryError, NotADire
 def plain_errors() -> Iterator[None]:
     """End with the message alone where what the user gave is at fault, which the message names."""
     try:
-        raise_interrupts()
         yield
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -1,7 +1,6 @@
 """Pictures that an ImageNet classifier must name: only there to check converted weights."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,7 +8,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-CUTOUTS = Path(__file__).resolve().parents[3] / "data" / "stamps" / "cutouts"
+from ..structures import REPOSITORY
+
+CUTOUTS = REPOSITORY / "data" / "stamps" / "cutouts"
 #: Cut-outs of AVS-Stamps and their ImageNet classes: Arabian camel, drake, fire engine, penguin.
 KNOWN = {"camel": 354, "duck": 97, "fire-truck": 555, "penguin": 145}
 SIDE = 224

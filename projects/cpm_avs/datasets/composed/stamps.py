@@ -6,6 +6,7 @@ from typing import Any
 
 from mmseg.registry import DATASETS
 
+from ...structures import REPOSITORY
 from ..palette import voc_palette
 from .composed_dataset import ComposedDataset
 from .index import choose, read_index
@@ -18,7 +19,7 @@ CLASSES = (
 )  # fmt: skip
 PALETTE = voc_palette(len(CLASSES))
 #: They lie in the repository, whatever folder a tool is started in.
-BUILT_IN = str(Path(__file__).resolve().parents[4] / "data" / "stamps")
+BUILT_IN = str(REPOSITORY / "data" / "stamps")
 _REMEDY = "Restore data/stamps from the repository, or see: tools/prepare_data.py stamps --help"
 
 

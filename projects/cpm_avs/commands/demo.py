@@ -1,0 +1,164 @@
+"""Segment what sounds in your own video, image with a sound, or folder of these."""
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..files import check_folder
+from ..inference import AVSInferencer
+from ..inference.clip import Clip
+from ..inference.model_loading import BUILT_IN, load_config
+from ..inference.output_names import clean_name
+from ..inference.predictor import PRECISIONS
+from ..inference.results import ClipResult
+from ..inference.sources import OnError, open_sources
+from ..launch import (
+    built_from,
+    output_file,
+    output_folder,
+    read_config,
+)
+
+
+def parse_args(args: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Example: python tools/demo.py dog.mp4 --out dog_segmented.mp4",
+    )
+    parser.add_argument("source", type=Path, help="video, image (with --audio), or folder")
+    parser.add_argument("--config", help=f"name in configs/ or file (default: {BUILT_IN})")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="weights (default: those that come with it)"
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--out", type=output_file(), help="file for the overlay: .mp4, or .png of an image"
+    )
+    where.add_argument(
+        "--out-dir",
+        type=output_folder,
+        help="folder for masks, overlay, report and figure of each clip",
+    )
+    parser.add_argument("--fps", type=float, help="frames per second to segment (default: all)")
+    parser.add_argument("--start", type=float, default=0.0, help="first second")
+    parser.add_argument("--end", type=float, help="last second")
+    parser.add_argument(
+        "--audio", type=Path, help="sound for an image, or instead of a video's own"
+    )
+    parser.add_argument(
+        "--audio-track", type=int, metavar="N", help="sound track, from 1 (default: the file's own)"
+    )
+    parser.add_argument(
+        "--picture-rate",
+        type=float,
+        default=1.0,
+        metavar="R",
+        help="numbered pictures of a folder in a second (default: 1, as in AVSBench)",
+    )
+    parser.add_argument(
+        "--strip", action="store_true", help="show the spectrogram under the frames"
+    )
+    parser.add_argument("--silent-ok", action="store_true", help="go on without a sound track")
+    parser.add_argument("--device", help="such as cuda:0 or cpu (default: the GPU, if any)")
+    parser.add_argument("--batch-size", type=int, default=4, help="frames at a time")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="fp32", help="half precision suits a GPU"
+    )
+    parser.add_argument(
+        "--record", action="store_true", help="replay the network as a CUDA graph: faster on a GPU"
+    )
+    parsed = parser.parse_args(args)
+    if parsed.out is None and parsed.out_dir is None:
+        parsed.out_dir = Path("work_dirs/demo")
+        check_folder(parsed.out_dir)
+    return parsed
+
+
+def segment(args: argparse.Namespace, console: Console, on_error: OnError) -> list[ClipResult]:
+    """Run the inferencer behind a progress bar."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_: console.print(
+            f"[bold yellow]note:[/] {escape(str(message))}", soft_wrap=True
+        )
+        clips = open_sources(
+            args.source,
+            audio=args.audio,
+            audio_track=args.audio_track,
+            silent_ok=args.silent_ok,
+            picture_rate=args.picture_rate,
+            on_error=on_error,
+        )
+    if args.out is not None and len(clips) > 1:
+        raise ValueError(f"{args.source} holds {len(clips)} clips; give --out-dir instead of --out")
+    with console.status("loading the model"):
+        config = read_config(args.config, read=load_config)
+        with built_from(config):
+            inferencer = AVSInferencer(
+                config,
+                args.checkpoint,
+                args.device,
+                batch_size=args.batch_size,
+                precision=args.precision,
+                recorded=args.record,
+            )
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} frames"),
+        TextColumn("{task.fields[speed]:.1f} frames/s"),
+        TimeRemainingColumn(),
+    ]
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(escape(args.source.name), total=None, speed=0.0)
+        began = ended = time.perf_counter()
+
+        def show(clip: Clip, done: int, total: int) -> None:
+            nonlocal began, ended
+            if done == 1:
+                began = ended
+                bar.reset(task, total=total, description=escape(clip.name))
+            ended = time.perf_counter()
+            bar.update(task, completed=done, total=total, speed=done / (ended - began))
+
+        results = inferencer(
+            [*clips],
+            out_dir=args.out_dir,
+            overlay=args.out,
+            strip=args.strip,
+            fps=args.fps,
+            start=args.start,
+            end=args.end,
+            keep_frames=False,
+            progress=show,
+            on_error=on_error,
+        )
+    return results if isinstance(results, list) else [results]
+
+
+def main(args: list[str] | None = None) -> int:
+    """Segment, then say what sounds when and where the files are; 1 if a clip couldn't be used."""
+    console = Console(stderr=True, highlight=False)
+    failed = False
+
+    def report(error: Exception) -> None:
+        nonlocal failed
+        failed = True
+        console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+
+    try:
+        results = segment(parse_args(args), console, report)
+    except (ValueError, OSError) as error:  # what a user can put right
+        report(error)
+        return 1
+    for result in results:
+        print(f"{clean_name(result.name)}: {result.summary()}")
+        for kind, path in result.files.items():
+            print(f"  {kind}: {path}")
+    return int(failed)

@@ -9,7 +9,9 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from peer_rule import assert_agrees, checkpoint, coarse_truth, frames, load_numbers, log_mel, weight
 from torch import Tensor, nn
 
@@ -203,6 +205,28 @@ def test_without_a_label_losses_are_zero_with_a_live_graph(num_classes: int) -> 
     total = sum(losses.values())
     total.backward()
     assert total == 0 and not logits.grad.any() and not features.grad.any()
+
+
+def test_frames_without_a_label_have_no_part() -> None:
+    generator = torch.Generator().manual_seed(0)
+    output = DenseOutput(
+        torch.randn(4, 3, 16, 16, generator=generator),
+        (torch.randn(4, 8, 4, 4, generator=generator),),
+    )
+    truth = torch.randint(0, 3, (4, 16, 16), generator=generator)
+    samples = [SegDataSample(metainfo=dict(img_path=f"{k}.png")) for k in range(4)]
+    for frame in (1, 2):
+        samples[frame].gt_sem_seg = PixelData(data=truth[frame : frame + 1])
+    truth[[0, 3]] = 255
+    model = SimpleNamespace(encode_decode=lambda inputs, metas: output)
+    criterion = AVSegFormerCriterion(num_classes=3)
+    found = criterion(model, {}, samples)
+    assert found == criterion.losses_of(output, truth) and found["loss_ce"] > 0
+    alone = DenseOutput(output.logits[1:3], (output.features[0][1:3],))
+    assert found == criterion.losses_of(alone, truth[1:3])
+    assert sum(criterion(model, {}, samples[:1] * 4).values()) == 0
+    with pytest.raises(ValueError, match="the label 2, but the model has 2 classes"):
+        AVSegFormerCriterion(num_classes=2)(model, {}, samples)
 
 
 def small_head(**settings: Any) -> AVSegFormerHead:

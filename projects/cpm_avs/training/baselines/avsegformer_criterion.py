@@ -6,6 +6,7 @@ Shorthand: B batch, C classes with background, D width, h w map at stride 4, H W
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import torch
 import torch.nn.functional as F
 from mmdet.models.losses.dice_loss import dice_loss
 from mmengine.model import BaseModule
@@ -58,10 +59,15 @@ class AVSegFormerCriterion(BaseModule):
         Args:
             model: The segmentor.
             inputs: The preprocessed batch.
-            data_samples: With ``gt_sem_seg``.
+            data_samples: Those of labelled frames with ``gt_sem_seg``.
         """
-        label_map = build_targets(data_samples, self.num_classes).label_map
         output = model.encode_decode(inputs, [sample.metainfo for sample in data_samples])
+        size = (len(data_samples), *output.logits.shape[-2:])
+        label_map = torch.full(size, IGNORE_INDEX, device=output.logits.device)
+        labelled = [k for k, sample in enumerate(data_samples) if "gt_sem_seg" in sample]
+        if labelled:
+            targets = build_targets([data_samples[k] for k in labelled], self.num_classes)
+            label_map[labelled] = targets.label_map
         losses = self.losses_of(output, label_map)
         self.finite.check(losses, data_samples)
         return losses

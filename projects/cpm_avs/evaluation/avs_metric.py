@@ -7,10 +7,10 @@ all C classes, one that never occurs counts 0; F (beta^2 = 0.3) leaves such a cl
 
 * more than two classes: IoU and F at the argmax per frame and class; a class's mean is over the
   frames that show or predict it; J and F are means over all C classes, one that never occurs is 0.
-* two classes: J is the object's IoU at p > 0.5 (the background's where nothing sounds), F the
-  highest point of the F curve over 255 thresholds, averaged over ALL frames with an object. The
-  older scripts pick a threshold per batch and average the maxima, so that their F grows as the
-  batch shrinks. Ours has one threshold for the set, hence no batch; ``legacy_batch=1`` adds the
+* two classes: J is the object's IoU (the background's where nothing sounds) in the predicted mask,
+  p > 0.5, F the highest point of the F curve over 255 thresholds, averaged over ALL frames with an
+  object. The older scripts pick a threshold per batch and average the maxima, so that their F grows
+  as the batch shrinks. Ours has one threshold for the set, hence no batch; ``legacy_batch=1`` adds the
   per-video F of CAVP and, as it seems, CPM (the one to set beside their tables), 4 that of
   TPAVI's test.sh.
 """
@@ -19,25 +19,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
-from . import mask_functional as F
-from .report import ScoreRow, class_table, score_table, write_json
-from .streaming import (
-    Counts,
-    StreamingMetric,
-    Sums,
-    add_sums,
-    class_names,
-    from_fixed,
-    mask_of,
-    to_fixed,
-)
-
-_SCORES = dict(dataset=("mIoU", "F", "F1", "FDR", "aAcc"), avsbench=("J&F", "J", "F"))
-PROTOCOLS = tuple(_SCORES)
+from .frame_counts import PROTOCOLS, SCORES, frame_counts
+from .mask_functional import foreground_probability
+from .report import class_table, score_table, write_json
+from .set_scores import batch_scores, score_row
+from .streaming import Counts, StreamingMetric, Sums, class_names, mask_of
 
 
 @METRICS.register_module()
@@ -91,7 +80,7 @@ class AVSMetric(StreamingMetric):
     @property
     def score_names(self) -> list[str]:
         """Keys of the whole set's scores."""
-        names = [f"{protocol}/{name}" for protocol in self.protocols for name in _SCORES[protocol]]
+        names = [f"{protocol}/{name}" for protocol in self.protocols for name in SCORES[protocol]]
         legacy = () if self.legacy_batch is None else ("J", "F")
         return names + [f"avsbench/{name}_batch{self.legacy_batch}" for name in legacy]
 
@@ -99,63 +88,44 @@ class AVSMetric(StreamingMetric):
         num_classes = len(class_names(self))
         pred = mask_of(sample, "pred_sem_seg")
         label = mask_of(sample, "gt_sem_seg").to(pred.device)
-        areas = F.class_areas(F.confusion_matrix(pred, label, num_classes, self.ignore_index))
-
-        counts: Counts = dict(
-            frames=1,
-            intersect=areas.intersect,
-            predicted=areas.predicted,
-            labelled=areas.labelled,
+        in_object = "avsbench" in self.protocols and num_classes == 2
+        counts = frame_counts(
+            pred,
+            label,
+            num_classes,
+            prob=_probability(sample).to(pred.device) if in_object else None,
+            protocols=self.protocols,
+            ignore_index=self.ignore_index,
         )
-        binary: Counts = {}
-        if "avsbench" in self.protocols and num_classes == 2:
-            binary = self._binary_counts(sample, label)
-        elif "avsbench" in self.protocols:
-            counts |= _semantic_counts(areas)
-
         groups = {str(sample[key]) for key in self.group_by if sample.get(key) is not None}
         sums: Sums = {}
         for name in {"total"} | groups:
-            sums["subset", name] = counts | binary
+            sums["subset", name] = counts
             sums["clips", name] = {str(sample.get("clip_id")): 1}  # frames by the clip's name
         sums["audio", str(sample.get("audio_condition", "normal"))] = dict(frames=1)
         if self.legacy_batch is not None:
             if num_classes != 2:
                 raise ValueError(f"legacy_batch is for two classes, not for {num_classes}.")
-            sums["clip", str(sample["clip_id"])] = dict(frames=1, positions=position) | binary
+            sums["clip", str(sample["clip_id"])] = dict(positions=position) | counts
         return sums
-
-    def _binary_counts(self, sample: dict[str, Any], label: Any) -> Counts:
-        if "seg_logits" not in sample:
-            raise ValueError("'avsbench' on two classes needs seg_logits; predict must set them.")
-        prob = F.foreground_probability(sample["seg_logits"]["data"].to(label.device))
-        jaccard = F.binary_jaccard(F.confusion_matrix(prob > 0.5, label, 2, self.ignore_index))
-        curve = F.f_curve(F.threshold_histogram(prob, label))
-        return dict(
-            jaccard=to_fixed(jaccard or 0.0),
-            jaccard_frames=int(jaccard is not None),
-            curve=to_fixed(np.zeros(len(F.THRESHOLDS)) if curve is None else curve),
-            curve_frames=int(curve is not None),
-        )
 
     def summarise(self, sums: Sums) -> dict[str, float]:
         logger = MMLogger.get_current_instance()
-        subsets = {
-            name: counts | dict(clips=len(sums["clips", name]))
-            for (kind, name), counts in sums.items()
-            if kind == "subset"
-        }
+        subsets = {name: counts for (kind, name), counts in sums.items() if kind == "subset"}
+        clips = {name: len(sums["clips", name]) for name in subsets}
         order = ["total", *sorted(subsets.keys() - {"total"})]
         rows = [
-            _score(protocol, name, subsets[name]) for name in order for protocol in self.protocols
+            score_row(protocol, name, subsets[name], clips[name])
+            for name in order
+            for protocol in self.protocols
         ]
         if self.legacy_batch is not None:
-            clips = [counts for (kind, _), counts in sums.items() if kind == "clip"]
+            by_clip = [counts for (kind, _), counts in sums.items() if kind == "clip"]
             row = next(row for row in rows if row.protocol == "avsbench")
-            row.scores.update(_legacy_scores(clips, self.legacy_batch))
+            row.scores.update(_legacy_scores(by_clip, self.legacy_batch))
 
         for name, expected in self.expected_clips.items():
-            if (found := subsets.get(name, {}).get("clips", 0)) != expected:
+            if (found := clips.get(name, 0)) != expected:
                 logger.warning(
                     f"Subset {name} has {found} clips, the published one {expected}: its scores "
                     "can't be compared with the literature."
@@ -179,65 +149,15 @@ class AVSMetric(StreamingMetric):
         return Path(logger.log_file).with_name("metrics.json") if logger.log_file else None
 
 
-def _semantic_counts(areas: F.ClassAreas) -> Counts:
-    """Per-frame IoU and F of every class, and whether the frame shows or predicts it."""
-    return dict(
-        iou=to_fixed(np.nan_to_num(F.iou(areas))),
-        f_beta=to_fixed(np.nan_to_num(F.f_beta(areas))),
-        present=(areas.union > 0).astype(np.int64),
-    )
-
-
-def _score(protocol: str, subset: str, counts: Counts) -> ScoreRow:
-    """Scores of one subset from its sums."""
-    per_class: dict[str, np.ndarray] = {}
-    if protocol == "dataset":
-        areas = F.ClassAreas(counts["intersect"], counts["predicted"], counts["labelled"])
-        scores = F.dataset_scores(areas)
-        per_class = dict(IoU=F.iou(areas), F=F.f_beta(areas))
-    elif "curve" in counts:
-        scores = _binary_scores(counts)
-    else:
-        frames = np.where(counts["present"] > 0, counts["present"], np.nan)
-        per_class = {
-            "IoU": from_fixed(counts["iou"]) / frames,
-            "F": from_fixed(counts["f_beta"]) / frames,
-        }
-        scores = dict(
-            J=float(np.nan_to_num(per_class["IoU"]).mean()),
-            F=float(np.nan_to_num(per_class["F"]).mean()),
-        )
-    if protocol == "avsbench":
-        scores = {"J&F": (scores["J"] + scores["F"]) / 2} | scores
-    return ScoreRow(
-        protocol,
-        subset,
-        counts["frames"],
-        counts["clips"],
-        {name: 100 * value for name, value in scores.items()},
-        {name: 100 * values for name, values in per_class.items()},
-    )
-
-
-def _binary_scores(counts: Counts) -> dict[str, float]:
-    """J, and F at the threshold that is best for these frames together."""
-    return dict(
-        J=float(from_fixed(counts["jaccard"])) / max(counts["jaccard_frames"], 1),
-        F=float(from_fixed(counts["curve"]).max()) / max(counts["curve_frames"], 1),
-    )
+def _probability(sample: dict[str, Any]) -> Any:
+    if "seg_logits" not in sample:
+        raise ValueError("'avsbench' on two classes needs seg_logits; predict must set them.")
+    return foreground_probability(sample["seg_logits"]["data"])
 
 
 def _legacy_scores(clips: list[Counts], batch: int) -> dict[str, float]:
-    """Mean over batches of ``batch`` consecutive clips; a short last batch counts as much."""
+    """Percent by key; the clips in the order of the set."""
     # A clip's frames are neighbours, so that the mean position orders the clips on any ranks.
     clips = sorted(clips, key=lambda counts: counts["positions"] / counts["frames"])
-    values = []
-    for start in range(0, len(clips), batch):
-        sums: Sums = {}
-        for counts in clips[start : start + batch]:
-            add_sums(sums, {("batch", ""): counts})
-        values.append(_binary_scores(sums["batch", ""]))
-    return {
-        f"{name}_batch{batch}": 100 * float(np.mean([value[name] for value in values]))
-        for name in ("J", "F")
-    }
+    scores = batch_scores(clips, batch)
+    return {f"{name}_batch{batch}": 100 * value for name, value in scores.items()}

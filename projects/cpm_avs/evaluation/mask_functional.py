@@ -141,6 +141,34 @@ def foreground_probability(scores: Tensor) -> Tensor:
     return scores[1] / scores.sum(0).clamp(min=torch.finfo(torch.float32).tiny)
 
 
+def thresholds_reached(prob: Tensor) -> Tensor:
+    """Place of the highest of the 255 thresholds that a probability reaches, int32, 0 to K - 1.
+
+    Args:
+        prob: Probability of the object, float32, between 0 and 1, any shape.
+    """
+    # The thresholds are evenly spaced: the product, pushed up by more than its rounding error, is
+    # right or one too high, and one comparison settles it. A binary search (torch.bucketize) takes
+    # ten times as long.
+    reached = (prob * (len(THRESHOLDS) - 1) + 0.01).int()
+    nearest = THRESHOLDS.to(prob.device).index_select(0, reached.flatten()).view(prob.shape)
+    return reached - (prob < nearest).int()
+
+
+def to_grey(prob: Tensor) -> Tensor:
+    """Probabilities as 8 bits that leave the F curve as it is: uint8, the shape of ``prob``.
+
+    The value over 255 lies between the same two thresholds as the probability, of which it is at
+    most 1/254 away.
+
+    Args:
+        prob: Probability of the object, float32, between 0 and 1.
+    """
+    reached = thresholds_reached(prob)
+    grey = (reached + 1).clamp(max=255)  # below the first threshold two values are free
+    return torch.where(reached == 0, (prob * 255).round().int(), grey).to(torch.uint8)
+
+
 def threshold_histogram(prob: Tensor, label: Tensor) -> np.ndarray:
     """Count pixels by (truth, highest threshold reached): 255 thresholds in one pass.
 
@@ -151,12 +179,7 @@ def threshold_histogram(prob: Tensor, label: Tensor) -> np.ndarray:
     Returns:
         (2, K) int64.
     """
-    size, prob = len(THRESHOLDS), prob.flatten()
-    # The thresholds are evenly spaced: the product, pushed up by more than its rounding error, is
-    # right or one too high, and one comparison settles it. A binary search (torch.bucketize) takes
-    # ten times as long.
-    reached = (prob * (size - 1) + 0.01).int()
-    reached -= (prob < THRESHOLDS.to(prob.device).index_select(0, reached)).int()
+    size, reached = len(THRESHOLDS), thresholds_reached(prob.flatten())
     # Pixels that don't count get a row of their own: cheaper than cutting them out.
     rows = label.flatten().clamp(max=2).int()
     counts = torch.bincount(rows * size + reached, minlength=3 * size)

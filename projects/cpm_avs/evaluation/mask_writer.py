@@ -1,4 +1,4 @@
-"""Predicted masks as files (tools/test.py --out)."""
+"""Predicted masks as files (tools/test.py --out), which tools/score.py reads."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +11,18 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 from ..files import whole_file
+from .mask_functional import foreground_probability, to_grey
+
+#: Folder, beside those of the clips, of the object's probability where there are two classes.
+PROBABILITY = "probability"
 
 
 @HOOKS.register_module()
 class MaskWriterHook(Hook):
     """Writes each tested frame's mask as CLIP/FRAME.png; a pixel's value is its class index.
+
+    Of two classes, whose F takes all thresholds, ``probability/CLIP/FRAME.png`` holds the
+    probability of the object as a value from 0 to 255 (``to_grey``).
 
     mmseg names the files by the frame's file alone, which is the same in every clip here.
 
@@ -35,16 +42,26 @@ class MaskWriterHook(Hook):
     ) -> None:
         """Write the batch."""
         for sample in outputs or ():
-            path = self.out_dir / relative_name(sample)
-            mask = sample.pred_sem_seg.data[0].cpu().numpy()
-            with whole_file(path) as part:
-                Image.fromarray(mask.astype(np.uint8)).save(part)
+            name = relative_name(sample)
+            _write(self.out_dir / name, sample.pred_sem_seg.data[0].cpu().numpy())
+            if "seg_logits" in sample and len(sample.seg_logits.data) == 2:
+                prob = foreground_probability(sample.seg_logits.data)
+                _write(self.out_dir / PROBABILITY / name, to_grey(prob).cpu().numpy())
+
+
+def _write(path: Path, mask: np.ndarray) -> None:
+    with whole_file(path) as part:
+        Image.fromarray(mask.astype(np.uint8)).save(part)
 
 
 def relative_name(sample: SegDataSample) -> Path:
     """Clip and frame; a clip's name out of an index never leads out of the folder."""
-    clip = Path(str(sample.get("clip_id", "")))
-    parts = [part for part in clip.parts if part not in ("..", clip.anchor)]
-    img_path = sample.get("img_path")
-    stem = Path(img_path).stem if img_path else str(sample.get("frame_index", 0))
-    return Path(*parts, f"{stem}.png")
+    img_path, frame_index = sample.get("img_path"), sample.get("frame_index", 0)
+    stem = Path(img_path).stem if img_path else str(frame_index)
+    return Path(*clip_parts(str(sample.get("clip_id", ""))), f"{stem}.png")
+
+
+def clip_parts(clip_id: str) -> list[str]:
+    """Folders that a clip's name makes, without those that lead upwards."""
+    clip = Path(clip_id)
+    return [part for part in clip.parts if part not in ("..", clip.anchor)]

@@ -10,8 +10,8 @@ all C classes, one that never occurs counts 0; F (beta^2 = 0.3) leaves such a cl
 * two classes: J is the object's IoU (the background's where nothing sounds) in the predicted mask,
   p > 0.5, F the highest point of the F curve over 255 thresholds, averaged over ALL frames with an
   object. The older scripts pick a threshold per batch and average the maxima, so that their F grows
-  as the batch shrinks. Ours has one threshold for the set, hence no batch; ``legacy_batch=1`` adds the
-  per-video F of CAVP and, as it seems, CPM (the one to set beside their tables), 4 that of
+  as the batch shrinks. Ours has one threshold for the set, hence no batch; ``legacy_batch=1`` adds
+  the per-video F of CAVP and, as it seems, CPM (the one to set beside their tables), 4 that of
   TPAVI's test.sh.
 """
 

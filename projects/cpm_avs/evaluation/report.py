@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from prettytable import PrettyTable
@@ -71,7 +72,13 @@ def write_json(
         classes: Names of the C classes.
         audio: Conditions of the sound, e.g. ['normal'] or ['silence'].
     """
-    results = [
+    report = dict(unit="percent", audio=list(audio), results=as_json(rows, classes))
+    write_whole(path, json.dumps(report, indent=1))
+
+
+def as_json(rows: Sequence[ScoreRow], classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows as JSON has them: unrounded, in percent, undefined scores of classes as None."""
+    return [
         dict(
             protocol=row.protocol,
             subset=row.subset,
@@ -86,8 +93,6 @@ def write_json(
         )
         for row in rows
     ]
-    report = dict(unit="percent", audio=list(audio), results=results)
-    write_whole(path, json.dumps(report, indent=1))
 
 
 def _table(header: list[str], lines: Iterable[list]) -> str:

@@ -50,6 +50,7 @@ ROOMS = {
     },
     "benchmarking": {"files", "model_fit", "launch", "datasets", "evaluation", "inference"},
     "pretrained": {"structures", "files", "safe_checkpoint", "models", "media"},
+    "scoring": {"structures", "files", "datasets", "evaluation"},
 }
 # They compose, and nothing imports them.
 ROOMS["commands"] = {*ROOMS, "structures", "files", "model_fit", "safe_checkpoint"}

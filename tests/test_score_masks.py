@@ -81,6 +81,10 @@ def test_foreground_at_a_size_by_hand(tmp_path):
     merged = scores(masks, truth, classes="binary")
     assert merged["avsbench/J"] == pytest.approx(100 * (1 / 2 + 7 / 8 + 1) / 3)
     assert merged["dataset/mIoU"] == pytest.approx(100 * (15 / 18 + 6 / 9) / 2)
+    apart = scores(masks, truth, classes="4")
+    background = (4 / 6 + 7 / 8 + 1) / 3
+    assert apart["avsbench/J"] == pytest.approx(100 * (background + 1 / 2 + 0 + 0) / 4)
+    assert apart["dataset/mIoU"] == pytest.approx(100 * (15 / 18 + 4 / 6 + 0 + 0) / 4)
 
 
 def test_foreground_squeezes_masks_of_any_size(tmp_path):

@@ -34,6 +34,7 @@ COMMANDS = {
     "app": Command("serve the web page on which a clip is uploaded or recorded", extra="demo"),
     "train": Command("train a model"),
     "test": Command("test a model"),
+    "score": Command("score anybody's masks, or compare two methods'"),
     "make-clip": Command("compose a clip in which objects take turns to sound"),
     "prepare-data": Command("prepare and check data sets"),
     "prepare-weights": Command("make the pretrained files that configs name"),

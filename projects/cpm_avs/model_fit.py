@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from .config_files import ConfigError
 
-#: Side of a picture that every backbone takes, and strides of the maps that the head reads of it.
+#: Side of a picture that every backbone takes, and strides of the maps that the head reads of it,
+#: unless it has ``in_strides``.
 _SIDE, _STRIDES = 64, [4, 8, 16, 32]
 #: Frames and bins of a spectrogram of 0.96 s.
 _SPECTROGRAM = (96, 256)
@@ -116,7 +117,7 @@ def check_backbones(model: Any) -> None:
     wanted = getattr(head, "in_channels", None)
     if wanted is not None and hasattr(model, "backbone"):
         maps = _maps(model.backbone, (3, _SIDE, _SIDE), "model.backbone")
-        _check_maps(maps, list(wanted))
+        _check_maps(maps, list(wanted), getattr(head, "in_strides", _STRIDES))
     wanted = getattr(getattr(model, "audio_backbone", None), "out_channels", None)
     channels = getattr(getattr(model, "audio_backbone", None), "in_channels", None)
     if wanted is not None and channels is not None:
@@ -129,13 +130,15 @@ def check_backbones(model: Any) -> None:
             )
 
 
-def _check_maps(maps: list[Tensor], wanted: list[int]) -> None:
+def _check_maps(maps: list[Tensor], wanted: list[int], wanted_strides: list[int] | None) -> None:
+    """Compare channels, and strides where the head does not take any."""
     given = [one.shape[1] for one in maps]
     strides = [_SIDE // one.shape[-1] for one in maps]
-    if strides != _STRIDES:
+    if wanted_strides is not None and strides != wanted_strides:
         raise ConfigError(
-            f"model.backbone gives {len(maps)} maps at strides {strides}, and the head reads 4 at "
-            f"strides {_STRIDES}; set the backbone's out_indices, strides and dilations so"
+            f"model.backbone gives {len(maps)} maps at strides {strides}, and the head reads "
+            f"{len(wanted_strides)} at strides {wanted_strides}; set the backbone's out_indices, "
+            "strides and dilations so"
         )
     if given != wanted:
         raise ConfigError(

@@ -1,6 +1,8 @@
 """Networks of the methods that CPM is compared with, written afresh from what is known of them."""
 
 from .avsegformer import AVSegFormerHead
+from .cavp import CAVPHead
+from .cavp_sound import CAVPResNet18, CAVPVGGish
 from .tpavi import TPAVIHead
 
-__all__ = ["AVSegFormerHead", "TPAVIHead"]
+__all__ = ["AVSegFormerHead", "CAVPHead", "CAVPResNet18", "CAVPVGGish", "TPAVIHead"]

@@ -73,7 +73,7 @@ FOLDERS = {
         "set_prediction": set(),
         "ccdm": set(),
         "prompting": {"set_prediction"},
-        "baselines": {"set_prediction"},
+        "baselines": {"ccdm", "set_prediction"},
         "diagnostics": {"prompting", "set_prediction"},
         "hooks": {"diagnostics"},
     },

@@ -33,7 +33,7 @@ _BUILT_BY: dict[str, Registry | Callable] = {
     r"(val|test)_evaluator(\.\d+)?(\.metrics(\.\d+)?)?": registry.METRICS,
     r"optim_wrapper": registry.OPTIM_WRAPPERS,
     r"optim_wrapper\.optimizer": registry.OPTIMIZERS,
-    r"param_scheduler(\.\d+)?": registry.PARAM_SCHEDULERS,
+    r"param_scheduler(\.[a-z]+)?(\.\d+)?": registry.PARAM_SCHEDULERS,
     _HOOK: registry.HOOKS,
     r"visualizer": registry.VISUALIZERS,
     r"visualizer\.vis_backends\.\d+": registry.VISBACKENDS,
@@ -51,7 +51,7 @@ _DICTS = (
 )
 #: Parts that are nothing without a type.
 _NAMED = (
-    r"(default|custom)_hooks\.\w+|optim_wrapper\.optimizer|model|param_scheduler\.\d+|"
+    r"(default|custom)_hooks\.\w+|optim_wrapper\.optimizer|model|param_scheduler(\.[a-z]+)?\.\d+|"
     rf"{_LOADER}\.(dataset|(batch_)?sampler|dataset\.pipeline\.\d+)|(val|test)_evaluator\.\d+"
 )
 #: Keys that mmengine reads before it builds the part.

@@ -29,7 +29,7 @@ _AT_LEAST = {
     r"optim_wrapper\.optimizer\.lr": 0,
     r"optim_wrapper\.accumulative_counts": 1,
     r"optim_wrapper\.clip_grad\.(max_norm|clip_value)": 0,
-    r"param_scheduler(\.\d+)?\.begin": 0,
+    r"param_scheduler(\.[a-z]+)?(\.\d+)?\.begin": 0,
     r"auto_scale_lr\.base_batch_size": 1,
     rf"{_HOOK}\.begin": 0,
     r"log_processor\.window_size": 1,
@@ -94,7 +94,7 @@ def check_value(where: str, value: Any) -> None:
             raise ConfigError(f"{where} is {value!r}, which is not registered; {hint}")
     if re.fullmatch(rf"{_HOOK}\.priority", where):
         _check_priority(where, value)
-    if re.fullmatch(r"param_scheduler(\.\d+)?\.start_factor", where) and value == 0:
+    if re.fullmatch(r"param_scheduler(\.[a-z]+)?(\.\d+)?\.start_factor", where) and value == 0:
         raise ConfigError(f"{where} is 0, which no warm-up leaves; give more than 0, up to 1")
 
 
@@ -177,16 +177,24 @@ def check_counting(settings: Mapping[str, Any]) -> None:
         )
     if loop != "IterBasedTrainLoop":
         return
-    schedulers = settings.get("param_scheduler") or []
-    schedulers = schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]
     counting = {"default_hooks.checkpoint": (settings.get("default_hooks") or {}).get("checkpoint")}
-    counting |= {f"param_scheduler.{number}": one for number, one in enumerate(schedulers)}
+    counting |= _schedulers(settings.get("param_scheduler") or [], "param_scheduler")
     for where, part in counting.items():
         if isinstance(part, dict) and part.get("by_epoch", True):
             raise ConfigError(
                 f"{where} counts in epochs (by_epoch), of which an {loop} has none; give "
                 f"{where}.by_epoch=False, and intervals and ends in iterations"
             )
+
+
+def _schedulers(part: Any, where: str) -> dict[str, Any]:
+    """Schedulers with their places: one, a list, or a list for each of several optimisers."""
+    if isinstance(part, (list, tuple)):
+        return {f"{where}.{number}": one for number, one in enumerate(part)}
+    if isinstance(part, dict) and "type" not in part:
+        found = (_schedulers(one, f"{where}.{name}") for name, one in part.items())
+        return {place: one for own in found for place, one in own.items()}
+    return {f"{where}.0": part}
 
 
 def _type_of(part: Any) -> str:

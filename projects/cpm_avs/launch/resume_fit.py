@@ -1,9 +1,10 @@
 """A hook that refuses a checkpoint which training can't go on from as the config has it."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from mmengine.hooks import CheckpointHook
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 
 from ..safe_checkpoint import CheckpointError
@@ -12,14 +13,36 @@ from .checkpoint_fit import CheckpointFitHook
 _OF_A_RUN: dict[str, dict[str, type]] = dict(
     meta=dict(epoch=int, iter=int),
     message_hub=dict(log_scalars=dict, runtime_info=dict, resumed_keys=dict),
-    optimizer=dict(state=dict, param_groups=list),
 )
+_OF_AN_OPTIMISER: dict[str, type] = dict(state=dict, param_groups=list)
 #: What a scheduler was built with; the rest of its state moves.
 _PLANNED = {"begin", "end", "by_epoch", "total_iters", "T_max", "eta_min", "power", "start_factor"}
 _PLANNED |= {"end_factor", "gamma", "step_size", "milestones", "factor"}
 #: How an optimiser computes, and not what; and what its groups have beside its options.
 _NO_OPTION = {"params", "fused", "foreach", "capturable", "differentiable"}
 _BEGIN_ANEW = "or begin a new run with its weights: load_from without --resume"
+
+
+class _Learner(NamedTuple):
+    """An optimiser of a run, and what the checkpoint has of it.
+
+    Attributes:
+        name: In the messages; empty of a run's only one.
+        place: Of its schedule in the config.
+        optimiser: The config's.
+        saved: Its groups' settings in the checkpoint.
+        began: Class that the run began with, where the checkpoint says it.
+        schedule: Its schedulers' states in the checkpoint.
+        planned: The config's schedulers.
+    """
+
+    name: str
+    place: str
+    optimiser: Any
+    saved: Sequence[dict]
+    began: str | None
+    schedule: Any
+    planned: Any
 
 
 class ResumedCheckpointHook(CheckpointFitHook):
@@ -39,70 +62,106 @@ class ResumedCheckpointHook(CheckpointFitHook):
                 "alone begins a new run with its weights."
             )
         for part, keys in _OF_A_RUN.items():
-            found = checkpoint.get(part)
-            if not isinstance(found, dict) or not all(
-                isinstance(found.get(key), kind) for key, kind in keys.items()
-            ):
-                wanted = ", ".join(f"{key} ({kind.__name__})" for key, kind in keys.items())
-                raise CheckpointError(
-                    f"{self.source}: its {part} is no dict with {wanted}, which training goes on "
-                    "with. Resume from a file that tools/train.py wrote."
-                )
-        optimiser = runner.optim_wrapper.optimizer
-        saved = checkpoint["optimizer"]["param_groups"]
-        self._check_kind(type(optimiser).__name__, checkpoint["meta"], saved, optimiser)
-        self._check_groups(saved, optimiser.param_groups)
-        self._check_options(saved, optimiser.param_groups)
-        self._check_schedule(runner, checkpoint)
+            self._check_part(part, checkpoint.get(part), keys)
+        for learner in self._learners(runner, checkpoint):
+            self._check_kind(learner)
+            self._check_groups(learner)
+            self._check_options(learner)
+            self._check_schedule(learner, checkpoint["meta"]["iter"], runner.max_iters)
         if any(type(hook) is CheckpointHook for hook in runner.hooks):
             # mmengine's own deletes what these name, wherever it lies.
             info = checkpoint["message_hub"]["runtime_info"]
             for key in [one for one in info if str(one).startswith(("best_ckpt", "keep_ckpt_ids"))]:
                 del info[key]
 
-    def _check_kind(
-        self, kind: str, meta: dict[str, Any], saved: Sequence[dict], optimiser: Any
-    ) -> None:
+    def _check_part(self, part: str, found: Any, keys: dict[str, type]) -> None:
+        if not isinstance(found, dict) or not all(
+            isinstance(found.get(key), kind) for key, kind in keys.items()
+        ):
+            wanted = ", ".join(f"{key} ({kind.__name__})" for key, kind in keys.items())
+            raise CheckpointError(
+                f"{self.source}: its {part} is no dict with {wanted}, which training goes on "
+                "with. Resume from a file that tools/train.py wrote."
+            )
+
+    def _learners(self, runner: Runner, checkpoint: dict[str, Any]) -> Iterator[_Learner]:
+        """The optimiser, or those of a model that has several."""
+        wrapper, saved, meta = runner.optim_wrapper, checkpoint["optimizer"], checkpoint["meta"]
+        began, schedule = meta.get("optimizer_type"), checkpoint.get("param_schedulers")
+        if not isinstance(wrapper, OptimWrapperDict):
+            if isinstance(began, dict):
+                raise CheckpointError(
+                    f"{self.source}: it has the optimisers {', '.join(began)}, and the config has "
+                    f"one; resume with those that it began with, {_BEGIN_ANEW}"
+                )
+            self._check_part("optimizer", saved, _OF_AN_OPTIMISER)
+            planned, groups = runner.param_schedulers, saved["param_groups"]
+            yield _Learner("", "", wrapper.optimizer, groups, began, schedule, planned)
+            return
+        names = set(saved) if isinstance(saved, dict) else set()
+        if names != set(wrapper.keys()) or not isinstance(began, dict):
+            raise CheckpointError(
+                f"{self.source}: its optimiser is not of the config's {', '.join(wrapper.keys())}; "
+                f"resume with the config that it began with, {_BEGIN_ANEW}"
+            )
+        for name, one in wrapper.items():
+            self._check_part(f"optimizer.{name}", saved[name], _OF_AN_OPTIMISER)
+            yield _Learner(
+                f" {name}",
+                f"{name}.",
+                one.optimizer,
+                saved[name]["param_groups"],
+                began.get(name),
+                schedule.get(name) if isinstance(schedule, dict) else None,
+                (runner.param_schedulers or {}).get(name),
+            )
+
+    def _check_kind(self, learner: _Learner) -> None:
         """Torch would miss a part of the state in the first step, or misread it."""
-        began = meta.get("optimizer_type")
-        unknown = {key for group in saved for key in group if not key.startswith("initial_")}
-        unknown -= {key for group in optimiser.param_groups for key in group} | _NO_OPTION
+        kind, began = type(learner.optimiser).__name__, learner.began
+        unknown = {key for group in learner.saved for key in group}
+        unknown = {key for key in unknown if not key.startswith("initial_")} - _NO_OPTION
+        unknown -= {key for group in learner.optimiser.param_groups for key in group}
         if began == kind or (began is None and not unknown):
             return
         told = f"is {began}" if began else f"has {', '.join(sorted(unknown))}"
         raise CheckpointError(
-            f"{self.source}: its optimiser {told}, and the config's is {kind}; resume with the "
-            f"type that it began with, {_BEGIN_ANEW}"
+            f"{self.source}: its optimiser{learner.name} {told}, and the config's is {kind}; "
+            f"resume with the type that it began with, {_BEGIN_ANEW}"
         )
 
-    def _check_groups(self, saved: Sequence[dict], own: Sequence[dict]) -> None:
+    def _check_groups(self, learner: _Learner) -> None:
         """An optimiser's state belongs to its groups of parameters, in their order."""
-        sizes, own_sizes = ([len(group["params"]) for group in groups] for groups in (saved, own))
+        both = (learner.saved, learner.optimiser.param_groups)
+        sizes, own_sizes = ([len(group["params"]) for group in groups] for groups in both)
         if sizes != own_sizes:
             raise CheckpointError(
-                f"{self.source}: its optimiser has {len(sizes)} groups of {sum(sizes)} parameters, "
-                f"and the config's has {len(own_sizes)} of {sum(own_sizes)}, or others in them. "
+                f"{self.source}: its optimiser{learner.name} has {len(sizes)} groups of "
+                f"{sum(sizes)} parameters, and the config's has {len(own_sizes)} of "
+                f"{sum(own_sizes)}, or others in them. "
                 f"Resume with the config and the version that it began with, {_BEGIN_ANEW}"
             )
 
-    def _check_options(self, saved: Sequence[dict], own: Sequence[dict]) -> None:
+    def _check_options(self, learner: _Learner) -> None:
         """Torch goes on with the saved options."""
-        for number, (there, here) in enumerate(zip(saved, own, strict=True)):
+        both = zip(learner.saved, learner.optimiser.param_groups, strict=True)
+        for number, (there, here) in enumerate(both):
             for key in sorted(there.keys() & here.keys() - _NO_OPTION):
                 began = f"initial_{key}"  # of what a schedule moves
                 key = began if began in there and began in here else key
                 if _plain(there[key]) != _plain(here[key]):
                     name = key.removeprefix("initial_")
                     raise CheckpointError(
-                        f"{self.source}: its optimiser began with {name}={_plain(there[key])} (of "
-                        f"parameter group {number}), and the config has {_plain(here[key])}; a "
+                        f"{self.source}: its optimiser{learner.name} began with "
+                        f"{name}={_plain(there[key])} (of parameter group {number}), and the "
+                        f"config has {_plain(here[key])}; a "
                         "resumed run keeps its optimiser's options. Resume with those that it "
                         f"began with, {_BEGIN_ANEW}"
                     )
 
-    def _check_schedule(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+    def _check_schedule(self, learner: _Learner, done: int, max_iters: int) -> None:
         """Mmengine goes on with the saved schedule."""
-        saved, planned = checkpoint.get("param_schedulers"), runner.param_schedulers
+        saved, planned = learner.schedule, learner.planned
         if not isinstance(saved, list) or not isinstance(planned, list):
             return
         remedy = (
@@ -121,14 +180,14 @@ class ResumedCheckpointHook(CheckpointFitHook):
             for key in kinds[number]:
                 if state[key] != vars(scheduler)[key]:
                     raise CheckpointError(
-                        f"{self.source}: param_scheduler.{number} has {key}={state[key]} there and "
-                        f"{vars(scheduler)[key]} in the config; {remedy}"
+                        f"{self.source}: param_scheduler.{learner.place}{number} has "
+                        f"{key}={state[key]} there and {vars(scheduler)[key]} in the config; "
+                        f"{remedy}"
                     )
-        done, rates = checkpoint["meta"]["iter"], checkpoint["optimizer"]["param_groups"]
-        if rates and done < runner.max_iters and not any(group["lr"] for group in rates):
+        if learner.saved and done < max_iters and not any(one["lr"] for one in learner.saved):
             raise CheckpointError(
                 f"{self.source}: its learning rate has come to 0 after {done} of "
-                f"{runner.max_iters} iterations; {remedy}"
+                f"{max_iters} iterations; {remedy}"
             )
 
 

@@ -8,6 +8,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend, register_backend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MessageHub
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
@@ -109,8 +110,7 @@ class ExactCheckpointHook(CheckpointHook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Save tensors and plain numbers only, and which optimiser the state is of."""
-        optimiser = runner.optim_wrapper.optimizer
-        checkpoint["meta"]["optimizer_type"] = type(optimiser).__name__
+        checkpoint["meta"]["optimizer_type"] = _optimizer_type(runner.optim_wrapper)
         for key in checkpoint.keys() - {"state_dict", "optimizer"}:
             checkpoint[key] = plain(checkpoint[key])
 
@@ -155,3 +155,10 @@ class ExactCheckpointHook(CheckpointHook):
         super()._save_checkpoint_with_step(runner, step, meta)
         if is_main_process() and self.out_dir == runner.work_dir:
             write_whole(Path(runner.work_dir, POINTER), self.filename_tmpl.format(step))
+
+
+def _optimizer_type(wrapper: OptimWrapper) -> str | dict[str, str]:
+    """Name of the optimiser's class; of several, by their own names."""
+    if isinstance(wrapper, OptimWrapperDict):
+        return {name: type(one.optimizer).__name__ for name, one in wrapper.items()}
+    return type(wrapper.optimizer).__name__

@@ -45,7 +45,7 @@ def test_the_full_networks_take_the_converted_names(
 ) -> None:
     with torch.device("meta"):  # names and shapes only: no memory
         converted = convert(state())
-    RECIPES[name].network().load_state_dict(converted, strict=True, assign=True)
+    RECIPES[name].network(converted).load_state_dict(converted, strict=True, assign=True)
 
 
 def test_resnets_numbers_stay() -> None:

@@ -49,7 +49,7 @@ ROOMS = {
         "safe_checkpoint",
     },
     "benchmarking": {"files", "model_fit", "launch", "datasets", "evaluation", "inference"},
-    "pretrained": {"structures", "files", "safe_checkpoint", "models", "media"},
+    "pretrained": {"structures", "files", "config_files", "safe_checkpoint", "models", "media"},
     "scoring": {"structures", "files", "datasets", "evaluation"},
 }
 # They compose, and nothing imports them.

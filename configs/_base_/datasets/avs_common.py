@@ -5,6 +5,7 @@ protocols = ["dataset", "avsbench"]
 # Reading. A frame of AVSBench hears 0.96 s, an image of VPO 3 s.
 load_visual = [dict(type="LoadAVSFrame"), dict(type="LoadAVSMask")]
 load_window = dict(type="LoadAudioWindow", num_samples=15360, channels=1)
+load_second = dict(load_window, num_samples=16000)
 load_mix = dict(type="LoadSoundMix", num_samples=48000, channels=2)
 pack = dict(type="PackAVSInputs")
 
@@ -35,6 +36,10 @@ train_pipeline_clips = [*load_clip, *middle_224, pack]
 test_pipeline_clips = [*load_clip, resize_224, pack]
 train_pipeline_mix = [*load_visual, load_mix, *random_crop, *augment, pad, pack]
 test_pipeline_mix = [*load_visual, load_mix, pack]
+
+# CAVP's in the 224 protocol: a second of sound, and pictures that are squeezed, not cropped.
+train_pipeline_224_cavp = [*load_visual, load_second, resize_224, augment[0], pack]
+test_pipeline_224_cavp = [*load_visual, load_second, resize_224, pack]
 
 # 8 GPUs x 2 samples: the paper's batch of 16. Tests go frame by frame.
 train_loader = dict(

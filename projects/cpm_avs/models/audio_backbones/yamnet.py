@@ -189,7 +189,8 @@ class YAMNet(BaseModule):
             state_dict[key] = adapt_input_channels(state_dict[key], self.in_channels)
         # The converted file holds the whole of YAMNet, for the check that it hears.
         own = tuple(f"{prefix}layers.{index}." for index in range(len(self.layers)))
-        for key in [key for key in state_dict if key.startswith(prefix)]:
+        whole = (f"{prefix}layers.", f"{prefix}classifier.")
+        for key in [key for key in state_dict if key.startswith(whole)]:
             if not key.startswith(own):
                 del state_dict[key]
         super()._load_from_state_dict(state_dict, prefix, *args)

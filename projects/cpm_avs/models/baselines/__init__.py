@@ -2,7 +2,14 @@
 
 from .avsegformer import AVSegFormerHead
 from .cavp import CAVPHead
-from .cavp_sound import CAVPResNet18, CAVPVGGish
+from .cavp_sound import CAVPResNet18, CAVPVGGish, CAVPYAMNet
 from .tpavi import TPAVIHead
 
-__all__ = ["AVSegFormerHead", "CAVPHead", "CAVPResNet18", "CAVPVGGish", "TPAVIHead"]
+__all__ = [
+    "AVSegFormerHead",
+    "CAVPHead",
+    "CAVPResNet18",
+    "CAVPVGGish",
+    "CAVPYAMNet",
+    "TPAVIHead",
+]

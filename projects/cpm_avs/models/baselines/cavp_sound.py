@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..audio_backbones.channels import adapt_input_channels
 from ..audio_backbones.vggish import STAGES, VGGish
+from ..audio_backbones.yamnet import YAMNet
 from ..memory_layout import fast_layout
 from ..spectrogram import (
     HOP_LENGTH,
@@ -170,3 +171,23 @@ class CAVPResNet18(ResNet):
         if key in state_dict:
             state_dict[key] = adapt_input_channels(state_dict[key], self.in_channels)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+@MODELS.register_module()
+class CAVPYAMNet(YAMNet):
+    """YAMNet in place of VGGish, whose weights can't be fetched: its last map in one vector.
+
+    Args:
+        embed_dims: D.
+        kwargs: Arguments of ``YAMNet``.
+    """
+
+    def __init__(self, *, embed_dims: int = 304, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.fc = nn.Linear(self.out_channels[-1], embed_dims)
+        self.out_channels = (embed_dims,)
+
+    def forward(self, specgram: Tensor) -> tuple[Tensor]:
+        """(B, A, T, 256) linear magnitude to one map (B, D, 1, 1)."""
+        largest = super().forward(specgram)[-1].amax((2, 3))
+        return (self.fc(largest)[..., None, None],)

@@ -23,7 +23,7 @@ from .cavp_contrast import choose_pixels, contrast
 
 
 class CAVPSound(Protocol):
-    """See ``CAVPVGGish`` and ``CAVPResNet18``."""
+    """What the bank asks of the audio backbone; see ``CAVPVGGish``."""
 
     def log_mel(self, specgram: Tensor) -> Tensor: ...
 
@@ -47,6 +47,8 @@ class CAVPModel(Protocol):
     decode_head: CAVPPixels
 
     def image_maps(self, img: Tensor) -> Sequence[Tensor]: ...
+
+    def sound_maps(self, specgram: Tensor) -> Sequence[Tensor]: ...
 
 
 @MODELS.register_module()
@@ -106,8 +108,7 @@ class CAVPCriterion(BaseModule):
             data_samples: With ``gt_sem_seg``.
         """
         targets = build_targets(data_samples, self.num_classes)
-        heard = model.audio_backbone.log_mel(inputs["specgram"])
-        sounds = model.audio_backbone.embed(heard)
+        sounds = model.sound_maps(inputs["specgram"])[-1].flatten(1)
         order = shuffled(len(sounds), sounds.device)
         others, matched = sounds[order], (targets.sounding == targets.sounding[order]).all(1)
         if self.bank is not None:
@@ -123,6 +124,7 @@ class CAVPCriterion(BaseModule):
             loss_contrast=self.contrast_weight * self._contrast(fused, targets.label_map, matched),
         )
         if self.finite.check(losses, data_samples) and self.bank is not None:
+            heard = model.audio_backbone.log_mel(inputs["specgram"])
             self._keep(self.bank, heard, targets.sounding)
         return losses
 

@@ -1,0 +1,53 @@
+"""Published checkpoints of the methods to compare with, whole models, for ``configs/baselines``."""
+
+from collections.abc import Callable
+
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from torch import nn
+
+from ..config_files import ROOT, read_config_file
+from .cavp_converter import cavp
+from .converters import StateDict
+from .recipe import Recipe, from_file
+
+_TRAINING = "projects.cpm_avs.training"
+_CLASSIFIER = "decode_head.classifier.weight"
+
+
+def model_of(config: str, num_classes: int) -> nn.Module:
+    """A model of ``configs/baselines`` for inference, with another number of classes."""
+    path = ROOT / "configs" / "baselines" / f"{config}.py"
+    settings = read_config_file(path, leave_out=_TRAINING).model
+    settings.criterion = settings.backbone.init_cfg = settings.audio_backbone.init_cfg = None
+    settings.decode_head.num_classes = num_classes
+    init_default_scope("mmseg")
+    return MODELS.build(settings)
+
+
+def _cavp_model(state: StateDict) -> nn.Module:
+    stereo = state.get("audio_backbone.conv1.weight")
+    config = "cavp_r50_avss-224" if stereo is None else "cavp_r50_vpo-ss"
+    # Without a classifier it is not CAVP's, which the strict loading says.
+    return model_of(config, len(state.get(_CLASSIFIER, "?")))
+
+
+def _method(
+    name: str, convert: Callable[[StateDict], StateDict], network: Callable[[StateDict], nn.Module],
+    origin: str,
+) -> Recipe:  # fmt: skip
+    return Recipe(
+        output=f"{name}_{{source}}.pth",
+        origin=origin,
+        licence="none given: ask its authors",
+        network=network,
+        convert=from_file(convert),
+    )
+
+
+METHODS = {
+    "cavp": _method(
+        "cavp", cavp, _cavp_model, "avss-224, avsbench-object-ss-224 or avsbench-object-ms-224 of "
+        "https://github.com/cyh-0/CAVP",
+    ),
+}  # fmt: skip

@@ -1,0 +1,101 @@
+"""The methods to compare with, on the built-in data: trained, resumed, tested, shown, exported."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from clips import click_track, make_clip
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.visualization import Visualizer
+from mmseg.registry import DATASETS, HOOKS, METRICS
+from test_resume import check_resume
+
+import projects.cpm_avs.training  # noqa: F401  (registers the criteria)
+from projects.cpm_avs.inference import AVSInferencer
+from projects.cpm_avs.inference.export import ExportableModel, example_inputs, export_program
+from projects.cpm_avs.launch import read_config
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / "configs" / "baselines"
+SIZE = 64  # pixels a side
+#: Configs on the built-in data.
+STAMPS = ["cavp_mbv2-yamnet_stamps"]
+
+
+@pytest.fixture(autouse=True)
+def _as_the_tools_run(monkeypatch):
+    """From the root, from where the configs name their data."""
+    monkeypatch.chdir(ROOT)
+    init_default_scope("mmseg")
+
+
+def shrunk(name: str, **loader: Any) -> Config:
+    """A run of 8 iterations of 2 small scenes, without pretrained weights."""
+    cfg = Config.fromfile(CONFIGS / f"{name}.py")
+    cfg.model.backbone.init_cfg = cfg.model.audio_backbone.init_cfg = None
+    for split in ("train", "val", "test"):
+        one = cfg[f"{split}_dataloader"]
+        one.update(batch_size=2, num_workers=0, persistent_workers=False)
+        one.dataset.update(image_size=SIZE, num_scenes=2, silent_prob=0.0)
+    cfg.train_cfg.update(max_iters=8, val_interval=8)
+    cfg.default_hooks.checkpoint.interval = 4
+    cfg.default_hooks.logger.interval = 1
+    cfg.vis_backends = cfg.visualizer.vis_backends = [dict(type="LocalVisBackend")]
+    return cfg
+
+
+@pytest.mark.parametrize("name", STAMPS)
+def test_a_method_trains_resumes_tests_shows_and_is_exported(name, tmp_path, monkeypatch):
+    config = tmp_path / f"{name}.py"
+    shrunk(name).dump(config)
+    check_resume(tmp_path, config, "iter_8.pth", kill_at=6, matches=False)
+    checkpoint = tmp_path / "whole" / "iter_8.pth"
+
+    words = ["test.py", str(config), str(checkpoint), "--work-dir", str(tmp_path / "test")]
+    monkeypatch.setattr(sys, "argv", words)
+    runpy.run_path(str(ROOT / "tools" / "test.py"), run_name="__main__")
+    scores = [p for p in (tmp_path / "test").glob("*/*.json") if p.stem == p.parent.name]
+    assert {"dataset/mIoU", "avsbench/J&F"} < json.loads(scores[0].read_text()).keys()
+
+    inferencer = AVSInferencer(str(config), checkpoint, device="cpu")
+    clip = make_clip(tmp_path / "clip.mp4", frames=4, sound=click_track(1, (0.1,)))
+    result = inferencer(clip, out_dir=tmp_path / "out")
+    assert [frame.class_map.shape for frame in result.frames] == [(48, 64)] * 4
+    assert (tmp_path / "out" / "clip").is_dir()
+
+    model = inferencer.model
+    samples = 96 * 160
+    program = export_program(model, size=(64, 96), channels=1, num_samples=samples)
+    img, waveform = example_inputs(size=(96, 64), channels=1, num_samples=samples)
+    batch = dict(img=[img[0].flip(0)], waveform=[waveform[0]])  # the preprocessor turns BGR to RGB
+    with torch.no_grad():
+        expected = model.test_step(dict(inputs=batch))[0].seg_logits.data
+        torch.testing.assert_close(ExportableModel(model)(img, waveform)[0], expected)
+        given = program.module()(img, waveform)[0]
+    torch.testing.assert_close(given, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.py")))
+def test_every_config_is_whole(name):
+    cfg = read_config(str(CONFIGS / f"{name}.py"))
+    Visualizer.get_instance("test_baselines")  # the hook that draws asks for one
+    for hook in cfg.default_hooks.values():
+        HOOKS.build(hook)
+    for split in ("train", "val", "test"):
+        settings = cfg[f"{split}_dataloader"].dataset
+        inner = settings.get("dataset", settings)
+        inner.lazy_init = True
+        dataset = DATASETS.build(settings)
+        assert len(dataset.metainfo["classes"]) == cfg.model.decode_head.num_classes
+    # No query says what it hears, so that there is nothing to cover.
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        for metric in evaluator if isinstance(evaluator, list) else [evaluator]:
+            assert METRICS.get(metric.type).__name__ == "AVSMetric"
+    tested = cfg.val_dataloader.dataset.get("split") == "test"
+    assert cfg.default_hooks.checkpoint.save_best == (None if tested else "dataset/mIoU")
+    assert cfg.auto_scale_lr.base_batch_size == 16

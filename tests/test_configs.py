@@ -161,10 +161,11 @@ class TestLeaves:
             unknown = set(load(name)) - set(READ)
             assert unknown <= {
                 "num_classes", "audio_channels", "dataset", "no_decay", "backbone", "protocols",
-                "load_visual", "load_window", "load_mix", "pack", "crop_size", "random_crop",
-                "scale_range", "resize_224", "random_crop_224", "augment", "pad", "pad_224",
+                "load_visual", "load_window", "load_second", "load_mix", "pack", "crop_size",
+                "random_crop", "scale_range", "resize_224", "random_crop_224", "augment", "pad", "pad_224",
                 "img_scale", "train_loader", "test_loader", "duplicates",
-                *(f"{a}_pipeline{b}" for a in ("train", "test") for b in ("", "_224", "_mix")),
+                *(f"train_pipeline{end}" for end in ("", "_224", "_mix", "_224_cavp")),
+                *(f"test_pipeline{end}" for end in ("", "_224", "_mix", "_224_cavp")),
             }  # fmt: skip
 
     @pytest.mark.parametrize("name", ABLATION)

@@ -38,8 +38,9 @@ def hertz_triangles(drop_bin: DropBin = "nyquist") -> Tensor:
     Returns:
         (256, 64) float32, no area normalisation.
     """
-    ends = hertz_to_mel(torch.tensor([MEL_F_MIN, F_MAX], dtype=torch.float64)).tolist()
-    edges = 700 * (torch.linspace(*ends, MEL_BANDS + 2, dtype=torch.float64) / 1127).expm1()
+    low, high = hertz_to_mel(torch.tensor([MEL_F_MIN, F_MAX], dtype=torch.float64))
+    steps = torch.arange(MEL_BANDS + 2, dtype=torch.float64) / (MEL_BANDS + 1)
+    edges = 700 * ((low + (high - low) * steps) / 1127).expm1()
     frequency = bin_frequencies(torch.arange(NUM_BINS) + first_bin(drop_bin))[:, None]
     widths = edges.diff()
     rising = (frequency - edges[:-2]) / widths[:-1]

@@ -161,11 +161,15 @@ class TestLeaves:
             unknown = set(load(name)) - set(READ)
             assert unknown <= {
                 "num_classes", "audio_channels", "dataset", "no_decay", "backbone", "protocols",
-                "load_visual", "load_window", "load_second", "load_mix", "pack", "crop_size",
-                "random_crop", "scale_range", "resize_224", "random_crop_224", "augment", "pad", "pad_224",
+                "load_visual", "load_window", "load_second", "load_clip", "load_mix", "pack",
+                "crop_size", "scale_range", "random_crop", "random_crop_224", "resize_224",
+                "middle_224", "augment", "pad", "pad_224",
                 "img_scale", "train_loader", "test_loader", "duplicates",
-                *(f"train_pipeline{end}" for end in ("", "_224", "_mix", "_224_cavp")),
-                *(f"test_pipeline{end}" for end in ("", "_224", "_mix", "_224_cavp")),
+                *(
+                    f"{split}_pipeline{end}"
+                    for split in ("train", "test")
+                    for end in ("", "_224", "_mix", "_224_cavp", "_clips")
+                ),
             }  # fmt: skip
 
     @pytest.mark.parametrize("name", ABLATION)

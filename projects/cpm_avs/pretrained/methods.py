@@ -6,19 +6,18 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import nn
 
-from ..config_files import ROOT, read_config_file
+from ..config_files import read_config_file
 from .cavp_converter import cavp
 from .converters import StateDict
 from .recipe import Recipe, from_file
 
-_TRAINING = "projects.cpm_avs.training"
+_TRAINING = "cpm_avs.training"
 _CLASSIFIER = "decode_head.classifier.weight"
 
 
 def model_of(config: str, num_classes: int) -> nn.Module:
-    """A model of ``configs/baselines`` for inference, with another number of classes."""
-    path = ROOT / "configs" / "baselines" / f"{config}.py"
-    settings = read_config_file(path, leave_out=_TRAINING).model
+    """A config's model for inference, with another number of classes."""
+    settings = read_config_file(config, leave_out=_TRAINING).model
     settings.criterion = settings.backbone.init_cfg = settings.audio_backbone.init_cfg = None
     settings.decode_head.num_classes = num_classes
     init_default_scope("mmseg")

@@ -58,7 +58,9 @@ def test_a_method_trains_resumes_tests_shows_and_is_exported(name, tmp_path, mon
 
     words = ["test.py", str(config), str(checkpoint), "--work-dir", str(tmp_path / "test")]
     monkeypatch.setattr(sys, "argv", words)
-    runpy.run_path(str(ROOT / "tools" / "test.py"), run_name="__main__")
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(ROOT / "tools" / "test.py"), run_name="__main__")
+    assert not stop.value.code
     scores = [p for p in (tmp_path / "test").glob("*/*.json") if p.stem == p.parent.name]
     assert {"dataset/mIoU", "avsbench/J&F"} < json.loads(scores[0].read_text()).keys()
 

@@ -181,6 +181,44 @@ def test_a_refusal_is_known_behind_code_without_source() -> None:
         eval("int('a')")
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "CUDA out of memory; .*batch_size"),
+        (MemoryError("Unable to allocate 9 GiB"), "out of memory .Unable to allocate 9 GiB.;"),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+            r"worker \(pid 7\) is killed by signal: Killed: .*num_workers .*--resume",
+        ),
+        (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), "unexpectedly: mostly"),
+    ],
+)
+def test_too_little_memory_is_told(error: Exception, told: str) -> None:
+    with pytest.raises(SystemExit, match=f"^error: .*{told}"), plain_errors():
+        raise error
+    with pytest.raises(RuntimeError, match="of its own"), plain_errors():
+        raise RuntimeError("of its own")
+
+
+PRINTING = """
+import sys
+from projects.cpm_avs.launch import plain_errors
+with plain_errors():
+    while True:
+        print("a dog: \U0001f436", flush=True)
+"""
+
+
+def test_what_reads_the_output_may_be_gone_or_lack_letters() -> None:
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), PYTHONIOENCODING="latin-1")
+    command = [sys.executable, "-c", PRINTING]
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with subprocess.Popen(command, env=environment, **pipes) as printing:
+        assert printing.stdout.readline() == b"a dog: \\U0001f436\n"
+        printing.stdout.close()
+        assert b"Traceback" not in printing.stderr.read() and printing.wait() == 141
+
+
 def test_an_interrupt_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop, plain_errors():
         raise KeyboardInterrupt

@@ -154,6 +154,21 @@ def test_a_refused_job_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [path.name for path in (tmp_path / "new").iterdir()] == [".lock"]
 
 
+def test_a_run_that_begins_anew_tells_what_it_writes_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(
+        "projects.cpm_avs.work_folder.print_log", lambda text, *_: said.append(text)
+    )
+    claim_work_folder(Config(dict(work_dir=str(folder), launcher="none", resume=True)))
+    assert not said
+    claim_work_folder(Config(dict(work_dir=str(folder), launcher="none", resume=False)))
+    (told,) = said
+    assert told.startswith(f"{folder / 'iter_24.pth'} is of an earlier run")
+    assert "--resume" in told and "--work-dir" in told
+
+
 def test_a_file_system_without_locks_is_no_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,18 @@ def claim(folder: str | Path) -> None:
         file.flush()
 
 
+def tell_of_earlier_run(folder: str | Path) -> None:
+    """Warn that a run which begins anew writes over the checkpoints of an earlier one."""
+    if found := _numbered(Path(folder)):
+        newest = max(found, key=lambda path: path.stat().st_mtime_ns)
+        print_log(
+            f"{newest} is of an earlier run, whose checkpoints this one writes over as it comes to "
+            "their numbers; to go on from it give --resume, to keep it another --work-dir",
+            "current",
+            WARNING,
+        )
+
+
 def make_resuming_safe() -> None:
     """Have mmengine's ``Runner`` resume from what ``latest_checkpoint`` finds."""
     for module in (mmengine.runner, mmengine.runner.checkpoint, mmengine.runner.runner):
@@ -93,8 +105,7 @@ def latest_checkpoint(folder: str) -> str | None:
     else:
         return str(wanted)
 
-    numbered = [path for path in place.glob("*.pth") if _NUMBERED.fullmatch(path.name)]
-    others = sorted(numbered, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    others = sorted(_numbered(place), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     elsewhere = Path(named)  # of a run whose checkpoints go to another folder (out_dir)
     for path in (*others, elsewhere) if elsewhere.is_absolute() else others:
         if path == wanted or not path.is_file():
@@ -110,3 +121,7 @@ def latest_checkpoint(folder: str) -> str | None:
             "--resume to begin anew, or name a checkpoint: --cfg-options load_from=FILE"
         )
     return None
+
+
+def _numbered(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.pth") if _NUMBERED.fullmatch(path.name)]

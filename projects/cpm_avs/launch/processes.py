@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from ..work_folder import claim
+from ..work_folder import claim, tell_of_earlier_run
 
 #: Where a launcher says which process of the job this is.
 _RANKS = dict(pytorch="RANK", slurm="SLURM_PROCID", mpi="OMPI_COMM_WORLD_RANK")
@@ -83,6 +83,8 @@ def claim_work_folder(cfg: Config) -> None:
     if int(os.environ.get(_RANKS.get(cfg.launcher, ""), 0)) == 0:
         Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
         claim(cfg.work_dir)
+        if not cfg.get("resume"):
+            tell_of_earlier_run(cfg.work_dir)
 
 
 def leave_processes() -> None:

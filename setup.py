@@ -24,7 +24,9 @@ class BuildWithFiles(build_py):
             self.copy_file(str(source), str(target))
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
-        return super().get_outputs(include_bytecode) + [str(path) for path in self.carried().values()]
+        return super().get_outputs(include_bytecode) + [
+            str(path) for path in self.carried().values()
+        ]
 
     def carried(self) -> dict[Path, Path]:
         """Source to target."""

@@ -121,7 +121,9 @@ def test_python_files_hold_one_idea() -> None:
 def test_top_level_is_the_houses() -> None:
     wanted = {"projects", "configs", "tools", "data", "tests", ".ci"}
     wanted |= {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"}
-    lists = {f"requirements{part}.txt" for part in ("", "-common", "-onedl", "-openmmlab", "-tests")}
+    lists = {
+        f"requirements{part}.txt" for part in ("", "-common", "-onedl", "-openmmlab", "-tests")
+    }
     lists |= {f"requirements-{extra}.txt" for extra in ("demo", "export", "corpus")}
     wanted |= lists | {"constraints.txt", "pyproject.toml", "setup.py", "MANIFEST.in"}
     wanted |= {".pre-commit-config.yaml", ".gitignore", ".gitattributes"}

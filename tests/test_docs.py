@@ -153,7 +153,7 @@ def commands(page: Path) -> list[list[str]]:
     for line in lines:
         if re.search(r"(python|bash) tools/\w+\.(py|sh)", line):
             found.append(shlex.split(line, comments=True))
-        elif named := re.match(r"cpm-avs ([a-z-]+) ", line):
+        elif named := re.match(r"cpm-avs ([a-z][a-z-]*) ", line):
             tool = f"tools/{named[1].replace('-', '_')}.py"
             found.append([tool, *shlex.split(line[named.end() :], comments=True)])
     return found

@@ -80,3 +80,18 @@ def test_a_picture_too_thin_for_the_model(tmp_path):
     picture = np.zeros((1, 4000, 3), np.uint8)
     with pytest.raises(UserError, match="a picture of 4000 x 1 pixels is too thin"):
         inferencer((picture, np.ones(1600, np.float32)))
+
+
+def test_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
+    """The others of a list go on."""
+    clip = make_clip(tmp_path / "a.mp4", frames=3)
+    (tmp_path / "closed").mkdir()
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied", "closed")
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)  # as root all folders can be listed
+    errors: list[ValueError] = []
+    opened = open_sources([tmp_path / "closed", clip], silent_ok=True, on_error=errors.append)
+    assert [one.name for one in opened] == ["a"]
+    assert "closed: can't be read for lack of permission" in str(errors[0])

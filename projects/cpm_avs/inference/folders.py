@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ..media.kinds import called, kind_of, visible
+from ..media.opening import forbidden, is_folder
 from ..media.video_io import Frame
 from ..structures import BadSampleError
 from .clip import Clip, pair_clip, read_image, video_clip
@@ -85,8 +86,12 @@ def _sort(folder: Path, but: Path | None) -> tuple[dict[str, list[Path]], dict[P
     """Files by what they are, in natural order, and those that are nothing, with the reason."""
     kinds: dict[str, list[Path]] = {"picture": [], "sound": [], "video": []}
     unknown: dict[Path, str] = {}
-    for path in sorted(visible(folder.iterdir()), key=_natural):
-        if path.is_dir() or (but is not None and but.exists() and path.samefile(but)):
+    try:
+        paths = sorted(visible(folder.iterdir()), key=_natural)
+    except PermissionError as error:
+        raise forbidden(folder) from error
+    for path in paths:
+        if is_folder(path) or (but is not None and but.exists() and path.samefile(but)):
             continue
         name = called(path)
         try:

@@ -25,8 +25,9 @@ _ABOUT_A_PATH = (FileNotFoundError, PermissionError, IsADirectoryError, NotADire
 def plain_errors() -> Iterator[None]:
     """End with the message alone where what the user gave is at fault, which the message names."""
     for stream in (sys.stdout, sys.stderr):  # a terminal may lack letters that a file's name has
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+        with suppress(OSError):  # a file in whose place a pipe was put can't tell where it is
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
     try:
         yield
     except KeyboardInterrupt:

@@ -15,7 +15,9 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from PIL import Image
 from test_resume import check_resume
+from test_tools import tool
 
+from projects.cpm_avs.benchmarking.loading import loading_rows
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.export import ExportableModel, example_inputs, export_program
 
@@ -62,6 +64,20 @@ def test_a_run_on_clips_resumes_to_the_bit_and_is_tested(tmp_path, monkeypatch):
     masks = sorted((out / "masks").rglob("*.png"))
     assert [path.name for path in masks] == [f"e0_{k}.png" for k in range(1, 6)]
     assert np.asarray(Image.open(masks[0])).shape == (SIZE, SIZE)
+
+    tool("confusion_matrix").main([str(config), str(out / "masks"), str(out)])
+    rows = [line.split(",")[1:] for line in (out / "confusion_matrix.csv").open()][1:]
+    assert np.array(rows, int).sum() == 5 * SIZE * SIZE
+
+
+def test_other_tools_take_clips(tmp_path, capsys):
+    cfg = narrow(make_s4(tmp_path / "s4"))
+    cfg.dump(tmp_path / "clips.py")
+    words = [str(tmp_path / "clips.py"), "--output-dir", str(tmp_path / "drawn"), "--not-show"]
+    tool("browse_dataset").main([*words, "--num", "1"])
+    assert len(capsys.readouterr().out.split()) == 5
+    (row,) = loading_rows({"clips": cfg}, tmp_path, versus_mmseg=False, runs=1, size=(48, 64))
+    assert row["samples_per_s"] > 0
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def made_batch(
     num_samples: int | None = None,
     channels: int = 1,
 ) -> dict[str, Any]:
-    """A batch of noise to see and to hear; three classes sound in a sample, others in the next.
+    """A clip of noise to see and to hear; three classes sound in a frame, others in the next.
 
     Args:
         size: Height and width.
@@ -44,7 +44,7 @@ def made_batch(
     for index in range(count):
         _, regions = coarse_regions(1, min(_SOUNDING, foreground) + 1, size, seed=index)
         labels = torch.where(regions > 0, 1 + (regions - 1 + _SOUNDING * index) % foreground, 0)
-        sample = SegDataSample(metainfo=dict(ori_shape=size, img_shape=size))
+        sample = SegDataSample(metainfo=dict(ori_shape=size, img_shape=size, clip_length=count))
         sample.gt_sem_seg = PixelData(data=labels)
         samples.append(sample)
         images.append(torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator))

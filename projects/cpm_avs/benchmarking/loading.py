@@ -96,7 +96,10 @@ def _load_seeded(load: Callable[[int], object], turn: int) -> object:
 
 
 def _loader(cfg: Config, entries: list[dict[str, Any]]) -> Callable[[int], object]:
-    pipeline = (cfg.get("train_dataloader") or {}).get("dataset", {}).get("pipeline", [])
+    settings = (cfg.get("train_dataloader") or {}).get("dataset", {})
+    while "dataset" in settings:  # a frame of a clip
+        settings = settings["dataset"]
+    pipeline = settings.get("pipeline", [])
     if pipeline and not any(step["type"] == "ComposeScene" for step in pipeline):
         check_config_classes(cfg)
         return _pipeline_loader(pipeline, entries)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..datasets.avs_dataset import AVSDataset
+from ..datasets.clip_dataset import ClipDataset
 from ..evaluation import mask_functional as F
 from ..evaluation.mask_writer import relative_name
 from ..files import whole_file, write_whole
@@ -87,6 +88,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     cfg = read_config(args.config, args.cfg_options)
     dataset = build_dataset(cfg, "test_dataloader")
+    if isinstance(dataset, ClipDataset):
+        dataset = dataset.dataset  # frame by frame
     classes = list(dataset.metainfo["classes"])
     matrix = count(dataset, args.prediction_path)
     table, picture = (args.save_dir / f"confusion_matrix.{kind}" for kind in ("csv", "png"))

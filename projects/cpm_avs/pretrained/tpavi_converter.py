@@ -53,3 +53,8 @@ def _new_name(key: str) -> str:
         return key
     parts = [_PARTS.get(part, part) for part in key[level.end() :].split(".")]
     return ".".join([f"{_HEAD}{_LEVELS[level[1]]}", str(int(level[2]) - 1), *parts])
+
+
+def with_sound(state: Mapping[str, Tensor], sound: Mapping[str, Tensor]) -> StateDict:
+    """A model's weights, with those of VGGish for its audio backbone."""
+    return {**state, **{f"audio_backbone.{key}": value for key, value in sound.items()}}

@@ -1,8 +1,6 @@
 """TPAVI on whole clips: trained on a few labels, resumed, tested, and on a video."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from PIL import Image
 from test_resume import check_resume
-from test_tools import tool
+from test_tools import run_tool, tool
 
 from projects.cpm_avs.benchmarking.loading import loading_rows
 from projects.cpm_avs.inference import AVSInferencer
@@ -51,10 +49,9 @@ def test_a_run_on_clips_resumes_to_the_bit_and_is_tested(tmp_path, monkeypatch):
     check_resume(tmp_path, config, "epoch_4.pth", kill_at=3, matches=False)
 
     out = tmp_path / "test"
-    words = ["test.py", str(config), str(tmp_path / "whole" / "epoch_4.pth")]
+    words = ["tools/test.py", str(config), str(tmp_path / "whole" / "epoch_4.pth")]
     words += ["--work-dir", str(out), "--out", str(out / "masks"), "--audio", "silence"]
-    monkeypatch.setattr(sys, "argv", words)
-    runpy.run_path(str(ROOT / "tools" / "test.py"), run_name="__main__")
+    run_tool(monkeypatch, *words)
     (scores,) = (path for path in out.glob("*/*.json") if path.name != "metrics.json")
     found = json.loads(scores.read_text())
     assert {"dataset/mIoU", "avsbench/F_batch1", "robustness/silence/frame_FPR"} < found.keys()

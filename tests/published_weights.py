@@ -78,7 +78,20 @@ def pvt_v2(widths: tuple[int, ...], depths: tuple[int, ...], mlp_ratios: tuple[i
     return state
 
 
-def torchvggish() -> State:
+def timm_resnet50s() -> State:
+    """ResNet-50 whose first convolution is three, and whose stem has 128 channels."""
+    state = torchvision_resnet((3, 4, 6, 3), 4)
+    del state["conv1.weight"]
+    for index, (out, width) in {0: (64, 3), 3: (64, 64), 6: (128, 64)}.items():
+        state[f"conv1.{index}.weight"] = torch.rand(out, width, 3, 3)
+    state |= norm("conv1.1", 64) | norm("conv1.4", 64) | norm("bn1", 128)
+    state["layer1.0.conv1.weight"] = torch.rand(64, 128, 1, 1)
+    state["layer1.0.downsample.0.weight"] = torch.rand(256, 128, 1, 1)
+    return state
+
+
+def torchvggish(*, dense: bool = False) -> State:
+    """``dense``: its layers behind the convolutions have their real sizes, 280 MB."""
     widths = {
         0: (64, 1),
         3: (128, 64),
@@ -91,8 +104,14 @@ def torchvggish() -> State:
     for index, (out, width) in widths.items():
         state[f"features.{index}.weight"] = torch.rand(out, width, 3, 3)
         state[f"features.{index}.bias"] = torch.rand(out)
-    for index in (0, 2, 4):  # the real ones are 12288 -> 4096 -> 4096 -> 128
-        state |= {f"embeddings.{index}.{x}": torch.rand(2) for x in ("weight", "bias")}
+    sizes = (
+        {0: (4096, 12288), 2: (4096, 4096), 4: (128, 4096)}
+        if dense
+        else dict.fromkeys((0, 2, 4), (2, 2))
+    )
+    for index, (out, width) in sizes.items():
+        state[f"embeddings.{index}.weight"] = torch.rand(out, width)
+        state[f"embeddings.{index}.bias"] = torch.rand(out)
     return state
 
 

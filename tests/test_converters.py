@@ -13,6 +13,7 @@ from published_weights import (
     keras_yamnet,
     lively,
     pvt_v2,
+    timm_resnet50s,
     tonylins_mobilenet,
     torchvggish,
     torchvision_resnet,
@@ -32,7 +33,9 @@ from projects.cpm_avs.pretrained.yamnet_tagger import YAMNetTagger
     [
         ("resnet18", converters.resnet, lambda: torchvision_resnet((2, 2, 2, 2), 1)),
         ("resnet50", converters.resnet, lambda: torchvision_resnet((3, 4, 6, 3), 4)),
+        ("resnet50s", converters.deep_stem_resnet, timm_resnet50s),
         ("vggish", converters.vggish, torchvggish),
+        ("vggish-dense", converters.vggish_dense, lambda: torchvggish(dense=True)),
         (
             "pvtv2-b5",
             converters.pvt_v2,

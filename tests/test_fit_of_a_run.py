@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.optim import OptimWrapper, OptimWrapperDict, PolyLR
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
@@ -89,21 +90,27 @@ def test_options_that_change_nothing_may_change_on_resume(tmp_path: Path) -> Non
 
 def check(
     saved: dict[str, Any],
-    optimiser: torch.optim.Optimizer,
+    optimiser: torch.optim.Optimizer | OptimWrapperDict,
     *,
     info: dict[str, Any] | None = None,
     hooks: Sequence[Hook] = (),
+    began: Any = None,
+    schedulers: Any = None,
+    planned: Any = None,
 ) -> None:
-    """As a resumed run does, of a checkpoint that does not name its optimiser."""
+    """As a resumed run does; a checkpoint without ``began`` does not name its optimiser."""
+    several = isinstance(optimiser, OptimWrapperDict)
     runner: Any = SimpleNamespace(
         model=torch.nn.Module(),
-        optim_wrapper=SimpleNamespace(optimizer=optimiser),
-        param_schedulers=None,
+        optim_wrapper=optimiser if several else SimpleNamespace(optimizer=optimiser),
+        param_schedulers=planned,
         max_iters=8,
         hooks=hooks,
     )
     hub = dict(log_scalars={}, runtime_info={} if info is None else info, resumed_keys={})
-    whole = dict(state_dict={}, meta=dict(epoch=0, iter=4), message_hub=hub, optimizer=saved)
+    meta = dict(epoch=0, iter=4) | (dict(optimizer_type=began) if began else {})
+    whole = dict(state_dict={}, meta=meta, message_hub=hub, optimizer=saved)
+    whole["param_schedulers"] = schedulers
     ResumedCheckpointHook(source="iter_4.pth").after_load_checkpoint(runner, whole)
 
 
@@ -137,3 +144,40 @@ def test_mmengines_own_checkpoint_hook_deletes_nothing_that_a_checkpoint_names()
         info = dict(named)
         check(optimiser.state_dict(), optimiser, info=info, hooks=[hook])
         assert info.keys() == left
+
+
+def test_each_of_several_optimisers_is_compared_on_resume() -> None:
+    began = dict(visual="SGD", sound="Adam")
+
+    def made(lr: float = 0.1, kind: Any = torch.optim.Adam, power: float = 0.9) -> tuple[Any, Any]:
+        weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+        both = OptimWrapperDict(
+            visual=OptimWrapper(torch.optim.SGD(weights[:1], lr=0.2)),
+            sound=OptimWrapper(kind(weights[1:], lr=lr)),
+        )
+        poly = PolyLR(both["visual"], power=power, begin=0, end=8, by_epoch=False)
+        return both, dict(visual=[poly], sound=[])
+
+    own, schedule = made()
+    saved, states = own.state_dict(), dict(visual=[schedule["visual"][0].state_dict()], sound=[])
+    check(saved, own, began=began, schedulers=states, planned=schedule)
+    with pytest.raises(CheckpointError, match="optimiser sound began with lr=0.1 .* has 0.5"):
+        check(saved, made(lr=0.5)[0], began=began)
+    with pytest.raises(
+        CheckpointError, match="optimiser sound is Adam, and the config's is AdamW;"
+    ):
+        check(saved, made(kind=torch.optim.AdamW)[0], began=began)
+    other, changed = made(power=0.5)
+    with pytest.raises(CheckpointError, match=r"scheduler\.visual\.0 has power=0.9 there and 0.5"):
+        check(saved, other, began=began, schedulers=states, planned=changed)
+    single = own["visual"].optimizer
+    with pytest.raises(
+        CheckpointError, match="has the optimisers visual, sound, .* config has one"
+    ):
+        check(saved, single, began=began)
+    with pytest.raises(
+        CheckpointError, match="its optimiser is not of the config's visual, sound;"
+    ):
+        check(single.state_dict(), own, began="SGD")
+    with pytest.raises(CheckpointError, match="its optimizer.sound is no dict with state"):
+        check(saved | dict(sound=[]), own, began=began)

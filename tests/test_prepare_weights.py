@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from mmseg.models.backbones import MobileNetV2
+from peer_rule import load_numbers
 from published_weights import (
     EfficientNetLite2,
     State,
@@ -20,6 +21,7 @@ from published_weights import (
     write_bundle,
 )
 
+from projects.cpm_avs.models.baselines import cavp_sound
 from projects.cpm_avs.models.image_backbones import EfficientNetLite
 from projects.cpm_avs.pretrained import known_pictures, prepare, recipes
 from projects.cpm_avs.pretrained.tensor_bundle import read_tensor_bundle
@@ -90,6 +92,35 @@ def test_prepare_refuses_another_network_code_and_a_missing_file(tmp_path: Path)
     with pytest.raises(ValueError, match="none.pth is not a file"):
         prepare.prepare("resnet50", source=tmp_path / "none.pth", out_dir=tmp_path)
     assert not (tmp_path / "vggish_audioset.pth").exists()
+
+
+def test_a_published_model_is_converted_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CAVP's of VPO, the smallest: weights under ``model``, as DataParallel names them."""
+    published = {
+        name: torch.zeros(shape)
+        for name, shape in load_numbers("cavp_r50_vpo_stereo")["keys"].items()
+    }
+    published["segment.upsample.classifier.bias"] += 3
+    source = tmp_path / "vpo_ms.pth"
+    content = {f"module.{name}": tensor for name, tensor in published.items()}
+    torch.save(dict(model=content, visual_optimizer=dict(state={}), epoch=79), source)
+    path, finding = prepare.prepare("cavp", source=source, out_dir=tmp_path / "out")
+    assert (
+        path.name == "cavp_vpo_ms.pth" and "53.3 M numbers, none missing and none left" in finding
+    )
+    written = load_safely(path)
+    assert written["decode_head.classifier.bias"].eq(3).all()
+    assert "none given" in json.loads(path.with_suffix(".json").read_text())["licence"]
+
+    # The network that is built is CAVP's with VGGish: a small one in its place will do.
+    monkeypatch.setattr(cavp_sound, "HIDDEN", 16)
+    for extra in ({"module.segment.other": torch.zeros(1)}, {}):
+        torch.save(dict(model=extra | {"module.segment.reduce.0.weight": torch.zeros(2)}), source)
+        with pytest.raises(ValueError, match="vpo_ms.pth does not hold the weights of avss-224, "):
+            prepare.prepare("cavp", source=source, out_dir=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def make_wheel(name: str, state: State, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

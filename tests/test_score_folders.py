@@ -208,16 +208,16 @@ def test_truths_that_can_not_be_used(tree, score):
     save(tree / "mixed/a/1.png", np.array([[0, 1, 255]] * 2, np.uint8))
     save(tree / "mixed/a/2.png", OBJECT * 255)
     broken_text(save(tree / "bad/a/1.png", OBJECT))
-    save(tree / "color/a/1.png", OBJECT, "RGB")
+    save(tree / "color/a/1.png", np.full((2, 3, 3), [0, 0, 128], np.uint8))
     for words, message in (
         ("nowhere", "there is none"),
         ("empty", "it is empty"),
         ("many", "hold 7: say by --classes"),
         ("mixed", "whether 255 is the object (binary) or not to be scored (2)"),
-        ("bad", "bad/a/1.png: the mask can't be decoded"),
-        ("bad --classes 2", "bad/a/1.png: in the truth, the mask can't be decoded"),
+        ("bad", "bad/a/1.png: in the truth, it can't be decoded"),
+        ("bad --classes 2", "bad/a/1.png: in the truth, it can't be decoded"),
         ("many --classes 3", "in the truth, the mask holds the value 7"),
-        ("color", "mode RGB"),
+        ("color", "a colour picture: say by --classes"),
         ("truth --split val", "no"),
         ("truth --classes foo", "no file of names"),
         ("truth --classes 1", "2 to 255"),
@@ -280,6 +280,17 @@ def test_grey_maps_that_do_not_fit_are_told(tree, score):
     (tree / "grey/a/2.png").unlink()
     code, text = score("masks", "truth", "--probability", "grey")
     assert code == 1 and "1 masks have no grey map in it, the first is masks/a/2.png" in text
+
+
+def test_probabilities_beside_masks_alone_are_told(tree, score):
+    for path in (tree / "masks").rglob("*.png"):
+        name = path.relative_to(tree / "masks")
+        save(tree / "alone" / name, OBJECT)
+        save(tree / "grey" / name, OBJECT * 200)
+    (tree / "grey").rename(tree / "masks/probability")
+    code, text = score("--compare", "masks", "alone", "truth", "--draws", "100")
+    assert code == 0 and "F of masks is of the grey maps in masks/probability" in text
+    assert "the other's is of masks alone" in text
 
 
 # ---- what is written

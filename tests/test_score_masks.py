@@ -309,6 +309,17 @@ def test_classes_come_as_indices_palette_or_colours(tmp_path):
     assert found["dataset/aAcc"] == 100
 
 
+def test_plain_truths_may_be_in_colours(tmp_path):
+    classes = np.array([[0, 14], [70, 3]], np.uint8)
+    masks = save(tmp_path / "masks/a/0.png", classes).parents[1]
+    palette = np.array(voc_palette(len(AVSS_CLASSES)), np.uint8)
+    truth = save(tmp_path / "truth/a/0.png", palette[classes]).parents[1]
+    assert scores(masks, truth, classes="avss")["dataset/aAcc"] == 100
+    assert scores(masks, truth, classes="binary")["dataset/aAcc"] == 100
+    save(tmp_path / "truth/a/0.png", (classes > 0).astype(np.uint8) * 255, "RGB")
+    assert scores(masks, truth)["dataset/aAcc"] == 100
+
+
 # ---- real items
 
 

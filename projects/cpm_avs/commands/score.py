@@ -155,6 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     methods = [score_set(truth, path, rules, probability=args.probability) for path in folders]
     for scored in methods:
         tables.show_problems(console, scored)
+    tables.show_probabilities(console, methods)
     tables.show_published(console, methods[0], truth)
     written = (
         _show_comparison(console, args, methods, truth, rules)

@@ -12,7 +12,7 @@ from ..datasets.mask_decoding import IGNORE_INDEX, decode_mask, read_mask
 from ..evaluation.frame_counts import PROTOCOLS, frame_counts, no_credit
 from ..evaluation.streaming import Counts
 from ..structures import BadSampleError, UserError
-from .reading import MaskProblem, PredictedMask, read_grey, read_prediction
+from .reading import MaskProblem, PredictedMask, read_grey, read_plain, read_prediction
 from .truth import Truth, TruthFrame
 
 #: The third family: object against the rest at one size, clip by clip.
@@ -133,17 +133,25 @@ def read_label(path: Path, truth: Truth) -> NDArray[np.uint8]:
     Raises:
         UserError: The file is missing, can't be decoded or has values that mean nothing.
     """
-    rules = truth.masks
+    rules, encoding = truth.masks, truth.masks.encoding
     try:
+        if truth.layout == "plain":
+            values = read_plain(path)
+            if values.ndim == 3 and encoding == "binary":
+                values = values.max(axis=2)
+            elif values.ndim == 3:
+                encoding = "color"
+        else:
+            values = read_mask(path, color=encoding == "color")
         label = decode_mask(
-            read_mask(path, color=rules.encoding == "color"),
+            values,
             path,
-            encoding=rules.encoding,
+            encoding=encoding,
             num_classes=rules.num_classes,
             palette=rules.palette,
             label_map=rules.label_map,
         )
-    except BadSampleError as error:
+    except (BadSampleError, MaskProblem) as error:
         remedy = (
             "tools/prepare_data.py check finds all such files and writes an index without them "
             "(--fix-index), which --index takes"

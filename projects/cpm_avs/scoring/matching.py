@@ -68,7 +68,7 @@ def match(frames: Sequence[TruthFrame], listing: Listing) -> Matching:
 def _ways(frames: Sequence[TruthFrame]) -> Iterator[list[_Key]]:
     """Names of all frames that tell them apart, the longest ones first."""
     ways = []
-    for names in zip(*(frame.names for frame in frames), strict=False):
+    for names in zip(*(frame.names for frame in frames), strict=True):
         longest = max(len(name.parts) for name in names)
         ways += [[name.parts[-length:] for name in names] for length in range(1, longest + 1)]
     unique = [keys for keys in ways if max(Counter(keys).values()) == 1]

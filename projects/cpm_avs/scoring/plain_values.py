@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..datasets.benchmarks.class_names import BINARY_CLASSES
-from ..datasets.mask_decoding import IGNORE_INDEX, read_mask, values_in
+from ..datasets.mask_decoding import IGNORE_INDEX, values_in
 from ..datasets.palette import voc_palette
 from ..datasets.prepare.benchmarks import MaskRules
 from ..datasets.threads import results_of
 from ..structures import UserError
+from .reading import MaskProblem, read_plain
 from .threads import WORKERS
 
 
@@ -43,4 +46,16 @@ def guess_rules(paths: Sequence[Path]) -> tuple[MaskRules, tuple[str, ...]]:
 
 
 def _values(path: Path) -> set[int]:
-    return set(values_in(read_mask(path)))
+    try:
+        values = read_plain(path)
+    except MaskProblem as error:
+        raise UserError(f"{path}: in the truth, {error}. Take it out of the folder") from error
+    if values.ndim == 3:
+        if (values != values[..., :1]).any():
+            raise UserError(
+                f"{path}: a colour picture: say by --classes what the colours mean. 'binary': all "
+                "but black is the object; 'avss', 'vpo', a number of classes or a file of their "
+                "names: the colours of PASCAL VOC"
+            )
+        values = np.ascontiguousarray(values[..., 0])
+    return set(values_in(values))

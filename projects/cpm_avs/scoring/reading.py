@@ -101,6 +101,18 @@ def read_prediction(path: Path, rules: MaskRules, encoding: str) -> PredictedMas
     return PredictedMask(classes)
 
 
+def read_plain(path: Path) -> NDArray[np.uint8]:
+    """Values of a plain true mask, (H, W), or (H, W, 3) RGB of a colour picture.
+
+    Raises:
+        MaskProblem: It can't be decoded, or holds more than 255.
+    """
+    values = _open(path).values
+    if values.dtype != bool and values.max(initial=0) > IGNORE_INDEX:
+        raise MaskProblem("values", f"it holds {values.max()}, and class indices end at 255")
+    return values.astype(np.uint8)
+
+
 def read_grey(path: Path) -> NDArray[np.float32]:
     """Probability of the object, (H, W), of a grey map: its value over the highest possible one.
 

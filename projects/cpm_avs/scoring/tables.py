@@ -96,6 +96,18 @@ def show_published(console: Console, scored: Scored, truth: Truth) -> None:
             )
 
 
+def show_probabilities(console: Console, methods: Sequence[Scored]) -> None:
+    """Say which F curves are of probabilities, beside those of masks alone."""
+    for scored in methods:
+        if scored.probability is not None:
+            console.print(f"note: F of {scored.folder} is of the grey maps in {scored.probability}")
+    if len({scored.probability is None for scored in methods}) > 1:
+        console.print(
+            "note: the other's is of masks alone, which is never higher: compare J, or both by "
+            "their masks"
+        )
+
+
 def show_differences(
     console: Console, differences: Sequence[Difference], first: Scored, second: Scored
 ) -> None:

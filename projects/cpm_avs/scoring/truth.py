@@ -178,9 +178,10 @@ def _label_dir(clips: list[Clip], split: str) -> str:
 def _frame(root: Path, clip: Clip, frame: Frame, mask: Path) -> TruthFrame:
     folder = PurePath(clip.subset, *clip_parts(clip.clip_id))
     below = mask.relative_to(root) if mask.is_relative_to(root) else mask
+    # The same kinds of names for every frame, alike or not: ``match`` tries them kind by kind.
     names = (folder / Path(frame.img_path).stem, folder / mask.stem, below.with_suffix(""))
     groups = {clip.subset} | ({clip.source} if clip.source else set())
-    return TruthFrame(clip.clip_id, mask, tuple(dict.fromkeys(names)), frozenset(groups))
+    return TruthFrame(clip.clip_id, mask, names, frozenset(groups))
 
 
 def _plain(root: Path, classes: str | None) -> Truth:

@@ -28,11 +28,22 @@ CASES = {
 }
 
 
+# Base: tree, size in training and at test, clips a batch, frames of the first one and their labels.
+CLIPS = {
+    "s4-224_clips": (make_s4, 224, 4, 5, 1),
+    "s4-512_clips": (make_s4, 512, 4, 5, 1),
+    "ms3-224_clips": (make_ms3, 224, 4, 5, 5),
+    "ms3-512_clips": (make_ms3, 512, 4, 5, 5),
+    "avss-224_clips": (make_avss, 224, 4, 5, 1),
+}
+
+
 def load(name: str, root: Path) -> Config:
     config = Config.fromfile(BASES / f"{name}.py")
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
         loader.update(num_workers=0, persistent_workers=False)
-        loader.dataset.data_root = str(root)
+        frames = loader.dataset.get("dataset", loader.dataset)
+        frames.data_root = str(root)
     return config
 
 
@@ -63,6 +74,25 @@ def test_loaders_give_the_sizes_of_the_protocol(tmp_path, name):
     assert item["data_samples"].ori_shape == size
     for evaluator in (config.val_evaluator, config.test_evaluator):
         assert Evaluator(evaluator).metrics[0].protocols == ("dataset", "avsbench")
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_loaders_of_whole_clips(tmp_path, name):
+    make, size, clips, frames, labelled = CLIPS[name]
+    config = load(name, make(tmp_path))
+    train = Runner.build_dataloader(config.train_dataloader, seed=0)
+    assert train.batch_size == clips and len(train.dataset[0]) == frames
+    batch = next(iter(train))
+    first = slice(0, batch["data_samples"][0].clip_length)
+    for image, waveform in zip(*batch["inputs"].values(), strict=True):
+        assert image.shape == (3, size, size) and waveform.shape == (1, 15840)
+    with_label = [one for one in batch["data_samples"][first] if "gt_sem_seg" in one]
+    assert all(one.gt_sem_seg.data.shape == (1, size, size) for one in with_label)
+    assert sum("gt_sem_seg" in one["data_samples"] for one in train.dataset[0]) == labelled
+    tested = Runner.build_dataloader(config.test_dataloader)
+    item = next(iter(tested))["data_samples"]
+    assert tested.batch_size == 1 and len(item) == item[0].clip_length
+    assert all(one.ori_shape == (size, size) and "gt_sem_seg" in one for one in item)
 
 
 def test_only_vpo_validates_on_its_test_images(tmp_path):

@@ -15,9 +15,14 @@ from mmseg.structures import SegDataSample
 from peer_rule import assert_agrees, checkpoint, coarse_truth, frames, load_numbers, log_mel, weight
 from torch import Tensor, nn
 
+from projects.cpm_avs.models.audio_backbones import vggish_embedding
 from projects.cpm_avs.models.baselines import AVSegFormerHead
 from projects.cpm_avs.models.baselines.avsegformer_layers import ChannelGate
+from projects.cpm_avs.pretrained import methods
 from projects.cpm_avs.pretrained.avsegformer_converter import UNUSED, avsegformer
+from projects.cpm_avs.pretrained.methods import METHODS
+from projects.cpm_avs.pretrained.prepare import prepare
+from projects.cpm_avs.safe_checkpoint import load_safely
 from projects.cpm_avs.structures import DenseOutput
 from projects.cpm_avs.training.baselines import AVSegFormerCriterion
 from projects.cpm_avs.training.baselines.avsegformer_criterion import mask_dice
@@ -298,3 +303,59 @@ def test_a_hook_freezes_for_the_first_epochs() -> None:
         FreezeHook(part="neck", epochs=2).before_train(runner)
     with pytest.raises(ValueError, match="epochs is -1"):
         FreezeHook(part="backbone", epochs=-1)
+
+
+def small_model() -> nn.Module:
+    """Fewer of all that a checkpoint may have fewer of without other names."""
+    init_default_scope("mmseg")
+    settings = Config.fromfile(CONFIGS / "avsegformer_r50_s4-224.py").model
+    settings.criterion = settings.audio_backbone.init_cfg = None
+    settings.backbone.update(base_channels=8, init_cfg=None)
+    settings.decode_head.update(
+        in_channels=[32, 64, 128, 256], audio_channels=6, embed_dims=32, num_queries=5,
+        num_layers=1, feedforward_channels=16,
+    )  # fmt: skip
+    return MODELS.build(settings)
+
+
+def test_a_published_file_is_converted_and_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vggish_embedding, "WIDTHS", (8, 8, 6))
+    model = small_model()
+    asked: list[tuple[str, int]] = []
+    keys = load_numbers("avsegformer_r50_s4")["keys"]
+    used = [key for key in keys if not key.startswith(UNUSED)]
+    published = {name: key for key in used for name in avsegformer({key: torch.empty(0)})}
+    state = {published[name]: value for name, value in model.state_dict().items()}
+    unused = {key: torch.zeros(1) for key in keys if key.startswith(UNUSED)}
+    torch.save(state | unused, tmp_path / "S4_best.pth")
+
+    def model_of(config: str, num_classes: int) -> nn.Module:
+        asked.append((config, num_classes))
+        return small_model()
+
+    monkeypatch.setattr(methods, "model_of", model_of)
+    path, finding = prepare("avsegformer", source=tmp_path / "S4_best.pth", out_dir=tmp_path)
+    assert path.name == "avsegformer_S4_best.pth" and "none missing and none left" in finding
+    assert asked == [("avsegformer_r50_avss-224", 2)]
+    weights = load_safely(path)
+    assert all(value.equal(weights[name]) for name, value in model.state_dict().items())
+
+    for broken in (dict(state, extra=torch.zeros(1)), dict(list(state.items())[1:])):
+        torch.save(broken, tmp_path / "other.pth")
+        with pytest.raises(ValueError, match="other.pth does not hold the weights of"):
+            prepare("avsegformer", source=tmp_path / "other.pth", out_dir=tmp_path)
+
+
+@pytest.mark.parametrize(("name", "classes"), [("pvt_s4", 2), ("r50_avss", 71)])
+def test_the_kind_of_a_published_file_is_seen(
+    name: str, classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(methods, "model_of", lambda *settings: asked.append(settings))
+    keys = load_numbers(f"avsegformer_{name}")["keys"].items()
+    state = avsegformer({key: torch.empty(shape, device="meta") for key, shape in keys})
+    METHODS["avsegformer"].network(state)
+    backbone = "pvtv2-b5" if name.startswith("pvt") else "r50"
+    assert asked == [(f"avsegformer_{backbone}_avss-224", classes)]

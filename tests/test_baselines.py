@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs" / "baselines"
 SIZE = 64  # pixels a side
 #: Configs on the built-in data.
-STAMPS = ["cavp_mbv2-yamnet_stamps"]
+STAMPS = ["avsegformer_mbv2-yamnet_stamps", "cavp_mbv2-yamnet_stamps"]
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from ..config_files import read_config_file
+from .avsegformer_converter import avsegformer
 from .cavp_converter import cavp
 from .converters import StateDict
 from .recipe import Recipe, from_file
@@ -31,6 +32,12 @@ def _cavp_model(state: StateDict) -> nn.Module:
     return model_of(config, len(state.get(_CLASSIFIER, "?")))
 
 
+def _avsegformer_model(state: StateDict) -> nn.Module:
+    backbone = "pvtv2-b5" if "backbone.layers.0.0.projection.weight" in state else "r50"
+    channels = len(state.get("decode_head.classifier.4.weight", "?"))
+    return model_of(f"avsegformer_{backbone}_avss-224", max(channels, 2))  # a logit is two classes
+
+
 def _method(
     name: str, convert: Callable[[StateDict], StateDict], network: Callable[[StateDict], nn.Module],
     origin: str,
@@ -45,6 +52,10 @@ def _method(
 
 
 METHODS = {
+    "avsegformer": _method(
+        "avsegformer", avsegformer, _avsegformer_model, "S4, MS3 or AVSS with ResNet-50 or "
+        "PVTv2-B5, from August 2023 on, of https://github.com/vvvb-github/AVSegFormer",
+    ),
     "cavp": _method(
         "cavp", cavp, _cavp_model, "avss-224, avsbench-object-ss-224 or avsbench-object-ms-224 of "
         "https://github.com/cyh-0/CAVP",

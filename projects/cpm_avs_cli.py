@@ -31,6 +31,8 @@ class Command(NamedTuple):
 #: Name to what it does. ``cpm-avs some-name`` is ``main()`` of ``cpm_avs/commands/some_name.py``.
 COMMANDS = {
     "demo": Command("segment what sounds in your own video, image with a sound, or folder"),
+    "corpus": Command("segment all videos of a list or folder, on all GPUs or cores", "corpus"),
+    "corpus-search": Command("say where in a corpus a class sounds", "corpus"),
     "app": Command("serve the web page on which a clip is uploaded or recorded", extra="demo"),
     "train": Command("train a model"),
     "test": Command("test a model"),

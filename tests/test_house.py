@@ -51,6 +51,7 @@ ROOMS = {
     "benchmarking": {"files", "model_fit", "launch", "datasets", "evaluation", "inference"},
     "pretrained": {"structures", "files", "config_files", "safe_checkpoint", "models", "media"},
     "scoring": {"structures", "files", "datasets", "evaluation"},
+    "corpus": {"structures", "files", "work_folder", "media", "inference", "visualization"},
 }
 # They compose, and nothing imports them.
 ROOMS["commands"] = {*ROOMS, "structures", "files", "model_fit", "safe_checkpoint"}

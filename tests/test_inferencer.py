@@ -22,8 +22,9 @@ from projects.cpm_avs.datasets.benchmarks.benchmark_transforms import ResizeForP
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.model_loading import load_config
 from projects.cpm_avs.inference.preparation import Preparation
-from projects.cpm_avs.inference.results import FrameResult, Timeline
+from projects.cpm_avs.inference.results import FrameResult
 from projects.cpm_avs.inference.sources import open_sources
+from projects.cpm_avs.inference.timeline import Timeline
 from projects.cpm_avs.media.sound_io import read_sound
 from projects.cpm_avs.media.video_io import Frame, probe, read_frames
 from projects.cpm_avs.structures import BadSampleError

@@ -20,7 +20,7 @@ case "${FAMILY:-onedl}" in
 esac
 case "${1:-}" in
   "") ;;
-  tests) lists+=(requirements-tests.txt) ;;
+  tests) lists+=(requirements-tests.txt requirements-corpus.txt) ;;
   *) die "usage: bash tools/setup_env.sh [tests]" ;;
 esac
 venv_python="$PWD/$venv/bin/python"

@@ -23,14 +23,21 @@ _NUMBERED = re.compile(r"(epoch|iter)_\d+\.pth")
 _held: dict[str, IO[str]] = {}
 
 
-def claim(folder: str | Path) -> None:
+def claim(
+    folder: str | Path, *, does: str = "trains in this work folder", option: str = "--work-dir"
+) -> None:
     """Keep other jobs out of a work folder until this process ends, however it ends.
 
     A record lock does that: a loader's workers do not inherit it, as they would ``flock``'s, and
     NFS tells other hosts of it. Of a job with several processes only the first one claims.
 
+    Args:
+        folder: To work in.
+        does: What the job does there, for the others' message.
+        option: That names another folder.
+
     Raises:
-        UserError: Another job trains in it.
+        UserError: Another job has it.
     """
     place = str(Path(folder).resolve())
     if sys.platform == "win32" or place in _held:
@@ -43,8 +50,8 @@ def claim(folder: str | Path) -> None:
     except (BlockingIOError, PermissionError) as error:
         file.seek(0)
         raise UserError(
-            f"{folder}: {file.read().strip() or 'another job'} trains in this work folder; wait "
-            "for its end, or name another folder with --work-dir"
+            f"{folder}: {file.read().strip() or 'another job'} {does}; wait for its end, or name "
+            f"another folder with {option}"
         ) from error
     except OSError as error:  # a file system without locks
         print_log(

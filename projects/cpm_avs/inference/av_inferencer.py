@@ -185,22 +185,27 @@ class AVSInferencer:
             end: Last second; None is the clip's end.
         """
         check_times(clip.name, clip.duration, fps, start, end)
+        rate, length = self.preparation.sample_rate, self.preparation.num_samples
+        # What is heard before is skipped. Windows are moved inside at the clip's edges alone: the
+        # first one begins later than this.
+        heard = max(0, math.floor(start - length / rate))
         windows = SoundWindows(
-            clip.sound(self.preparation.sample_rate, self.preparation.channels, 0.0, clip.duration),
-            length=self.preparation.num_samples,
-            sample_rate=self.preparation.sample_rate,
+            clip.sound(rate, self.preparation.channels, heard, clip.duration),
+            length=length,
+            sample_rate=rate,
         )
         held: list[Frame] = []  # frames whose masks are still to come, and for each of them the
         owners: list[int] = []  # place in `batch` of the frame whose masks they show
         batch: list[Frame] = []
         sounds: list[Waveform] = []
         last: FrameResult | None = None
-        due = -math.inf
         most_held = _MOST_HELD if self._clip_length == 1 else _MOST_HELD_OF_CLIPS
+        # On a grid from `start` on, so that errors don't add up and parts are as the whole.
+        due = start
         for frame in clip.frames(start, end):
             if frame.time >= due - 1e-6:
                 batch.append(frame)
-                sounds.append(windows.at(frame.time))
+                sounds.append(windows.at(frame.time - heard))
                 due = frame.time if fps is None else _next_due(frame.time, due, 1 / fps)
             held.append(frame)
             owners.append(len(batch) - 1)
@@ -263,7 +268,5 @@ class AVSInferencer:
 
 
 def _next_due(time: float, due: float, step: float) -> float:
-    """When the next frame is to be predicted: on the grid, so that errors don't add up."""
-    if due == -math.inf:
-        return time + step
+    """When the frame after one that was due is to be predicted."""
     return due + step * max(1, math.floor((time - due) / step + 1 + 1e-6))

@@ -16,7 +16,8 @@ from ..media.video_writer import VideoWriter
 from .clip import video_clip
 from .outputs import MaskWriter
 from .report_writer import ReportWriter
-from .results import FrameResult, Timeline
+from .results import FrameResult
+from .timeline import Timeline
 
 _SOUND_RATE = 48000  # browsers play every rate of AAC but not all of them well
 

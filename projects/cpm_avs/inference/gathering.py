@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from ..media.video_io import Frame
 from .clip import Clip
 from .outputs import ClipOutputs
-from .results import ClipResult, FrameResult, Timeline
+from .results import ClipResult, FrameResult
+from .timeline import Timeline
 
 
 def gather(

@@ -42,7 +42,7 @@ class ReportWriter:
         """Add what sounds when and finish the file."""
         sounding = [
             dict(name=one.name, label=one.label, start=round(one.start, 3),
-                 end=round(one.end, 3), score=round(one.score, 4))
+                 end=round(one.end, 3), score=round(one.score, 4), area=round(one.area, 5))
             for one in segments
         ]  # fmt: skip
         self._file.write('\n],\n"sounding": ' + json.dumps(sounding) + "}\n")

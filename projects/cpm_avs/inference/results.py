@@ -12,11 +12,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_FLICKER = 0.15  # seconds: a class gone for no longer was there all the time
-_SHORTEST = 0.25  # seconds: what lasts less is a slip
-_PAUSE = 0.5  # seconds: a sound that pauses for no longer is still the same one
-_SMALLEST = 0.001  # share of the frame below which a class does not count as sounding
-
 
 def fit_class_map(class_map: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
     """A class map at (height, width), without inventing labels between two."""
@@ -93,6 +88,7 @@ class Segment:
         start: Second.
         end: Second.
         score: Mean over its frames.
+        area: Mean share of the frame, in [0, 1].
     """
 
     name: str
@@ -100,6 +96,7 @@ class Segment:
     start: float
     end: float
     score: float
+    area: float
 
     def __str__(self) -> str:
         if self.end <= self.start:  # of an image there is only one moment
@@ -130,79 +127,3 @@ class ClipResult:
     def summary(self) -> str:
         """One line such as 'dog 0.0-4.8 s, drum 2.1-9.9 s'."""
         return ", ".join(map(str, self.segments)) or "no object sounds"
-
-
-class Timeline:
-    """Gathers what sounds when, frame by frame; keeps stretches, not frames.
-
-    A class may flicker from frame to frame: shortest gaps are closed, what then is still too short
-    is dropped, and what remains is joined over pauses.
-
-    Args:
-        length: Seconds to come; a clip shorter than the shortest stretch still has one.
-    """
-
-    def __init__(self, length: float) -> None:
-        self._shortest = min(_SHORTEST, length / 2)
-        self._open: dict[int, _Stretch] = {}
-        self._closed: dict[int, list[_Stretch]] = {}
-        self._last: FrameResult | None = None
-        self._shown = 0.0
-
-    def add(self, frame: FrameResult, shown: float) -> None:
-        """Take the next predicted frame, shown from a second on until the next one is."""
-        self._extend(shown)
-        self._last, self._shown = frame, shown
-
-    def finish(self, end: float) -> list[Segment]:
-        """The stretches in the order in which they begin.
-
-        Args:
-            end: When the last frame ends, seconds.
-        """
-        self._extend(end)
-        for stretch in self._open.values():
-            self._close(stretch)
-        found = [one for stretches in self._closed.values() for one in stretches]
-        return [one.segment() for one in sorted(found, key=lambda one: (one.start, one.label))]
-
-    def _extend(self, until: float) -> None:
-        if self._last is None:
-            return
-        for found in self._last.objects:
-            if found.area < _SMALLEST:
-                continue
-            stretch = self._open.get(found.label)
-            if stretch is not None and self._shown - stretch.end > _FLICKER:
-                self._close(stretch)
-                stretch = None
-            if stretch is None:
-                stretch = _Stretch(found.name, found.label, self._shown)
-                self._open[found.label] = stretch
-            stretch.end = until
-            stretch.total += found.score
-            stretch.count += 1
-
-    def _close(self, stretch: "_Stretch") -> None:
-        if stretch.end - stretch.start < self._shortest:
-            return
-        earlier = self._closed.setdefault(stretch.label, [])
-        if earlier and stretch.start - earlier[-1].end <= _PAUSE:
-            earlier[-1].end = stretch.end
-            earlier[-1].total += stretch.total
-            earlier[-1].count += stretch.count
-        else:
-            earlier.append(stretch)
-
-
-@dataclass
-class _Stretch:
-    name: str
-    label: int
-    start: float
-    end: float = 0.0
-    total: float = 0.0
-    count: int = 0
-
-    def segment(self) -> Segment:
-        return Segment(self.name, self.label, self.start, self.end, self.total / self.count)

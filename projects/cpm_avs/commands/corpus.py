@@ -1,0 +1,146 @@
+"""Segment what sounds in all videos of a manifest, on all GPUs or cores, into Parquet files.
+
+Example: cpm-avs corpus videos.txt --out results
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from ..corpus.cluster import cluster
+from ..corpus.crews import Alone, Crew
+from ..corpus.identity import Identity
+from ..corpus.manifest import read_manifest
+from ..corpus.progress import Screen, Tally
+from ..corpus.running import take_stock, work
+from ..corpus.shards import Shards
+from ..corpus.worker import Job
+from ..inference.model_loading import BUILT_IN, find_checkpoint, load_config
+from ..inference.predictor import PRECISIONS
+from ..launch import at_least, output_folder, read_config
+
+
+def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], epilog=__doc__.splitlines()[-1]
+    )
+    parser.add_argument(
+        "manifest",
+        type=Path,
+        help=".txt (a path a line), .csv or .parquet (column video, path or file), or folder",
+    )
+    parser.add_argument(
+        "--out", type=output_folder, required=True, help="folder for the results, or to go on in"
+    )
+    parser.add_argument("--config", help=f"name in configs/ or file (default: {BUILT_IN})")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="weights (default: those that come with it)"
+    )
+    parser.add_argument(
+        "--fps",
+        type=_rate,
+        default=4.0,
+        help="frames per second to segment, or 'all' (default: 4)",
+    )
+    parser.add_argument(
+        "--piece",
+        type=at_least(0.1),
+        default=60.0,
+        metavar="SECONDS",
+        help="longer videos are cut into pieces of this length (default: 60)",
+    )
+    parser.add_argument("--silent-ok", action="store_true", help="take videos without sound, too")
+    parser.add_argument(
+        "--workers",
+        type=at_least(0),
+        metavar="N",
+        help="default: one a GPU, or a core where there is no GPU; 0: this process, without Ray",
+    )
+    parser.add_argument("--address", help="of a running Ray cluster: auto, or HOST:6379")
+    parser.add_argument("--batch-size", type=at_least(1), default=4, help="frames at a time")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="fp32", help="half precision suits a GPU"
+    )
+    parser.add_argument(
+        "--record", action="store_true", help="replay the network as a CUDA graph: faster on a GPU"
+    )
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="try videos with an error once more"
+    )
+    parser.add_argument(
+        "--save-every",
+        type=at_least(0.0),
+        default=30.0,
+        metavar="SECONDS",
+        help="what a kill of this process costs at most (default: 30)",
+    )
+    return parser.parse_args(args)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Do what is left of the corpus; 1 if a video could not be used."""
+    options = parse_args(args)
+    console = Console(stderr=True, highlight=False)
+    job = job_of(options)
+    identity = Identity.of(read_config(job.config, read=load_config), job)
+    identity.check(options.out)
+    with console.status("looking at the videos"):
+        videos = read_manifest(options.manifest)
+    tally = Tally(len(videos))
+    ledger, left = take_stock(
+        videos,
+        Shards(options.out),
+        tally,
+        every=options.save_every,
+        retry_failed=options.retry_failed,
+    )
+    if left:
+        with crew_of(options, job) as crew:
+            with console.status(f"loading the model, workers: {crew.size}"):
+                identity.note(options.out, crew.classes())
+            tally.start()
+            with Screen(console, tally) as screen:
+                work(left, ledger, crew, show=screen.show)
+    print(tally.summary())
+    return int(tally.failed > 0)
+
+
+def job_of(options: argparse.Namespace) -> Job:
+    """What workers do, with files named so that those on other machines find them, too."""
+    config = options.config
+    if config is not None and Path(config).is_file():
+        config = str(Path(config).resolve())
+    return Job(
+        config=config,
+        checkpoint=find_checkpoint(config, options.checkpoint).resolve(),
+        fps=options.fps,
+        piece=options.piece,
+        silent_ok=options.silent_ok,
+        batch_size=options.batch_size,
+        precision=options.precision,
+        recorded=options.record,
+    )
+
+
+@contextmanager
+def crew_of(options: argparse.Namespace, job: Job) -> Iterator[Crew]:
+    """Who does the work, which ends with it."""
+    if options.workers == 0:
+        yield Alone(job)
+        return
+    with cluster(options.address, options.workers) as (size, gpus):
+        from ..corpus.ray_crew import RayCrew  # Ray is set up from here on only
+
+        crew = RayCrew(job, size=size, gpus=gpus)
+        try:
+            yield crew
+        finally:
+            crew.close()
+
+
+def _rate(text: str) -> float | None:
+    return None if text == "all" else at_least(0.001)(text)

@@ -1,0 +1,139 @@
+"""Workers as Ray's actors: one a GPU or core, replaced when it, or its machine, is lost."""
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from ..structures import UserError
+from .crews import Outcome
+from .pieces import Finding, Piece
+from .worker import Job, Worker
+
+_HELD = 2  # pieces that a worker has: the one it does, and the next, so that it never waits
+_WAIT = 0.5  # seconds for something to finish before the screen is due
+_MOST_TRIES = 4  # workers that a piece may take down before it is given up
+_MOST_STARTS = 5  # times that each worker in a row may end before it has loaded the model
+
+
+@dataclass
+class _Actor:
+    """A worker and what it was handed, in the order in which it does it.
+
+    Attributes:
+        handle: Ray's.
+        classes: Result of its first call: it is there once the model is loaded.
+        pieces: Handed over and not come back.
+        results: Of the pieces.
+    """
+
+    handle: Any
+    classes: Any
+    pieces: deque[Piece] = field(default_factory=deque)
+    results: deque[Any] = field(default_factory=deque)
+
+
+class RayCrew:
+    """Actors that each load the model once; ``cluster.py`` finds or makes where they run.
+
+    Args:
+        job: What is to be done.
+        size: How many.
+        gpus: Share of a GPU that each has; 0 on machines without.
+    """
+
+    def __init__(self, job: Job, *, size: int, gpus: float) -> None:
+        self.size = size
+        # A worker that is lost is replaced here, where it is known what it was doing.
+        options = dict(num_cpus=1, num_gpus=gpus, max_restarts=0, max_concurrency=1)
+        self._kind: Any = ray.remote(Worker).options(**options)
+        self._job = job
+        self._actors = [self._make() for _ in range(size)]
+        self._again: deque[Piece] = deque()
+        self._tries: dict[tuple[int, int], int] = {}
+        self._given_up: list[Outcome] = []
+        self._early_ends = 0
+
+    def classes(self) -> tuple[str, ...]:
+        try:
+            return ray.get(self._actors[0].classes)
+        except RayError as error:
+            raise UserError(f"no worker could be started: {_reason(error)}") from error
+
+    def has_room(self) -> bool:
+        return any(len(actor.pieces) < _HELD for actor in self._actors)
+
+    def start(self, piece: Piece) -> None:
+        actor = min(self._actors, key=lambda one: len(one.pieces))
+        actor.pieces.append(piece)
+        actor.results.append(actor.handle.do.remote(piece))
+
+    def finished(self) -> list[Outcome]:
+        owners = {actor.results[0]: actor for actor in self._actors if actor.results}
+        ready, _ = ray.wait([*owners], num_returns=len(owners), timeout=0)
+        if not ready:
+            ready, _ = ray.wait([*owners], num_returns=1, timeout=_WAIT)
+        outcomes = []
+        for result in ready:
+            actor = owners[result]
+            try:
+                outcomes.append(ray.get(result))
+            except RayError as error:
+                self._replace(actor, error)
+                continue
+            actor.pieces.popleft()
+            actor.results.popleft()
+        while self._again and self.has_room():
+            self.start(self._again.popleft())
+        outcomes += self._given_up
+        self._given_up = []
+        return outcomes
+
+    def is_idle(self) -> bool:
+        return not self._again and not any(actor.pieces for actor in self._actors)
+
+    def close(self) -> None:
+        for actor in self._actors:
+            ray.kill(actor.handle)
+
+    def _make(self) -> _Actor:
+        handle = self._kind.remote(self._job)
+        return _Actor(handle, handle.classes.remote())
+
+    def _replace(self, actor: _Actor, error: RayError) -> None:
+        """Another worker for one that was lost; what it had is done again."""
+        had_loaded = _is_there(actor.classes)
+        self._early_ends = 0 if had_loaded else self._early_ends + 1
+        if self._early_ends > _MOST_STARTS * self.size:
+            raise UserError(f"workers end before they have done anything: {_reason(error)}")
+        ray.kill(actor.handle)  # one that raised may still be there, with a GPU that fails for good
+        self._actors[self._actors.index(actor)] = self._make()
+        doing, *waiting = actor.pieces
+        key = doing.video.key, doing.index
+        self._tries[key] = self._tries.get(key, 0) + had_loaded
+        if self._tries[key] < _MOST_TRIES:
+            waiting.insert(0, doing)
+        else:
+            known = doing if doing.count else replace(doing, count=1, end=0.0)
+            reason = f"took down {_MOST_TRIES} workers: {_reason(error)}"
+            self._given_up.append(Finding(known, error=reason))
+        self._again.extendleft(reversed(waiting))
+
+
+def _is_there(result: Any) -> bool:
+    """Whether a call has come back with what was asked for."""
+    ready, _ = ray.wait([result], timeout=0)
+    try:
+        return bool(ready and ray.get(ready))
+    except RayError:
+        return False
+
+
+def _reason(error: RayError) -> str:
+    """The first line that says something of an error of a worker, without its traceback."""
+    if isinstance(error, RayTaskError):
+        return f"{type(error.cause).__name__}: {error.cause}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,151 @@
+"""Kills a run over a corpus at random moments and holds its results against an undisturbed run's.
+
+    python tests/corpus_kill.py FOLDER_OF_VIDEOS --kills 20
+
+Of each kill a draw says whom it hits: a worker, the node manager of the embedded cluster, or the
+driver. What ends is started again, as a user would; at the end all three
+tables must be those of a run that nobody disturbed, and no process may be left.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLES = ("videos", "masks", "pieces")
+KINDS = ("worker", "worker", "worker", "node", "driver")
+TITLES = dict(worker="ray::Worker", node="/raylet/raylet")  # in the command of their processes
+ENDING = 60.0  # seconds in which all that belonged to a run is gone
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("videos", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/corpus_kill"))
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--pause", type=float, default=10.0, help="most seconds between two kills")
+    parser.add_argument("--copies", type=int, default=4, help="of each video in the manifest")
+    args = parser.parse_args()
+    manifest = write_manifest(args.videos, args.out, args.copies)
+    quiet, disturbed = args.out / "quiet", args.out / "disturbed"
+    began = time.monotonic()
+    assert start(manifest, quiet, workers=0).wait() in (0, 1)
+    print(f"undisturbed, one process: {time.monotonic() - began:.0f} s", flush=True)
+
+    draws, done = random.Random(args.seed), Counter()
+    began, starts = time.monotonic(), 1
+    run = start(manifest, disturbed, args.workers)
+    seen: set[int] = set()
+    wanted = len(rows(quiet, "videos"))
+    while run.poll() is None or len(rows(disturbed, "videos")) < wanted:
+        if run.poll() is not None:
+            wait_for_end(seen)
+            assert starts < args.kills + 5, f"ends with status {run.returncode}"
+            run, starts, seen = start(manifest, disturbed, args.workers), starts + 1, set()
+        time.sleep(draws.uniform(0.5, args.pause) if done.total() < args.kills else 1.0)
+        seen |= set(descendants(run.pid))
+        if done.total() < args.kills and hit(kind := draws.choice(KINDS), run.pid, draws):
+            done[kind] += 1
+            spent = time.monotonic() - began
+            print(f"{spent:4.0f} s: killed a {kind} ({done.total()})", flush=True)
+    few = f"finished after {done.total()} kills: give more --copies, or a shorter --pause"
+    assert done.total() == args.kills, few
+    assert run.returncode in (0, 1), run.returncode
+    wait_for_end(seen)
+    print(f"disturbed: {time.monotonic() - began:.0f} s, {starts} starts, kills {dict(done)}")
+    for table in TABLES:
+        expected, found = rows(quiet, table), rows(disturbed, table)
+        assert len(set(found)) == len(found), f"{table}: something is there twice"
+        assert found == expected, f"{table}: {len(found)} rows, not the {len(expected)} wanted"
+        print(f"{table}: {len(found)} rows, the same")
+    return 0
+
+
+def write_manifest(videos: Path, folder: Path, copies: int) -> Path:
+    """Links to the videos under several names, one that is broken and one that is not there."""
+    links = folder / "videos"
+    links.mkdir(parents=True)
+    for path in sorted(videos.iterdir()):
+        for copy in range(copies):
+            (links / f"{path.stem}_{copy}{path.suffix}").symlink_to(path.resolve())
+    (links / "broken.mp4").write_bytes(os.urandom(10_000))
+    manifest = folder / "manifest.txt"
+    names = [f"videos/{path.name}" for path in sorted(links.iterdir())]
+    manifest.write_text("\n".join([*names, "videos/missing.mp4"]) + "\n")
+    return manifest
+
+
+def start(manifest: Path, out: Path, workers: int) -> subprocess.Popen:
+    words = ["tools/corpus.py", manifest.resolve(), "--out", out.resolve(), "--workers", workers]
+    options = ["--fps", 1, "--piece", 4, "--save-every", 2]
+    command = [sys.executable, *map(str, words + options)]
+    return subprocess.Popen(command, cwd=ROOT)
+
+
+def hit(kind: str, driver: int, draws: random.Random) -> bool:
+    """Kill one of a kind; False where there is none yet."""
+    below = descendants(driver)
+    title = TITLES.get(kind)
+    targets = [driver] if title is None else [one for one in below if title in command_of(one)]
+    # A driver without workers has nothing to lose yet.
+    if not targets or not any(TITLES["worker"] in command_of(one) for one in below):
+        return False
+    try:
+        os.kill(draws.choice(sorted(targets)), signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def descendants(process: int) -> list[int]:
+    """All processes that it started, and those that these did."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                parents[int(entry.name)] = int(
+                    (entry / "stat").read_text().rpartition(")")[2].split()[1]
+                )
+            except OSError:
+                continue
+    found, new = set(), {process}
+    while new:
+        new = {child for child, parent in parents.items() if parent in new} - found
+        found |= new
+    return sorted(found)
+
+
+def command_of(process: int) -> str:
+    """Empty of one that has ended."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def wait_for_end(processes: set[int]) -> None:
+    """All that a run started must go by itself."""
+    due = time.monotonic() + ENDING
+    while left := [one for one in processes if command_of(one)]:
+        assert time.monotonic() < due, f"left: {[command_of(one)[:100] for one in left]}"
+        time.sleep(0.5)
+
+
+def rows(folder: Path, table: str) -> list[str]:
+    if not any((folder / table).glob("*.parquet")):
+        return []
+    return sorted(map(repr, pq.read_table(folder / table).to_pylist()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

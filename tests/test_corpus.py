@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pandas as pd
+import pytest
+
+pytest.importorskip("duckdb")
+pytest.importorskip("pyarrow")
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 from clips import make_clip
 from fake_segmentor import write_model
 from pycocotools import mask as coco

@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from clips import make_clip
 from corpus_kill import TITLES, command_of, descendants, wait_for_end
@@ -15,6 +14,7 @@ from fake_segmentor import write_model
 from test_corpus import start, tone
 
 pytest.importorskip("ray")
+pq = pytest.importorskip("pyarrow.parquet")
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -7,20 +7,17 @@ import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ..corpus.cluster import cluster
-from ..corpus.crews import Alone, Crew
-from ..corpus.identity import Identity
-from ..corpus.manifest import read_manifest
-from ..corpus.progress import Screen, Tally
-from ..corpus.running import take_stock, work
-from ..corpus.shards import Shards
-from ..corpus.worker import Job
 from ..inference.model_loading import BUILT_IN, find_checkpoint, load_config
 from ..inference.predictor import PRECISIONS
 from ..launch import at_least, output_folder, read_config
+
+if TYPE_CHECKING:  # the help is there without the packages that only a corpus needs
+    from ..corpus.crews import Crew
+    from ..corpus.worker import Job
 
 
 def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
@@ -84,6 +81,12 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
 def main(args: Sequence[str] | None = None) -> int:
     """Do what is left of the corpus; 1 if a video could not be used."""
     options = parse_args(args)
+    from ..corpus.identity import Identity
+    from ..corpus.manifest import read_manifest
+    from ..corpus.progress import Screen, Tally
+    from ..corpus.running import take_stock, work
+    from ..corpus.shards import Shards
+
     console = Console(stderr=True, highlight=False)
     job = job_of(options)
     identity = Identity.of(read_config(job.config, read=load_config), job)
@@ -109,8 +112,10 @@ def main(args: Sequence[str] | None = None) -> int:
     return int(tally.failed > 0)
 
 
-def job_of(options: argparse.Namespace) -> Job:
+def job_of(options: argparse.Namespace) -> "Job":
     """What workers do, with files named so that those on other machines find them, too."""
+    from ..corpus.worker import Job
+
     config = options.config
     if config is not None and Path(config).is_file():
         config = str(Path(config).resolve())
@@ -127,8 +132,11 @@ def job_of(options: argparse.Namespace) -> Job:
 
 
 @contextmanager
-def crew_of(options: argparse.Namespace, job: Job) -> Iterator[Crew]:
+def crew_of(options: argparse.Namespace, job: "Job") -> Iterator["Crew"]:
     """Who does the work, which ends with it."""
+    from ..corpus.cluster import cluster
+    from ..corpus.crews import Alone
+
     if options.workers == 0:
         yield Alone(job)
         return

@@ -7,8 +7,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..corpus.hit_sheet import hit_sheet
-from ..corpus.search import Search
 from ..files import whole_file
 from ..launch import FIGURES, at_least, output_file
 
@@ -25,6 +23,9 @@ def main(args: Sequence[str] | None = None) -> int:
         "--sheet", type=output_file(*FIGURES), help="a picture of each where it is largest"
     )
     options = parser.parse_args(args)
+    from ..corpus.hit_sheet import hit_sheet  # the help is there without what only a corpus needs
+    from ..corpus.search import Search
+
     search = Search(options.folder)
     hits = search.hits(options.name, most=options.most)
     for hit in hits:

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs" / "baselines"
 SIZE = 64  # pixels a side
 #: Configs on the built-in data.
-STAMPS = ["avsegformer_mbv2-yamnet_stamps", "cavp_mbv2-yamnet_stamps"]
+STAMPS = [f"{name}_mbv2-yamnet_stamps" for name in ("avsegformer", "cavp", "tpavi")]
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,10 @@ import projects.cpm_avs.training  # noqa: F401  (registers the criterion)
 from projects.cpm_avs.models.audio_backbones import VGGishEmbedding
 from projects.cpm_avs.models.baselines.tpavi import TemporalAttention, pieces, shares
 from projects.cpm_avs.models.clip_segmentor import clip_lengths
+from projects.cpm_avs.pretrained.methods import VGGISH
+from projects.cpm_avs.pretrained.prepare import prepare
 from projects.cpm_avs.pretrained.tpavi_converter import NEVER_RUN, tpavi
+from projects.cpm_avs.safe_checkpoint import load_safely
 from projects.cpm_avs.structures import DenseOutput
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "baselines"
@@ -153,6 +156,33 @@ def test_it_is_the_originals_network(name: str, heard: dict[str, Tensor]) -> Non
 
     first_output = DenseOutput(output.logits[:5], tuple(one[:5] for one in output.features))
     check_losses(name, numbers["losses"], first_output)
+
+
+@pytest.mark.parametrize("name", ["tpavi_r50_avss", "tpavi_pvt_s4"])
+def test_a_published_checkpoint_is_converted(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of zeros, which take no room, under all published names."""
+    monkeypatch.chdir(tmp_path)
+    keys = load_numbers(name)["keys"]
+    whole = {key: torch.zeros(()).expand(shape) for key, shape in keys.items()}
+    sound = {key: value for key, value in whole.items() if key.startswith(SOUND)}
+    published = {key: value for key, value in whole.items() if key not in sound}
+    torch.save(published, tmp_path / "best.pth")
+    arguments = dict(source=tmp_path / "best.pth", out_dir=tmp_path / "weights")
+    with pytest.raises(ValueError, match="without VGGish.*prepare_weights.py vggish-dense --src"):
+        prepare("tpavi", **arguments)
+    (tmp_path / "weights").mkdir()
+    torch.save(sound, tmp_path / VGGISH)
+    path, finding = prepare("tpavi", **arguments)
+    assert path.name == "tpavi_best.pth" and finding.endswith("none missing and none left")
+    written = load_safely(path)
+    assert f"{len(written)} tensors" in finding
+    assert {key.split(".")[0] for key in written} == {"backbone", "audio_backbone", "decode_head"}
+
+    torch.save(published | {"path5.resConfUnit2.conv1.weight": torch.zeros(1)}, "best.pth")
+    with pytest.raises(ValueError, match="does not hold the weights of TPAVI"):
+        prepare("tpavi", **arguments)
 
 
 #: Of each of the original's settings: the config, and frames that have labels.

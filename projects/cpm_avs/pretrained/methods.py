@@ -1,16 +1,23 @@
 """Published checkpoints of the methods to compare with, whole models, for ``configs/baselines``."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import nn
 
 from ..config_files import read_config_file
+from ..safe_checkpoint import load_safely
+from ..structures import looked_for
 from .avsegformer_converter import avsegformer
 from .cavp_converter import cavp
 from .converters import StateDict
 from .recipe import Recipe, from_file
+from .tpavi_converter import tpavi, with_sound
+
+#: As the configs name it.
+VGGISH = Path("weights/vggish-dense_audioset.pth")
 
 _TRAINING = "cpm_avs.training"
 _CLASSIFIER = "decode_head.classifier.weight"
@@ -38,6 +45,24 @@ def _avsegformer_model(state: StateDict) -> nn.Module:
     return model_of(f"avsegformer_{backbone}_avss-224", max(channels, 2))  # a logit is two classes
 
 
+def _tpavi(source: Path) -> StateDict:
+    """With VGGish, which TPAVI's own files lack."""
+    state = from_file(tpavi)(source)
+    if not VGGISH.is_file():
+        raise ValueError(
+            f"{source.name} is without VGGish, and {VGGISH}{looked_for(VGGISH)} is not there: make "
+            "it with tools/prepare_weights.py vggish-dense --src vggish-10086976.pth"
+        )
+    return with_sound(state, load_safely(VGGISH))
+
+
+def _tpavi_model(state: StateDict) -> nn.Module:
+    backbone = "r50" if "backbone.conv1.weight" in state else "pvtv2-b5"
+    data = "s4" if "decode_head.attention.0.align.bias" in state else "avss"
+    channels = len(state.get("decode_head.classifier.4.weight", "?"))
+    return model_of(f"tpavi_{backbone}_{data}-224", max(channels, 2))  # a logit is two classes
+
+
 def _method(
     name: str, convert: Callable[[StateDict], StateDict], network: Callable[[StateDict], nn.Module],
     origin: str,
@@ -59,5 +84,13 @@ METHODS = {
     "cavp": _method(
         "cavp", cavp, _cavp_model, "avss-224, avsbench-object-ss-224 or avsbench-object-ms-224 of "
         "https://github.com/cyh-0/CAVP",
+    ),
+    "tpavi": Recipe(
+        output="tpavi_{source}.pth",
+        origin="TPAVI for S4, MS3 or AVSS with ResNet-50 or PVTv2-B5, of "
+        "https://github.com/OpenNLPLab/AVSBench",
+        licence="Apache-2.0",
+        network=_tpavi_model,
+        convert=_tpavi,
     ),
 }  # fmt: skip

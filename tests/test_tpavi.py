@@ -20,6 +20,7 @@ import projects.cpm_avs.training  # noqa: F401  (registers the criterion)
 from projects.cpm_avs.models.audio_backbones import VGGishEmbedding
 from projects.cpm_avs.models.baselines.tpavi import TemporalAttention, pieces, shares
 from projects.cpm_avs.models.clip_segmentor import clip_lengths
+from projects.cpm_avs.pretrained import methods
 from projects.cpm_avs.pretrained.methods import VGGISH
 from projects.cpm_avs.pretrained.prepare import prepare
 from projects.cpm_avs.pretrained.tpavi_converter import NEVER_RUN, tpavi
@@ -122,16 +123,16 @@ def padded(parts: nn.ModuleDict, first: dict[str, Tensor]) -> dict[str, Tensor]:
 def test_it_is_the_originals_network(name: str, heard: dict[str, Tensor]) -> None:
     numbers = load_numbers(name)
     keys = {key: shape for key, shape in numbers["keys"].items() if not key.startswith(SOUND)}
-    published = checkpoint(keys)
+    theirs = checkpoint(keys)
     parts = build_parts(NETWORKS[name]).eval()
-    parts.load_state_dict(tpavi(published), strict=True)  # none missing, none left over
+    parts.load_state_dict(tpavi(theirs), strict=True)  # none missing, none left over
 
     # Theirs are ours, and what was never run; ours are all reached.
     counted = numbers["parameters"]
     ours = sum(one.numel() for one in parts.parameters() if one.requires_grad)
     never = sum(
         value.numel()
-        for key, value in published.items()
+        for key, value in theirs.items()
         if key.startswith(NEVER_RUN) and not key.endswith(("mean", "var", "tracked"))
     )
     assert ours == counted["with_gradient"] and ours + never == counted["model"]
@@ -158,17 +159,20 @@ def test_it_is_the_originals_network(name: str, heard: dict[str, Tensor]) -> Non
     check_losses(name, numbers["losses"], first_output)
 
 
-@pytest.mark.parametrize("name", ["tpavi_r50_avss", "tpavi_pvt_s4"])
-def test_a_published_checkpoint_is_converted(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Files of zeros, which take no room, under all published names."""
-    monkeypatch.chdir(tmp_path)
+def published(name: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """TPAVI's file and VGGish's, of zeros of one byte each."""
     keys = load_numbers(name)["keys"]
-    whole = {key: torch.zeros(()).expand(shape) for key, shape in keys.items()}
+    whole = {key: torch.zeros(shape, dtype=torch.int8) for key, shape in keys.items()}
     sound = {key: value for key, value in whole.items() if key.startswith(SOUND)}
-    published = {key: value for key, value in whole.items() if key not in sound}
-    torch.save(published, tmp_path / "best.pth")
+    return {key: value for key, value in whole.items() if key not in sound}, sound
+
+
+def test_a_published_checkpoint_is_converted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    state, sound = published("tpavi_pvt_s4")
+    torch.save(state, tmp_path / "best.pth")
     arguments = dict(source=tmp_path / "best.pth", out_dir=tmp_path / "weights")
     with pytest.raises(ValueError, match="without VGGish.*prepare_weights.py vggish-dense --src"):
         prepare("tpavi", **arguments)
@@ -180,9 +184,16 @@ def test_a_published_checkpoint_is_converted(
     assert f"{len(written)} tensors" in finding
     assert {key.split(".")[0] for key in written} == {"backbone", "audio_backbone", "decode_head"}
 
-    torch.save(published | {"path5.resConfUnit2.conv1.weight": torch.zeros(1)}, "best.pth")
-    with pytest.raises(ValueError, match="does not hold the weights of TPAVI"):
-        prepare("tpavi", **arguments)
+
+def test_the_config_is_told_by_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "model_of", lambda *arguments: arguments)
+    for name, config in NETWORKS.items():
+        keys = load_numbers(name)["keys"]
+        state = {key: torch.empty(shape, device="meta") for key, shape in keys.items()}
+        expected = (config, 2 if name.endswith("s4") else 71)
+        assert methods.METHODS["tpavi"].network(tpavi(state)) == expected
+        other = tpavi({"conv5.conv2d_list.0.weight": torch.zeros(1), "fc.bias": torch.zeros(1)})
+        assert other.keys() == {"decode_head.reduce.4.convs.0.weight", "fc.bias"}  # fits nowhere
 
 
 #: Of each of the original's settings: the config, and frames that have labels.

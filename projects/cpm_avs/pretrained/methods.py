@@ -89,7 +89,7 @@ METHODS = {
         output="tpavi_{source}.pth",
         origin="TPAVI for S4, MS3 or AVSS with ResNet-50 or PVTv2-B5, of "
         "https://github.com/OpenNLPLab/AVSBench",
-        licence="Apache-2.0",
+        licence="ask its authors",
         network=_tpavi_model,
         convert=_tpavi,
     ),

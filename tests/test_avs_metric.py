@@ -327,34 +327,6 @@ class TestErrors:
             metric.process({}, [FRAME1.to_dict()])
 
 
-class TestRobustness:
-    def frames(self, **meta):
-        return [
-            make_frame([[1, 2], [0, 0]], [[1, 0], [0, 255]], **meta),
-            make_frame([[0, 0], [0, 0]], [[1, 1], [1, 1]], **meta),
-            make_frame([[0, 0], [0, 3]], [[1, 1], [1, 255]], **meta),  # false on ignored only
-        ]
-
-    def score(self, frames, **metric):
-        return score(frames, 4, type="RobustnessMetric", **metric)
-
-    def test_hand_computed(self):
-        scores = self.score(self.frames(audio_condition="silence"))
-        assert scores == {
-            "robustness/silence/pixel_FPR": pytest.approx(100 * 2 / 10),
-            "robustness/silence/frame_FPR": pytest.approx(100 / 3),
-        }
-
-    def test_small_objects_can_be_let_pass(self):
-        frames = self.frames(audio_condition="noise")
-        assert self.score(frames, min_pixels=2)["robustness/noise/frame_FPR"] > 0
-        assert self.score(frames, min_pixels=3)["robustness/noise/frame_FPR"] == 0
-
-    def test_needs_another_sound(self):
-        with pytest.raises(ValueError, match="tools/test.py --audio"):
-            self.score(self.frames(audio_condition="normal"))
-
-
 @pytest.mark.gpu
 def test_scores_on_the_device_of_the_prediction():
     for num_classes in (2, 4):

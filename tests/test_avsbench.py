@@ -238,8 +238,9 @@ def test_offscreen_sounds_are_of_no_class_that_the_clip_names(tmp_path):
     dataset = build(AVSBenchSemanticDataset, root, "test", audio_condition="offscreen")
     keys = keys_of(dataset)
     silent = keys.index(("d_0", 3))
-    assert dataset.heard_classes(silent) == set()
-    assert {"man", "woman"} <= dataset.visible_classes(silent)
+    info = dataset.get_data_info(silent)
+    assert dataset.heard_classes(info) == set()
+    assert {"man", "woman"} <= dataset.visible_classes(info)
     for idx, (clip_id, _) in enumerate(keys):
         assert keys[dataset.offscreen_donor(idx)][0] == dict(c_0="d_0", d_0="c_0")[clip_id]
     index = root / "metadata.csv"

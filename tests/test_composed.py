@@ -84,8 +84,8 @@ def test_some_classes_alone(root):
     whole, some = scenes(root), scenes(root, "ss", num_objects=2, classes=["cat", "dog"])
     assert some.library.names == whole.library.names  # and so are their labels
     assert some.metainfo["classes"] == whole.metainfo["classes"]
-    for index in range(20):
-        assert some.visible_classes(index) <= {1, 3} and some.heard_classes(index) <= {1, 3}
+    for info in map(some.get_data_info, range(20)):
+        assert some.visible_classes(info) <= {1, 3} and some.heard_classes(info) <= {1, 3}
     with pytest.raises(ValueError, match=r"no class yak; it has cat, cow, dog"):
         scenes(root, classes=["dog", "yak"])
 

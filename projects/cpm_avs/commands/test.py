@@ -2,6 +2,7 @@
 
     python tools/test.py configs/cpm_r50_avss.py work_dirs/cpm_r50_avss/epoch_100.pth
     python tools/test.py CONFIG CHECKPOINT --audio silence --out masks
+    python tools/test.py CONFIG CHECKPOINT --audio all
 
 The options are those of MMSegmentation's tools/test.py without --tta, and --audio, which replaces
 the sound to show whether the model listens.
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
+from ..evaluation.robustness_loop import hear
 from ..launch import (
     CheckpointFitHook,
     ModelFitHook,
@@ -48,12 +50,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--wait-time", type=float, default=2, help="seconds between shown windows")
     parser.add_argument(
         "--audio",
-        choices=["normal", "silence", "noise", "offscreen"],
+        choices=["normal", "silence", "noise", "offscreen", "all"],
         default="normal",
-        help="what is heard; with any but normal, all that is segmented counts as false",
+        help="what is heard; with silence, noise and offscreen all that is segmented counts as "
+        "false. all: a pass with each, and AVSBench-Robust's G-mIoU, G-F and G-FPR",
     )
     add_common_options(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.audio == "all" and (args.out or args.show or args.show_dir):
+        parser.error("--out, --show and --show-dir are for one sound; name it with --audio")
+    return args
 
 
 def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
@@ -68,12 +74,11 @@ def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def replace_sound(cfg: Config, condition: str) -> None:
-    """Test with another sound, and count what is segmented all the same."""
-    dataset = cfg.test_dataloader.dataset
-    for part in dataset.get("datasets", [dataset]):
-        while "dataset" in part:  # a wrapper
-            part = part.dataset
-        part.audio_condition = condition
+    """Test with another sound, or with all, and count what is segmented all the same."""
+    if condition == "all":
+        cfg.test_cfg = dict(cfg.test_cfg, type="RobustnessLoop")
+    else:
+        hear(cfg.test_dataloader.dataset, condition)
     evaluators = cfg.test_evaluator
     evaluators = list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]
     cfg.test_evaluator = [*evaluators, dict(type="RobustnessMetric")]

@@ -4,6 +4,7 @@ from . import (  # noqa: F401
     avs_dataset,
     clip_dataset,
     degradations,
+    negative_sounds,
     offscreen_noise,
     samplers,
     scaled_crop,

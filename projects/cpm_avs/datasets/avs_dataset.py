@@ -15,15 +15,14 @@ from mmseg.registry import DATASETS
 
 from ..structures import BadSampleError, UserError
 from .mask_decoding import decode_mask, read_mask, values_in
+from .negative_sounds import NEGATIVE_SOUNDS, without_objects
 from .sample_index import SampleIndex
 
 Prepared = TypeVar("Prepared")
 
 #: Their places seed the scenes of AVS-Stamps, too.
 SPLITS = ("train", "val", "test")
-AUDIO_CONDITIONS = ("normal", "silence", "noise", "offscreen")
-#: Level of the noise that stands in for a clip which is silent itself.
-_NOISE_FLOOR = 0.01
+AUDIO_CONDITIONS = ("normal", *NEGATIVE_SOUNDS)
 #: Masks that are looked at, evenly spaced over the set, until one labels something.
 _MASKS_TO_TRY = 1000
 
@@ -209,49 +208,52 @@ class AVSDataset(BaseSegDataset):
         """Run the pipeline on an item, under the test's audio condition."""
         info = self.get_data_info(idx)
         info["skipped"] = list(skipped)
+        info["sound_set"] = self  # for transforms that take another item's sound
         if self.audio_condition == "offscreen":
             donor = self.get_data_info(self.offscreen_donor(idx))
             info.update({key: donor[key] for key in self.AUDIO_KEYS})
         packed = self.pipeline(info)
+        packed.pop("sound_set", None)  # where nothing is packed
         if self.audio_condition in ("silence", "noise"):
             waveform = packed["inputs"]["waveform"]
             packed["inputs"]["waveform"] = self._replaced(waveform, info["sample_idx"])
         return packed
 
     def _replaced(self, waveform: torch.Tensor, idx: int) -> torch.Tensor:
-        if self.audio_condition == "silence":
-            return torch.zeros_like(waveform)
-        level = max(float(waveform.square().mean().sqrt()), _NOISE_FLOOR)
-        noise = np.random.default_rng((self.seed, idx)).standard_normal(waveform.shape)
-        return torch.from_numpy(noise * level).to(waveform)
+        rng = np.random.default_rng((self.seed, idx))
+        return torch.from_numpy(without_objects(waveform.numpy(), self.audio_condition, rng))
 
     def offscreen_donor(self, idx: int) -> int:
-        """The item whose sound takes the place of item ``idx``'s: the same one every time.
+        """The item whose sound takes the place of item ``idx``'s at test: the same one every time.
 
         Items are tried in an order drawn from the seed and ``idx``; the first that sounds and has
         no class in common with the picture of ``idx`` is taken.
         """
-        visible = self.visible_classes(idx)
-        for donor in self._shuffled(idx):
+        info = self.get_data_info(idx)
+        order = np.random.default_rng((self.seed, idx)).permutation(len(self))
+        if (donor := self.foreign_entry(info, order)) is not None:
+            return donor["sample_idx"]
+        raise UserError(
+            f"audio_condition='offscreen': no item has a sound without the classes "
+            f"{sorted(self.visible_classes(info))} of item {idx}. The set needs others."
+        )
+
+    def foreign_entry(self, info: dict[str, Any], order: np.ndarray) -> dict[str, Any] | None:
+        """Of the first item in ``order`` that sounds and has no class of ``info``'s picture."""
+        visible = self.visible_classes(info)
+        for idx in map(int, order):
+            donor = self.get_data_info(idx)
             heard = self.heard_classes(donor)
             if heard and not heard & visible:
                 return donor
-        raise UserError(
-            f"audio_condition='offscreen': no item has a sound without the classes "
-            f"{sorted(visible)} of item {idx}. The set needs items of other classes."
-        )
+        return None
 
-    def _shuffled(self, idx: int) -> Iterator[int]:
-        order = np.random.default_rng((self.seed, idx)).permutation(len(self))
-        return map(int, order)
-
-    def heard_classes(self, idx: int) -> set[Any]:
-        """What sounds in the item, from the index or else from its mask.
+    def heard_classes(self, info: dict[str, Any]) -> set[Any]:
+        """What sounds in an item (of ``get_data_info``), from the index or else from its mask.
 
         Class indices; a set whose masks don't tell its categories apart (binary ones) overrides
         this with anything that does.
         """
-        info = self.get_data_info(idx)
         if "sound_classes" in info:
             return set(info["sound_classes"])
         return self._mask_values(info) - {0, self.ignore_index}
@@ -271,9 +273,9 @@ class AVSDataset(BaseSegDataset):
         )
         return set(values_in(classes))
 
-    def visible_classes(self, idx: int) -> set[Any]:
-        """What is known to be in the item's picture; where only what sounds is labelled, that."""
-        return self.heard_classes(idx)
+    def visible_classes(self, info: dict[str, Any]) -> set[Any]:
+        """What is known to be in an item's picture; where only what sounds is labelled, that."""
+        return self.heard_classes(info)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """AVSBench-object (S4, MS3) and AVSBench-semantic: index, file names and frame flags."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from ..palette import voc_palette
 from .benchmark_dataset import BenchmarkDataset
 from .class_names import AVSS_CLASSES, BINARY_CLASSES, check_label2idx
 from .clip_index import Clip, Column, Frame, Row, Sound, read_table
+from .paired_clips import PairedClipsDataset
+from .robust_pairing import pair_ms3, pair_s4
 
 #: Seconds of sound that a frame hears: 96 spectrogram frames.
 WINDOW = 0.96
@@ -28,6 +31,12 @@ S4_COLUMNS = {
 MS3_COLUMNS = {
     "name": Column(("video_id", "name", "video_name"), 0, in_paths=True),
     "split": Column(("split",), 1, in_paths=True),
+}
+#: In AVSBench-semantic's index: what sounds in the videos of MS3, which are its v1m.
+MS3_OBJECTS_COLUMNS = {
+    "vid": Column(("vid",), 0),
+    "a_obj": Column(("a_obj",), 4),
+    "subset": Column(("label",), 6),
 }
 AVSS_COLUMNS = {
     "uid": Column(("uid",), 1, in_paths=True),
@@ -78,8 +87,13 @@ def read_s4(root: Path, ann_file: str | Path) -> list[Clip]:
     return [clip(row) for row in read_table(ann_file, S4_COLUMNS).rows]
 
 
-def read_ms3(root: Path, ann_file: str | Path) -> list[Clip]:
-    """Clips of ``Multi-sources/``; its frames carry a ".mp4" in their names, its masks don't."""
+def read_ms3(
+    root: Path, ann_file: str | Path, objects: Mapping[str, tuple[str, ...]] | None = None
+) -> list[Clip]:
+    """Clips of ``Multi-sources/``; its frames carry a ".mp4" in their names, its masks don't.
+
+    ``objects`` has the names of what sounds in a video, which the index lacks.
+    """
     data = root / "ms3_data"
 
     def clip(row: Row) -> Clip:
@@ -94,9 +108,18 @@ def read_ms3(root: Path, ann_file: str | Path) -> list[Clip]:
             files=[
                 (images / f"{name}.mp4_{k}.png", masks / f"{name}_{k}.png") for k in range(1, 6)
             ],
+            classes=(objects or {}).get(name, ()),
         )
 
     return [clip(row) for row in read_table(ann_file, MS3_COLUMNS).rows]
+
+
+def read_ms3_objects(index: Path) -> dict[str, tuple[str, ...]]:
+    """Video of MS3 -> names of what sounds in it; none where there is no such index."""
+    if not index.is_file():
+        return {}
+    rows = [row.values for row in read_table(index, MS3_OBJECTS_COLUMNS).rows]
+    return {row["vid"]: object_names(row["a_obj"]) for row in rows if row["subset"] == "v1m"}
 
 
 def read_avss(
@@ -156,7 +179,7 @@ def _video_clip(
     )
 
 
-class AVSBenchObjectDataset(BenchmarkDataset):
+class AVSBenchObjectDataset(PairedClipsDataset):
     """Binary masks of what sounds; any value above 0 is the object."""
 
     METAINFO = dict(classes=BINARY_CLASSES, palette=voc_palette(len(BINARY_CLASSES)))
@@ -172,22 +195,53 @@ class AVSBenchS4Dataset(AVSBenchObjectDataset):
     def read_clips(self, root: Path) -> list[Clip]:
         return read_s4(root, self.ann_file)
 
+    def pair_clips(self, clips: list[Clip]) -> dict[str, str]:
+        return pair_s4(clips)
+
 
 @DATASETS.register_module()
 class AVSBenchMS3Dataset(AVSBenchObjectDataset):
-    """AVSBench-object, multiple sources. ``data_root`` is the folder ``Multi-sources``."""
+    """AVSBench-object, multiple sources. ``data_root`` is the folder ``Multi-sources``.
+
+    Args:
+        semantic_index: AVSBench-semantic's metadata.csv, which alone says what sounds in the
+            videos; for off-screen sounds. None: where data/README.md has it.
+    """
 
     INDEX = "ms3_meta_data.csv"
 
-    def read_clips(self, root: Path) -> list[Clip]:
-        return read_ms3(root, self.ann_file)
+    def __init__(
+        self,
+        *,
+        semantic_index: str | None = None,
+        **kwargs: Any,  # to BenchmarkDataset
+    ) -> None:
+        self.semantic_index = semantic_index
+        super().__init__(**kwargs)
 
-    def offscreen_donor(self, idx: int) -> int:
-        raise UserError(
-            "audio_condition='offscreen': MS3 does not say what sounds in a clip, so no sound is "
-            "known to be foreign to it. Test with silence or noise, or on AVSBench-semantic, where "
-            "the same videos have classes (subsets=('v1m',))."
-        )
+    def read_clips(self, root: Path) -> list[Clip]:
+        return read_ms3(root, self.ann_file, read_ms3_objects(self._objects_index))
+
+    def pair_clips(self, clips: list[Clip]) -> dict[str, str]:
+        return pair_ms3(clips, list(read_ms3_objects(self._objects_index)))
+
+    def known_classes(self, info: dict[str, Any]) -> set[str]:
+        if not info["classes"]:
+            raise UserError(
+                "audio_condition='offscreen': MS3 does not say what sounds in a clip, so no sound "
+                "is known to be foreign to it. AVSBench-semantic's metadata.csv does, but "
+                f"{self._objects_index} is missing or lacks the video {info['clip_id']}. Put it "
+                "there or name it as semantic_index of the data set; else take silence and noise, "
+                "or AVSBench-semantic with subsets=('v1m',), which is the same videos."
+            )
+        return super().known_classes(info)
+
+    @property
+    def _objects_index(self) -> Path:
+        if self.semantic_index is not None:
+            return Path(self.semantic_index)
+        folder = Path(self.data_root or ".").absolute()
+        return folder.parent.parent / "AVSBench-semantic" / "metadata.csv"
 
 
 @DATASETS.register_module()

@@ -116,20 +116,19 @@ class BenchmarkDataset(AVSDataset):
             **source,
         )
 
-    def heard_classes(self, idx: int) -> set[str]:
-        return self.known_classes(idx) if super().heard_classes(idx) else set()
+    def heard_classes(self, info: dict[str, Any]) -> set[str]:
+        return self.known_classes(info) if super().heard_classes(info) else set()
 
-    def visible_classes(self, idx: int) -> set[str]:
-        return self.known_classes(idx)
+    def visible_classes(self, info: dict[str, Any]) -> set[str]:
+        return self.known_classes(info)
 
-    def known_classes(self, idx: int) -> set[str]:
+    def known_classes(self, info: dict[str, Any]) -> set[str]:
         """What is known to be in the clip of an item: names out of its mask and the index.
 
         The index also names what is silent in this frame. The clip itself is among them, for where
         nothing is named.
         """
-        info = self.get_data_info(idx)
         known = {*info["classes"], info["clip_id"]}
         if self.MASK_ENCODING != "binary":  # it doesn't tell categories apart
-            known |= {self._metainfo["classes"][index] for index in super().heard_classes(idx)}
+            known |= {self._metainfo["classes"][index] for index in super().heard_classes(info)}
         return known

@@ -190,18 +190,19 @@ class VPODataset(BenchmarkDataset):
             }
         return read_vpo(root, self.ann_file, self.subset)
 
-    def visible_classes(self, idx: int) -> set[str]:
+    def visible_classes(self, info: dict[str, Any]) -> set[str]:
         """The objects of all items of the picture: in VPO-SS each is an item of its own."""
-        items = self._items_of_picture[self._picture(idx)]
+        items = map(self.get_data_info, self._items_of_picture[_picture(info)])
         return set().union(*map(self.known_classes, items))
 
     @cached_property
     def _items_of_picture(self) -> dict[str, list[int]]:
         items: dict[str, list[int]] = defaultdict(list)
         for idx in range(len(self)):
-            items[self._picture(idx)].append(idx)
+            items[_picture(self.get_data_info(idx))].append(idx)
         return items
 
-    def _picture(self, idx: int) -> str:
-        """Its COCO id, in both layouts the name of the file."""
-        return Path(self.get_data_info(idx)["img_path"]).stem
+
+def _picture(info: dict[str, Any]) -> str:
+    """Its COCO id, in both layouts the name of the file."""
+    return Path(info["img_path"]).stem

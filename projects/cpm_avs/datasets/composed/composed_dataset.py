@@ -192,11 +192,11 @@ class ComposedDataset(AVSDataset):
             sound_classes=sorted(plan.sounding_classes),
         )
 
-    def heard_classes(self, idx: int) -> set[int]:
-        return self.plan(self.get_data_info(idx)["scene_index"]).heard_classes
+    def heard_classes(self, info: dict[str, Any]) -> set[int]:
+        return self.plan(info["scene_index"]).heard_classes
 
-    def visible_classes(self, idx: int) -> set[int]:
-        return self.plan(self.get_data_info(idx)["scene_index"]).visible_classes
+    def visible_classes(self, info: dict[str, Any]) -> set[int]:
+        return self.plan(info["scene_index"]).visible_classes
 
 
 def difficulty(subset: str) -> tuple[int, tuple[int, ...]]:

@@ -56,6 +56,7 @@ ROWS: dict[str, dict[str, Any]] = {
 # Leaf, what it is compared with, and all that differs.
 SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("cpm_r50_avss-224", "cpm_r50_avss"): of_data(pipeline=ANY),
+    ("cpm_r50_avss_negatives", "cpm_r50_avss"): {"train_dataloader.dataset.pipeline": ANY},
     ("cpm_r50_s4-224", "cpm_r50_avss-224"): of_data(type="AVSBenchS4Dataset", data_root=ANY)
     | {
         "model.decode_head.num_classes": 2,

@@ -291,3 +291,36 @@ def test_figure_shows_means_and_bands_of_all_rows():
     low, high = axis.collections[0].get_paths()[0].get_extents().intervaly
     assert (low, high) == (10, 50)
     assert len(axis.collections) == 1  # one seed has no band
+
+
+def test_a_method_without_queries_is_trained_tested_and_tabulated(tmp_path):
+    """Its logs have neither STS nor coverage."""
+
+    class Tools:
+        def call(self, tool: str, *arguments: object, output: Path) -> None:
+            folder = Path(arguments[arguments.index("--work-dir") + 1])
+            if tool == "tools/train.py":
+                assert arguments[0] == "configs/baselines/cavp_mbv2-yamnet_stamps.py"
+                lines = [{"time": 2.0, "step": 50}, {"dataset/mIoU": 10, "step": 100}]
+                lines += [{"dataset/mIoU": 33, "step": 200}]
+                log = folder / "20260101_000000" / "vis_data" / "scalars.json"
+                (folder / "last_checkpoint").write_text("iter_200.pth")
+            else:
+                lines = [{name: 44.0 for name in SCORES if name != "coverage"}]
+                log = folder / "20260101_000001" / "20260101_000001.json"
+            log.parent.mkdir(parents=True)
+            log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    class Method:
+        def config(self, row: str) -> str:
+            return "baselines/cavp_mbv2-yamnet_stamps"
+
+    ablation_runs.run(Method(), "cavp", 0, tmp_path, [], Tools())
+    (result,) = tmp_path.glob("*/seed0/result.json")
+    record = RunRecord(**json.loads(result.read_text()))
+    assert record.scores == {"seconds": 2.0, "mIoU": 44, "F_beta": 44, "J&F": 44}
+    records = [_record("baseline", 0, (10, 30)), record]
+    assert "sts_below_baseline" not in against(record, records[0])
+    assert "| `cavp` | 1 | 44.0 |" in markdown(summarise(records))
+    lines = curves_figure(records, solid=("baseline",)).axes
+    assert [len(axis.lines[1].get_xdata()) for axis in lines] == [2, 0, 0]

@@ -19,7 +19,8 @@ class RunRecord:
         row: Row of the table.
         seed: Of the training.
         scores: Measure -> value at the end.
-        curves: ``'mIoU'``, ``'coverage'`` on validation scenes, ``'STS'`` in training.
+        curves: ``'mIoU'``, ``'coverage'`` on validation scenes, ``'STS'`` in training; the last two
+            are empty of a model without queries.
     """
 
     row: str

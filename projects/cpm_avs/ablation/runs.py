@@ -114,7 +114,8 @@ def tested(folder: Path, test: str) -> dict[str, float]:
     """Scores of the newest test; those with another sound or other scenes are named after them."""
     scores = json.loads(test_logs(folder, test)[-1].read_text())
     if test == "normal":
-        return {name: scores[key] for name, key in MEASURES.items()}
+        # Without queries, as in the methods to compare with, nothing says what is heard.
+        return {name: scores[key] for name, key in MEASURES.items() if key in scores}
     measures = {f"mIoU_{test}": scores["dataset/mIoU"]}
     if test in SOUNDS:
         measures[f"false_frames_{test}"] = scores[f"robustness/{test}/frame_FPR"]
@@ -125,9 +126,10 @@ def tested(folder: Path, test: str) -> dict[str, float]:
 def trained(folder: Path, record: RunRecord) -> RunRecord:
     """Add what the training logged: curves, stability, seconds an iteration, separation."""
     curves = read_run(folder, folder.name).curves
-    record.curves = dict(mIoU=curves["dataset/mIoU"], coverage=curves["coverage"])
-    record.curves["STS"] = curves["STS"]
-    record.scores["STS"] = curves["STS"][-1][1]
+    record.curves = dict(mIoU=curves["dataset/mIoU"], coverage=curves.get("coverage", []))
+    record.curves["STS"] = curves.get("STS", [])
+    if record.curves["STS"]:
+        record.scores["STS"] = record.curves["STS"][-1][1]
     # Validation logs its own time, under the same name, at iterations that are validated.
     validated = {iteration for iteration, _ in curves["dataset/mIoU"]}
     record.scores["seconds"] = statistics.median(

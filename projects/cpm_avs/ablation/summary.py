@@ -28,8 +28,8 @@ def against(record: RunRecord, baseline: RunRecord) -> dict[str, float]:
         dict: ``mIoU_over_baseline`` in points, and ``mIoU_ss_over_baseline`` and
         ``mIoU_crowd_over_baseline`` where both were tested on these scenes;
         ``sts_below_baseline``, the percentage of epochs after the first in which
-        the matching is steadier; and ``iterations_to_baseline``, the iterations to the baseline's
-        last mIoU on val, left out where the run never gets there.
+        the matching is steadier, where both match; and ``iterations_to_baseline``, the iterations
+        to the baseline's last mIoU on val, left out where the run never gets there.
     """
     others = dict(baseline.curves["STS"])
     below = [value < others[step] for step, value in record.curves["STS"][1:] if step in others]
@@ -38,7 +38,8 @@ def against(record: RunRecord, baseline: RunRecord) -> dict[str, float]:
         for name in ("mIoU", "mIoU_ss", "mIoU_crowd")
         if name in record.scores and name in baseline.scores
     }
-    measures["sts_below_baseline"] = 100 * statistics.fmean(below)
+    if below:
+        measures["sts_below_baseline"] = 100 * statistics.fmean(below)
     reached = iterations_to(record.curves["mIoU"], baseline.curves["mIoU"][-1][1])
     if reached < float("inf"):
         measures["iterations_to_baseline"] = reached

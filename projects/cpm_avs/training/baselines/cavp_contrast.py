@@ -16,8 +16,8 @@ _NEVER = -1e30  # finite, so that a pixel without negatives has no NaN in its gr
 def choose_pixels(labels: Tensor, other_labels: Tensor, *, views: int) -> Tensor:
     """Pixels that are compared, of both halves of a batch.
 
-    Of the half with its own sounds up to ``views`` of each class, of background only as many as
-    the other half gives: these lie on objects, whatever is to be heard there.
+    Of the half with its own sounds up to ``views`` of each class and of background, and as many as
+    of background of the other half: these lie on objects, whatever is to be heard there.
 
     Args:
         labels: Of the half with its own sounds, (B, h, w), 255 where nothing is known.
@@ -34,7 +34,7 @@ def choose_pixels(labels: Tensor, other_labels: Tensor, *, views: int) -> Tensor
         return own.new_zeros(0)
     background = (own == 0).nonzero().squeeze(1)
     objects = ((own != 0) & (own != IGNORE_INDEX)).nonzero().squeeze(1)
-    number = min(views, len(background), len(objects))
+    number = min(views, len(background))
     chosen = [_some((own == label).nonzero().squeeze(1), views) for label in enough]
     return torch.cat([*chosen, _some(background, number), _some(objects, number) + len(other)])
 

@@ -41,6 +41,7 @@ COMMANDS = {
     "prepare-data": Command("prepare and check data sets"),
     "prepare-weights": Command("make the pretrained files that configs name"),
     "publish-model": Command("strip a checkpoint of all that only training needs"),
+    "hub-folder": Command("write a model as a folder for the Hugging Face hub"),
     "export": Command("export a model to torch.export and ONNX", extra="export"),
     "ablation": Command("train, test and tabulate the rows of the paper's ablations"),
     "benchmark": Command("time parts of the toolbox on this machine"),

@@ -34,6 +34,7 @@ ROOMS = {
         "config_files",
         "model_fit",
         "safe_checkpoint",
+        "safetensors_format",
         "media",
         "datasets",
         "models",
@@ -55,6 +56,7 @@ ROOMS = {
 }
 # They compose, and nothing imports them.
 ROOMS["commands"] = {*ROOMS, "structures", "files", "model_fit", "safe_checkpoint"}
+ROOMS["commands"] |= {"safetensors_format"}
 
 # Within a room: which of its folders may import which, beside the files at the room's own top.
 FOLDERS = {

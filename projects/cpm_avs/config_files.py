@@ -146,7 +146,7 @@ def read_config_file(name: str | Path, *, leave_out: str | None = None) -> Confi
     except Exception as error:  # whatever the program that a config is may raise
         raise ConfigError(_problem(path, error)) from error
     if path.suffix != ".py":
-        _refuse_paths_to_code(path, config.to_dict())
+        refuse_paths_to_code(path, config.to_dict())
     _import_modules(path, config.get("custom_imports") or {}, leave_out)
     return config
 
@@ -219,8 +219,11 @@ def _line(file: Path, error: Exception) -> int | None:
     return lines[-1] if lines else None
 
 
-def _refuse_paths_to_code(path: Path, part: Any, where: str = "") -> None:
-    """Mmengine would import and call whatever a ``type`` with dots names, ``os.system`` too."""
+def refuse_paths_to_code(path: Path, part: Any, where: str = "") -> None:
+    """Refuse a ``type`` that is no registered name in a config that is data.
+
+    Mmengine would import and call whatever a ``type`` with dots names, ``os.system`` too.
+    """
     items = part.items() if isinstance(part, dict) else enumerate(part)
     for key, value in items:
         if key == "type" and isinstance(value, str):
@@ -231,7 +234,7 @@ def _refuse_paths_to_code(path: Path, part: Any, where: str = "") -> None:
                     "names registered classes only"
                 )
         elif isinstance(value, (dict, list, tuple)):
-            _refuse_paths_to_code(path, value, f"{where}{key}.")
+            refuse_paths_to_code(path, value, f"{where}{key}.")
 
 
 def _import_modules(path: Path, custom_imports: Any, leave_out: str | None) -> None:

@@ -19,6 +19,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import Tensor, nn
 
 from .checkpoint_format import allowed_globals, check_archive, settle
+from .safetensors_format import SUFFIX, read_safetensors
 from .structures import UserError, looked_for
 
 _GET_AGAIN = "Get the file again, or take the checkpoint before it."
@@ -60,11 +61,16 @@ def _first_sentence(error: Exception) -> str:
 
 
 def _read(file: BinaryIO, source: object, map_location: Any) -> dict[str, Any]:
-    """The contents of a checkpoint, checked as far as they are the same for all."""
+    """The contents of a checkpoint that torch wrote."""
     with _errors_name(source):
         check_archive(file)
         with torch.serialization.safe_globals(allowed_globals()):
             content = settle(torch.load(file, map_location=map_location, weights_only=True))
+    return _checked(content, source)
+
+
+def _checked(content: Any, source: object) -> dict[str, Any]:
+    """What was read, if it is a checkpoint."""
     if not isinstance(content, dict):
         raise CheckpointError(
             f"{source}: it holds a {type(content).__name__}, not a checkpoint. {_EXPECTED}"
@@ -87,7 +93,7 @@ def load_safely(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Read a checkpoint file as data only.
 
     Args:
-        path: A file written by ``torch.save``.
+        path: A file written by ``torch.save``, or ``*.safetensors``, which is read to the CPU.
         map_location: As in ``torch.load``.
 
     Returns:
@@ -107,6 +113,9 @@ def load_safely(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
         )
     if map_location is None and not torch.cuda.is_available():
         map_location = "cpu"
+    if file.suffix == SUFFIX:
+        with _errors_name(file):
+            return _checked(read_safetensors(file), file)
     with file.open("rb") as opened:
         return _read(opened, file, map_location)
 

@@ -23,6 +23,7 @@ import torch
 from ..files import write_whole
 from ..launch import output_file
 from ..safe_checkpoint import CheckpointError, check_finite, load_safely, weights_of
+from ..safetensors_format import SUFFIX, safetensors_of
 
 TRAINING_PREFIX = "criterion."
 EAR_AND_NAMES = (
@@ -77,7 +78,8 @@ def publish(source: Path, out: Path, *, half: bool = False, visual: bool = False
 
     Args:
         source: Checkpoint of a training run.
-        out: Name to write, ``*.pth``; digits of an earlier publication are replaced.
+        out: Name to write, ``*.pth`` or ``*.safetensors``; digits of an earlier publication are
+            replaced.
         half: Write float16; a model that loads it computes in its own precision again.
         visual: See ``strip``.
 
@@ -88,13 +90,20 @@ def publish(source: Path, out: Path, *, half: bool = False, visual: bool = False
     check_finite(stripped["state_dict"], source)
     if half:
         stripped["state_dict"] = halved(stripped["state_dict"], source)
+    content = _bytes_of(stripped, out.suffix)
+    digits = hashlib.sha256(content).hexdigest()[:8]
+    path = out.with_name(f"{re.sub('-[0-9a-f]{8}$', '', out.stem)}-{digits}{out.suffix}")
+    write_whole(path, content)
+    return path
+
+
+def _bytes_of(checkpoint: dict[str, Any], suffix: str) -> bytes:
+    if suffix == SUFFIX:
+        return safetensors_of(checkpoint["state_dict"], checkpoint["meta"])
     # Into memory first: the name of a file that torch.save writes gets into its contents.
     buffer = io.BytesIO()
-    torch.save(stripped, buffer)
-    digits = hashlib.sha256(buffer.getvalue()).hexdigest()[:8]
-    path = out.with_name(f"{re.sub('-[0-9a-f]{8}$', '', out.stem)}-{digits}{out.suffix}")
-    write_whole(path, buffer.getvalue())
-    return path
+    torch.save(checkpoint, buffer)
+    return buffer.getvalue()
 
 
 def main(args: list[str] | None = None) -> None:
@@ -104,7 +113,9 @@ def main(args: list[str] | None = None) -> None:
     )
     parser.add_argument("source", type=Path, help="checkpoint of a training run")
     parser.add_argument(
-        "out", type=output_file(".pth"), help="file to write, *.pth; its digits are added"
+        "out",
+        type=output_file(".pth", SUFFIX),
+        help="file to write, *.pth or *.safetensors; its digits are added",
     )
     parser.add_argument(
         "--half", action="store_true", help="float16: half the size, and nearly the same scores"

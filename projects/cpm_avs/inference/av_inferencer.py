@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -19,6 +20,7 @@ from ..media.video_io import Frame
 from .arguments import check_batch_size, check_frames, check_output, check_times
 from .clip import Clip
 from .gathering import gather, reporting
+from .hub_folder import fetch_folder, read_folder
 from .model_loading import build_model, find_checkpoint, find_device, load_config
 from .output_names import result_folder
 from .outputs import ClipOutputs
@@ -75,6 +77,25 @@ class AVSInferencer:
         self._clip_length = getattr(self.model, "clip_length", 1)
         self.batch_size = math.ceil(batch_size / self._clip_length) * self._clip_length
         self._predictor = Predictor(self.model, self.device, precision=precision, recorded=recorded)
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, revision: str | None = None, **options: Any
+    ) -> "AVSInferencer":
+        """A model out of a folder that ``cpm-avs hub-folder`` wrote, or of the Hugging Face hub.
+
+        Nothing in it is run: the config is JSON, the weights are safetensors.
+
+        Args:
+            name: The folder, or ``OWNER/MODEL`` of the hub.
+            revision: Branch, tag or commit of the hub's repository.
+            options: ``device`` and the others of the class.
+
+        Raises:
+            ValueError: There is no such model, or it can't be used; the message says why.
+        """
+        config, weights = read_folder(fetch_folder(name, revision))
+        return cls(config, weights, **options)
 
     def __call__(
         self,

@@ -9,7 +9,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-CARRIED = ("configs", "tools", "data/stamps", "data/checkpoints")
+CARRIED = ("configs", "tools", "data/stamps", "data/checkpoints", "model-index.yml")
 # What a user's own work leaves in these folders stays out.
 KINDS = {".py", ".sh", ".yml", ".md", ".csv", ".png", ".flac", ".pth", ""}
 
@@ -33,7 +33,7 @@ class BuildWithFiles(build_py):
         if self.editable_mode:
             return {}
         place = Path(self.build_lib, "cpm_avs", ".mim")
-        files = [path for folder in CARRIED for path in sorted(Path(folder).rglob("*"))]
+        files = [path for name in CARRIED for path in (Path(name), *sorted(Path(name).rglob("*")))]
         return {path: place / path for path in files if path.is_file() and path.suffix in KINDS}
 
 

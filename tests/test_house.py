@@ -129,7 +129,8 @@ def test_top_level_is_the_houses() -> None:
     }
     lists |= {f"requirements-{extra}.txt" for extra in ("demo", "export", "corpus")}
     wanted |= lists | {"constraints.txt", "pyproject.toml", "setup.py", "MANIFEST.in"}
-    wanted |= {".pre-commit-config.yaml", ".gitignore", ".gitattributes"}
+    wanted |= {".pre-commit-config.yaml", ".gitignore", ".gitattributes", ".github"}
+    wanted |= {"CITATION.cff", "model-index.yml", "Dockerfile", ".dockerignore"}
     found = {path.relative_to(ROOT).parts[0] for path in tracked()}
     assert found - wanted - {"docs"} == set()
     assert wanted - found == set()

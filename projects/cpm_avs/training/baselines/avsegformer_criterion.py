@@ -18,6 +18,7 @@ from ...models.cpm.gaussian_functional import full_precision
 from ...structures import DenseOutput
 from ..finite import FiniteGuard
 from ..set_prediction.targets import IGNORE_INDEX, build_targets
+from .pixel_losses import pixel_cross_entropy
 
 _SMOOTH = 1e-3  # added to both sums of squares
 
@@ -104,14 +105,3 @@ def mask_dice(logits: Tensor, label_map: Tensor) -> Tensor:
     valid = label_map != IGNORE_INDEX
     truth = ((label_map > 0) & valid).float()
     return dice_loss(logits.sigmoid() * valid, truth, eps=_SMOOTH, naive_dice=False)
-
-
-def pixel_cross_entropy(logits: Tensor, label_map: Tensor) -> Tensor:
-    """Mean over the pixels that have a label; 0 with a live gradient path where none has.
-
-    Args:
-        logits: (B, C, H, W).
-        label_map: As in ``losses_of``.
-    """
-    total = F.cross_entropy(logits, label_map, ignore_index=IGNORE_INDEX, reduction="sum")
-    return total / (label_map != IGNORE_INDEX).sum().clamp(min=1)

@@ -18,8 +18,9 @@ from torch import Tensor
 from ..ccdm.memory_bank import ClassMemoryBank
 from ..distributed import gather_variable
 from ..finite import FiniteGuard
-from ..set_prediction.targets import IGNORE_INDEX, build_targets
+from ..set_prediction.targets import build_targets
 from .cavp_contrast import choose_pixels, contrast
+from .pixel_losses import pixel_cross_entropy
 
 
 class CAVPSound(Protocol):
@@ -167,17 +168,3 @@ class CAVPCriterion(BaseModule):
 def shuffled(number: int, device: torch.device) -> Tensor:
     """Whose sound each picture gets."""
     return torch.randperm(number, device=device)
-
-
-def pixel_cross_entropy(logits: Tensor, label_map: Tensor) -> Tensor:
-    """Mean over the pixels that have a label; 0 with a live gradient path where none has.
-
-    Args:
-        logits: (B, C, h, w), brought to the labels' size.
-        label_map: (B, H, W), 255 where nothing is known.
-    """
-    with torch.autocast(logits.device.type, enabled=False):
-        size = label_map.shape[-2:]
-        logits = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
-        total = F.cross_entropy(logits, label_map, ignore_index=IGNORE_INDEX, reduction="sum")
-        return total / (label_map != IGNORE_INDEX).sum().clamp(min=1)

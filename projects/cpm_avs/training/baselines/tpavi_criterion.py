@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ...structures import DenseOutput
 from ..finite import FiniteGuard
+from .pixel_losses import pixel_cross_entropy
 
 
 @MODELS.register_module()
@@ -31,7 +32,6 @@ class TPAVICriterion(BaseModule):
         matching_weight: 0 leaves the matching loss out, as the original does on S4.
         matching_sum: Whether the matching loss is the sum over frames, as the original's is for two
             classes, and grows with the batch; else it is their mean, as for more.
-        ignore_index: Label of pixels that are not compared.
     """
 
     def __init__(
@@ -40,13 +40,11 @@ class TPAVICriterion(BaseModule):
         num_classes: int,
         matching_weight: float = 0.5,
         matching_sum: bool = False,
-        ignore_index: int = 255,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.matching_weight = matching_weight
         self.matching_sum = matching_sum
-        self.ignore_index = ignore_index
         self.finite = FiniteGuard()
 
     def forward(
@@ -82,7 +80,7 @@ class TPAVICriterion(BaseModule):
         if labels is None:
             return dict(loss_mask=0 * output.logits.sum())
         logits = output.logits[labelled].float()
-        losses = dict(loss_mask=pixel_loss(logits, labels, self.ignore_index))
+        losses = dict(loss_mask=pixel_cross_entropy(logits, labels))
         if self.matching_weight > 0:
             levels = len(output.features) // 2
             pairs = zip(output.features[:levels], output.features[levels:], strict=True)
@@ -93,20 +91,6 @@ class TPAVICriterion(BaseModule):
             total = torch.stack(by_level).mean() * self.matching_weight
             losses["loss_matching"] = total if self.matching_sum else total / len(labelled)
         return losses
-
-
-def pixel_loss(logits: Tensor, labels: Tensor, ignore_index: int) -> Tensor:
-    """Mean over all pixels that are compared; 0 where none is.
-
-    Args:
-        logits: (F, C, H, W), or (F, 1, H, W): of the object against the background.
-        labels: (F, H, W) int64.
-        ignore_index: Label of pixels that are not compared.
-    """
-    if logits.shape[1] == 1:  # the sigmoid is the softmax against a logit of 0
-        logits = F.pad(logits, (0, 0, 0, 0, 1, 0))
-    total = F.cross_entropy(logits, labels, ignore_index=ignore_index, reduction="sum")
-    return total / (labels != ignore_index).sum().clamp_min(1)
 
 
 def matching_loss(logits: Tensor, maps: Tensor, sounds: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ def scores(result) -> torch.Tensor:
 
 
 def test_a_videos_frames_are_seen_in_clips_whatever_the_batch(trained, tmp_path):
-    """Seven frames: five and two; also with a slow rate, and recorded."""
+    """Seven frames: five and two; also recorded."""
     clip = make_clip(tmp_path / "clip.mp4", frames=7, sound=click_track(1, (0.1,)))
     found = []
     for settings in (dict(batch_size=1), dict(batch_size=5), dict(recorded=True)):
@@ -112,6 +112,22 @@ def test_a_videos_frames_are_seen_in_clips_whatever_the_batch(trained, tmp_path)
     # The first frame without the others of its clip is another one.
     alone = scores(large(clip, end=0.03))
     assert len(alone) == 1 and not torch.allclose(alone[0], found[0][0])
+
+
+def test_a_slow_rate_waits_for_whole_clips(trained, tmp_path, monkeypatch):
+    """Five of 24 frames, each of which holds for five: one clip, and more than others wait for."""
+    clip = make_clip(tmp_path / "clip.mp4", frames=24, sound=click_track(1, (0.1,)))
+    inferencer = AVSInferencer(*trained, device="cpu")
+    rate = 24 / clip_seconds(inferencer, clip) / 5
+    whole = scores(inferencer(clip, fps=rate))
+    assert len(whole.unique(dim=0)) == 5
+    monkeypatch.setattr("projects.cpm_avs.inference.av_inferencer._MOST_HELD_OF_CLIPS", 4)
+    assert not torch.allclose(scores(inferencer(clip, fps=rate)), whole)
+
+
+def clip_seconds(inferencer, clip) -> float:
+    times = [frame.time for frame in inferencer(clip).frames]
+    return times[-1] * len(times) / (len(times) - 1)
 
 
 def test_a_clip_is_exported_whole(trained):

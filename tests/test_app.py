@@ -239,6 +239,10 @@ class TestWithoutBrowser:
         error = BadSampleError("x", "the sound is not finite", "Take the sample out of the index")
         assert explain(error) == "The sound is not finite. Please give another one."
 
+    def test_a_picture_is_told_to_be_no_video(self):
+        error = BadSampleError("x", "is no picture that can be read", "Save it as jpg or png")
+        assert explain(error).endswith("Please give a video with its sound.")
+
     def test_no_sentence_names_an_option_of_the_command_line(self):
         """Every error that the reading of a clip can raise, from the sources."""
         errors = []

@@ -181,6 +181,17 @@ def test_the_smallest_pictures_are_checked(tmp_path: Path, size: tuple[int, int]
     assert "wrong_size" in text and "unreadable" not in text
 
 
+def test_frames_of_more_than_8_bits_are_defects(tmp_path: Path) -> None:
+    """As training has it."""
+    root = make_avss(tmp_path / "root")
+    frame = next(path for path in sorted(root.rglob("frames/*.jpg")))
+    Image.new("I;16", (32, 24), 700).save(frame, format="PNG")
+    out = tmp_path / "report.json"
+    assert run(check, "avss", "--root", root, "--json", out, "--workers", 1) == 1
+    [defect] = json.loads(out.read_text())["defects"]
+    assert defect["kind"] == "unreadable_frame" and "mode I;16" in defect["detail"]
+
+
 @pytest.mark.parametrize(
     "content",
     [

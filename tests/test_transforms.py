@@ -62,6 +62,23 @@ def test_pictures_of_a_size_that_no_picture_has_are_named(root, monkeypatch):
         read_mask(root / "0.png")
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_frames_of_more_than_8_bits_are_refused(root, kind):
+    """Pillow would show white in their place."""
+    frame = root / "deep.tiff"
+    Image.fromarray(np.full((HEIGHT, WIDTH), 300, kind)).save(frame)
+    with pytest.raises(BadSampleError, match=r"deep\.tiff: .*mode (I|I;16|F). Save it with 8 bits"):
+        load(root, img_path=str(frame))
+
+
+def test_a_frame_starts_no_program(root, monkeypatch):
+    """Pillow would have Ghostscript draw it."""
+    frame = root / "0.jpg"
+    frame.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 24\n%%EndComments\n")
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_: pytest.fail("started"))
+    refused(frame, "cannot identify image file", root)
+
+
 def test_exif_does_not_turn_the_frame_away_from_its_mask(root):
     image = load(root)["img"]
     orientation = Image.Exif()

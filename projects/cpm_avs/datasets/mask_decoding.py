@@ -17,6 +17,20 @@ INDEX_MODES = ("1", "L", "P", "I;16", "I")
 #: What Pillow raises at a picture that it can't decode.
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
+#: Pillow's modes of grey with more than 8 bits, of which it makes RGB by cutting all off at 255.
+DEEP_MODES = ("I;16", "I;16B", "I;16L", "I", "F")
+
+
+def frame_mode(path: str | Path) -> str:
+    """Pillow's mode of a frame, by its header; empty where no such file is here.
+
+    Asked before it is decoded, so that none starts a program as EPS does.
+    """
+    if not Path(path).is_file():
+        return ""
+    with Image.open(path, formats=PICTURES) as image:
+        return image.mode
+
 
 def read_mask(path: str | Path, *, color: bool = False) -> NDArray[np.uint8]:
     """Pixel values of a mask file: (H, W), or (H, W, 3) RGB where the colours carry the classes.

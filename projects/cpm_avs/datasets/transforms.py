@@ -13,7 +13,7 @@ from mmseg.registry import TRANSFORMS
 from ..media.audio_functional import SAMPLE_RATE, Waveform
 from ..media.window_loading import load_window
 from ..structures import PICTURE_ALONE, BadSampleError
-from .mask_decoding import UNREADABLE, decode_mask, read_mask, values_in
+from .mask_decoding import DEEP_MODES, UNREADABLE, decode_mask, frame_mode, read_mask, values_in
 
 META_KEYS = (
     "img_path", "audio_path", "seg_map_path", "ori_shape", "img_shape", "pad_shape",
@@ -40,6 +40,7 @@ class LoadAVSFrame(LoadImageFromFile):
     def transform(self, results: dict) -> dict:
         path = results["img_path"]
         try:
+            mode = frame_mode(path)
             loaded = super().transform(results)
         except FileNotFoundError as error:
             raise BadSampleError(
@@ -52,6 +53,10 @@ class LoadAVSFrame(LoadImageFromFile):
                 "Extract the frame again or take the sample out of the index",
             ) from error
         assert loaded is not None  # only None with ignore_empty
+        if mode in DEEP_MODES:
+            raise BadSampleError(
+                path, f"the frame is a picture of mode {mode}", "Save it with 8 bits a channel"
+            )
         # Mmcv gives Pillow's RGB seen backwards, of which each later copy would be slow.
         loaded["img"] = cv2.cvtColor(loaded["img"][..., ::-1], cv2.COLOR_RGB2BGR)
         return loaded

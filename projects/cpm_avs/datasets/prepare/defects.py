@@ -12,7 +12,7 @@ from ...media.sound_io import load_waveform
 from ...structures import BadSampleError
 from ..avs_dataset import SPLITS
 from ..benchmarks.clip_index import Clip, Frame, Sound
-from ..mask_decoding import UNREADABLE, decode_mask, read_mask
+from ..mask_decoding import DEEP_MODES, UNREADABLE, decode_mask, frame_mode, read_mask
 from .benchmarks import Benchmark, MaskRules
 
 #: Kinds of defects. The second word says what a repaired index leaves out for it: the clip, the
@@ -148,6 +148,8 @@ def _check_frame(clip: Clip, frame: Frame, rules: MaskRules) -> Iterator[Defect]
 
 def _decoded_size(path: str) -> tuple[int, int]:
     """Width and height of a picture, all of which is decoded (a JPEG at an eighth, for speed)."""
+    if (mode := frame_mode(path)) in DEEP_MODES:
+        raise ValueError(f"it is a picture of mode {mode}, not of 8 bits a channel")
     with Image.open(path) as image:
         size = image.size
         image.draft("RGB", (max(1, size[0] // 8), max(1, size[1] // 8)))

@@ -57,7 +57,7 @@ def explain(error: BadSampleError) -> str:
     subject = "" if error.reason.startswith("the ") else "the file "
     problem = f"{subject}{error.reason}"
     remedy = f"{error.remedy[0].lower()}{error.remedy[1:]}"
-    if "--" in remedy:  # an option of the command line
+    if "--" in remedy or "is no picture" in error.reason:  # an option, or what the page can't use
         remedy = "give a video with its sound"
     elif "index" in remedy:  # of a data set
         remedy = "give another one"

@@ -86,6 +86,11 @@ def test_without_data_samples() -> None:
     assert out["data_samples"] is None and out["inputs"]["img"].shape == (1, 3, 32, 32)
 
 
+def test_what_was_not_packed_is_refused() -> None:
+    with pytest.raises(ValueError, match="no 'inputs': its pipeline must end in PackAVSInputs"):
+        preprocessor()(dict(img_path=["a.jpg"]))
+
+
 def test_waveforms_of_two_lengths_and_an_unknown_bin_are_refused() -> None:
     data = batch((4, 4), (4, 4))
     data["inputs"]["waveform"][1] = torch.zeros(2, 1600)

@@ -67,6 +67,8 @@ class AVDataPreprocessor(ImgDataPreprocessor):
             ``waveform`` (B, A, L), all float32 on the device, and the same two of the off-screen
             noise with the prefix ``noise_`` where there is some; ``data_samples``.
         """
+        if "inputs" not in data:
+            raise ValueError("a batch has no 'inputs': its pipeline must end in PackAVSInputs")
         if not isinstance(data["inputs"], dict):
             raise ValueError(PICTURE_ALONE)
         inputs = {name: _together(values) for name, values in data["inputs"].items()}

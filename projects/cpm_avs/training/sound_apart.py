@@ -59,8 +59,7 @@ class SoundApartConstructor:
             raise ValueError(
                 f"optim_wrapper is an {kind} with accumulative_counts="
                 f"{optim_wrapper_cfg.get('accumulative_counts', 1)}; two optimisers of one loss "
-                "take an OptimWrapper without: leave out --amp and accumulative_counts, or give "
-                "the model one optimiser (constructor='MergedGroupsConstructor')"
+                "take an OptimWrapper without: leave out --amp and accumulative_counts"
             )
         other = dict(optim_wrapper_cfg, optimizer=rules.pop("sound_optimizer"))
         self.visual = MergedGroupsConstructor(dict(optim_wrapper_cfg), rules)

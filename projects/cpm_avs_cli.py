@@ -76,8 +76,8 @@ def run(name: str) -> int:
         if extra is None:
             raise
         raise SystemExit(
-            f"error: cpm-avs {name} needs {error.name}, which comes with the extra [{extra}]: "
-            f"pip install 'cpm-avs[{extra}]', or 'PATH/TO/THE/REPOSITORY[{extra}]'"
+            f"error: cpm-avs {name} needs {error.name}; in the repository: "
+            f"pip install '.[{extra}]', or -r requirements-{extra}.txt"
         ) from error
 
 

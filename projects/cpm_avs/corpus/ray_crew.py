@@ -75,6 +75,8 @@ class RayCrew:
         ready, _ = ray.wait([*owners], num_returns=len(owners), timeout=0)
         if not ready:
             ready, _ = ray.wait([*owners], num_returns=1, timeout=_WAIT)
+        if not ready:
+            _check_machines()
         outcomes = []
         for result in ready:
             actor = owners[result]
@@ -120,6 +122,19 @@ class RayCrew:
             reason = f"took down {_MOST_TRIES} workers: {_reason(error)}"
             self._given_up.append(Finding(known, error=reason))
         self._again.extendleft(reversed(waiting))
+
+
+def _check_machines() -> None:
+    """Without a machine, workers that are lost would be waited for without an end.
+
+    Raises:
+        UserError: There is none any more.
+    """
+    if not any(node["Alive"] for node in ray.nodes()):
+        raise UserError(
+            "Ray's last machine, or its node manager, is gone; give the command again, and it "
+            "goes on where it was"
+        )
 
 
 def _is_there(result: Any) -> bool:

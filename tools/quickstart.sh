@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Set up, train a small model on the built-in data, evaluate it, and segment a clip.
+# Set up, train a small model on the built-in data, evaluate it, segment a clip, and segment one with
+# the model of photographs and recordings that comes with the repository.
 #
 #   bash tools/quickstart.sh [WORK_FOLDER]     # default work_dirs/quickstart
 set -euo pipefail
@@ -58,6 +59,11 @@ python tools/demo.py "$work_dir/clip.mp4" --config "$config" --checkpoint "$chec
   --out "$work_dir/overlay.mp4"
 python tools/plot_scenes.py "$config" "$checkpoint" --out "$work_dir/scenes.png" --num 6
 
+say "the model that was trained on photographs and recordings: a clip of animals that it knows"
+python tools/make_clip.py "$work_dir/animals.mp4" --subset ss \
+  --classes cow dog elephant horse rooster sheep
+python tools/demo.py "$work_dir/animals.mp4" --strip --out "$work_dir/animals_overlay.mp4"
+
 say "written:"
 printf '  %s\n' "$work_dir/overlay.mp4" "$work_dir/scenes.png" "$checkpoint" "$metrics" \
-  "$(newest "$work_dir"/*/*.log)"
+  "$(newest "$work_dir"/*/*.log)" "$work_dir/animals_overlay.mp4"

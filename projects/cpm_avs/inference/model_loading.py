@@ -20,7 +20,7 @@ from ..safe_checkpoint import (
 )
 from .preparation import Preparation
 
-BUILT_IN = "cpm_mbv2-yamnet_stamps"
+BUILT_IN = "cpm_mbv2-yamnet_real"
 _TRAINING = "cpm_avs.training"
 _CRITERION = "criterion."
 

@@ -4,6 +4,8 @@ _base_ = "cpm_mbv2-yamnet_real.py"
 model = dict(
     decode_head=dict(classifier=dict(_delete_=True, type="LinearClassifier")),
     criterion=dict(mixture=None, prompting=None),
+    least_heard=0.0,  # what is seen counts, whatever sounds
+    no_object_odds=1.0,
 )
 test_pipeline = [dict(type="ComposeScene"), dict(type="LabelVisible"), dict(type="PackAVSInputs")]
 train_pipeline = [

@@ -16,6 +16,7 @@ from tiny import (
 )
 from torch import Tensor, nn
 
+from projects.cpm_avs.models.unheard import without_unheard
 from projects.cpm_avs.training.finite import NonFiniteLossError
 
 
@@ -149,6 +150,25 @@ def test_the_odds_of_no_object_count_where_masks_are_merged():
     torch.testing.assert_close(odds_after, 3 * odds_before)
     torch.testing.assert_close(after[..., :2] / after[..., 1:3], before[..., :2] / before[..., 1:3])
     assert not any("no_object_shift" in name for name in careful.state_dict())  # the config's
+
+
+def test_what_no_query_has_heard_is_not_named():
+    """Two queries; background, two classes, no-object. Heard are 1 with 0.6 and 2 with 0.3."""
+    heard = torch.tensor([[[0.1, 0.6, 0.2, 0.1], [0.3, 0.1, 0.3, 0.3]]]).log()
+    seen = torch.tensor([[[0.1, 0.2, 0.6, 0.1], [0.0, 0.3, 0.3, 0.4]]]).log()
+    named = without_unheard(seen, heard, 0.4).softmax(-1)
+    right = torch.tensor([[[1 / 4, 2 / 4, 0, 1 / 4], [0, 3 / 7, 0, 4 / 7]]])
+    torch.testing.assert_close(named, right)
+    assert torch.equal(without_unheard(seen, heard, 0.29), seen)
+    data = build_tiny().data_preprocessor(tiny_batch(), False)
+    outputs = [
+        build_tiny(tiny_model_cfg(least_heard=least)).eval().encode_decode(data["inputs"], [])
+        for least in (0.0, 0.9)
+    ]
+    logits, gated = (output.cls_logits for output in outputs)
+    assert torch.equal(gated[:-1], logits[:-1])
+    assert torch.equal(gated[-1], without_unheard(logits[-1], logits[0], 0.9))
+    assert gated[-1].isneginf().any()
 
 
 def test_classes_after_td_a_are_those_that_queries_name():
@@ -287,6 +307,8 @@ def test_a_step_of_training_moves_every_part():
 def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="merge is 'mean'; choose one of"):
         build_tiny(tiny_model_cfg(merge="mean"))
+    with pytest.raises(ValueError, match="least_heard is 1; give a probability below 1"):
+        build_tiny(tiny_model_cfg(least_heard=1))
     with pytest.raises(ValueError, match="no_object_odds is 0; give a factor above 0"):
         build_tiny(tiny_model_cfg(no_object_odds=0))
     with pytest.raises(ValueError, match="TD-A has 0"):

@@ -74,7 +74,10 @@ def train_a_step(model: torch.nn.Module, cfg: Config, batch: dict[str, Any]) -> 
     assert all(STILL_AT_FIRST.match(name) for name in trained.keys() - moved)
     optimizer.step()
     changed = {name for name, value in trained.items() if not value.equal(before[name])}
-    parts = ("backbone.", "audio_backbone.", "audio_decoder.", "decode_head.")
+    parts = ["backbone.", "audio_backbone.", "audio_decoder.", "decode_head."]
+    ears = cfg.model.audio_backbone
+    if ears.get("frozen_stages", 0) > max(ears.get("out_indices", [0])):  # all of their layers
+        parts.remove("audio_backbone.")
     assert all(any(name.startswith(part) for name in changed) for part in parts)
     return {name: value.item() for name, value in losses.items()}
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..structures import AudioFeatures, DecoderOutput, VisualFeatures
 from .base_segmentor import BaseAVSegmentor, ConfigType
 from .mask_merge import MERGE_RULES, Resize, merge_max, merge_max_static
+from .unheard import without_unheard
 
 Picture = tuple[Tensor, Tensor]
 
@@ -31,6 +32,9 @@ class AVSegmentor(BaseAVSegmentor):
         decode_head: Config of the ``CPMHead``.
         criterion: Config of the training criterion, or None.
         merge: ``'max'``, the paper's rule, or ``'sum'``, Mask2Former's.
+        least_heard: Probability with which some query must name a class after TD-A, where nothing
+            is seen yet, for it to count where masks are merged. 0 is the paper's: the decoder's
+            later layers are trusted to remember what was heard.
         no_object_odds: Factor on no-object's odds in the class logits that masks are merged by.
             1 is the paper's. Training counts no-object with a weight of 0.1, so that a false object
             costs little, also at test; a factor of up to 10, chosen on validation scenes, takes
@@ -50,6 +54,7 @@ class AVSegmentor(BaseAVSegmentor):
         decode_head: ConfigType,
         criterion: ConfigType | None = None,
         merge: str = "max",
+        least_heard: float = 0.0,
         no_object_odds: float = 1.0,
         init_cfg: ConfigType | None = None,
         pretrained: None = None,
@@ -58,6 +63,8 @@ class AVSegmentor(BaseAVSegmentor):
     ) -> None:
         if merge not in MERGE_RULES:
             raise ValueError(f"merge is {merge!r}; choose one of {sorted(MERGE_RULES)}")
+        if not 0 <= least_heard < 1:
+            raise ValueError(f"least_heard is {least_heard!r}; give a probability below 1, 0: none")
         if not 0 < no_object_odds < math.inf:
             raise ValueError(
                 f"no_object_odds is {no_object_odds!r}; give a factor above 0, 1: none"
@@ -74,6 +81,7 @@ class AVSegmentor(BaseAVSegmentor):
             test_cfg=test_cfg,
         )
         self.merge = MERGE_RULES[merge]
+        self.least_heard = least_heard
         shift = torch.zeros(self.decode_head.num_classes + 1)
         shift[-1] = math.log(no_object_odds)
         self.register_buffer("no_object_shift", shift, persistent=False)
@@ -112,11 +120,14 @@ class AVSegmentor(BaseAVSegmentor):
     def encode_decode(
         self, inputs: dict[str, Tensor], batch_img_metas: list[dict[str, Any]]
     ) -> DecoderOutput:
-        """Class-agnostic path without post-processing, as tested: with ``no_object_odds``."""
+        """Class-agnostic path without post-processing.
+
+        The last layer's class logits are those of ``least_heard`` and ``no_object_odds``.
+        """
         output = self.decode_head(*self.extract_feat(inputs))
         logits = output.cls_logits
-        shifted = torch.cat([logits[:-1], logits[-1:] + self.no_object_shift])
-        return replace(output, cls_logits=shifted)
+        last = without_unheard(logits[-1], logits[0], self.least_heard) + self.no_object_shift
+        return replace(output, cls_logits=torch.cat([logits[:-1], last.unsqueeze(0)]))
 
     def per_picture(self, output: DecoderOutput) -> list[Picture]:
         """Class logits (N, C + 1) and mask logits (N, h, w) of the last layer."""

@@ -283,7 +283,7 @@ def test_a_setting_is_varied():
     assert {cfg.model["merge"] for cfg in found.values()} == {"sum"}
     args.vary = {"model.decode_head.num_classes": [5]}  # not the data's 71
     (cfg,) = benchmark._configs(args).values()
-    assert cfg.model.decode_head.num_classes == 5
+    assert of_config("varied", cfg, device="cpu", training=False).model.decode_head.num_classes == 5
     args.vary = {"model.decode_head.num_querys": [5]}
     with pytest.raises(ValueError, match="num_querys: the config has no such"):
         benchmark._configs(args)

@@ -21,7 +21,7 @@ from mmseg.registry import MODELS
 from ..inference.predictor import autocast
 from ..inference.preparation import Preparation
 from ..launch import built_from
-from ..model_fit import check_backbones, check_config_classes
+from ..model_fit import check_backbones
 from .batches import made_batch
 
 _AMP_NAMES = {"fp16": "float16", "bf16": "bfloat16"}
@@ -73,14 +73,13 @@ def of_config(
     """The model of one of the project's configs; without what only training needs if not for it.
 
     Raises:
-        ConfigError: A part of it can't be built, or does not fit the others or the data.
+        ConfigError: A part of it can't be built, or does not fit the others.
     """
     cfg = deepcopy(cfg)
     if not training:
         cfg.model.criterion = None
     for part in (cfg.model.backbone, cfg.model.audio_backbone):
         part.pop("init_cfg", None)
-    check_config_classes(cfg)
     with built_from(cfg):
         preparation = Preparation.from_config(cfg)
         model, optimiser = _build(cfg, device, precision)

@@ -43,6 +43,7 @@ from ..launch import (
     read_config,
     setting,
 )
+from ..model_fit import check_config_classes
 
 
 def size(text: str) -> tuple[int, int]:
@@ -60,6 +61,8 @@ def batch(text: str) -> int | None:
 
 def _configs(args: argparse.Namespace) -> dict[str, Config]:
     configs = {Path(name).stem: read_config(name, args.cfg_options) for name in args.configs}
+    for cfg in configs.values():
+        check_config_classes(cfg)  # what is varied behind it need not fit the data
     for key, values in args.vary.items():
         configs = {
             f"{name}, {key.rpartition('.')[2]} {value}": _varied(cfg, key, value)
@@ -70,7 +73,7 @@ def _configs(args: argparse.Namespace) -> dict[str, Config]:
 
 
 def _varied(cfg: Config, key: str, value: Any) -> Config:
-    """A copy with another value; a model need not fit its data to be measured."""
+    """A copy with another value."""
     *owners, last = key.split(".")
     varied = deepcopy(cfg)
     place = reduce(lambda place, name: place.get(name, {}), owners, varied)

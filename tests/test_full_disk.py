@@ -46,7 +46,7 @@ def refused(write: Callable[[], object]) -> str:
 
 def publish(folder: Path) -> Path:
     torch.save(dict(weight=torch.ones(1000)), folder / "source.pth")
-    tool = importlib.import_module("tools.publish_model")
+    tool = importlib.import_module("projects.cpm_avs.commands.publish_model")
     assert "File too large: " in refused(
         lambda: tool.main([str(folder / "source.pth"), str(folder / "out" / "a.pth")])
     )
@@ -54,7 +54,7 @@ def publish(folder: Path) -> Path:
 
 
 def make_clip(folder: Path) -> Path:
-    tool = importlib.import_module("tools.make_clip")
+    tool = importlib.import_module("projects.cpm_avs.commands.make_clip")
     out = folder / "out" / "clip.mp4"
     assert f"File too large: '{out}'" in refused(lambda: tool.main([str(out)]))
     return out.parent

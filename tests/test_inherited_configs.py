@@ -159,7 +159,7 @@ def test_it_trains(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     write_frames(tmp_path / "frames")
     config = write(tmp_path, *INHERITED[case])
-    train: Any = importlib.import_module("tools.train")
+    train: Any = importlib.import_module("projects.cpm_avs.commands.train")
     train.main([str(config), "--work-dir", str(tmp_path / "run")])
     assert list((tmp_path / "run").glob("*_[12].pth"))
     MMLogger._instance_dict.clear()

@@ -7,7 +7,7 @@ import torch
 from tiny import build_tiny
 from torch import nn
 
-from projects.cpm_avs.models import av_segmentor
+from projects.cpm_avs.models import base_segmentor
 from projects.cpm_avs.models.audio_backbones import AudioResNet, VGGish, audio_resnet, vggish
 from projects.cpm_avs.models.memory_layout import fast_layout
 
@@ -34,7 +34,7 @@ def numbers(module: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     [
         (vggish, lambda: VGGish()),
         (audio_resnet, lambda: AudioResNet(depth=18, in_channels=2, norm_eval=True)),
-        (av_segmentor, lambda: Images()),
+        (base_segmentor, lambda: Images()),
     ],
 )
 def test_backbones_give_the_same_in_either_layout(module: ModuleType, backbone, monkeypatch):

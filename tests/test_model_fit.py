@@ -99,7 +99,7 @@ def told(name: str, config: Path, out: Path, monkeypatch: pytest.MonkeyPatch) ->
     """What a tool that is given a config ends with."""
     words = TOOLS[name].format(config=config, checkpoint=CHECKPOINT, out=out).split()
     monkeypatch.setattr(sys, "argv", [name, *words])
-    tool: Any = importlib.import_module(f"tools.{name}")
+    tool: Any = importlib.import_module(f"projects.cpm_avs.commands.{name}")
     with pytest.raises(SystemExit) as end, plain_errors():
         sys.exit(tool.main())
     return str(end.value.code)
@@ -111,7 +111,9 @@ def test_every_tool_compares_head_and_data(
 ) -> None:
     config = inherited(tmp_path, "model = dict(decode_head=dict(num_classes=5))")
     if name == "demo":
-        importlib.import_module("tools.make_clip").main([f"{tmp_path}/clip.mp4", "--seconds", "1"])
+        importlib.import_module("projects.cpm_avs.commands.make_clip").main(
+            [f"{tmp_path}/clip.mp4", "--seconds", "1"]
+        )
     said = told(name, config, tmp_path, monkeypatch) + capsys.readouterr().err
     assert "model.decode_head.num_classes is 5, and t" in said
     assert "dataloader.dataset has 25 classes" in said
@@ -128,7 +130,9 @@ def test_every_tool_names_what_is_not_registered(
         text = "train_dataloader = test_dataloader = dict(dataset=dict(type='StampDataset'))"
         wanted = "dataset.type is 'StampDataset'"
     if name == "demo":
-        importlib.import_module("tools.make_clip").main([f"{tmp_path}/clip.mp4", "--seconds", "1"])
+        importlib.import_module("projects.cpm_avs.commands.make_clip").main(
+            [f"{tmp_path}/clip.mp4", "--seconds", "1"]
+        )
     said = told(name, inherited(tmp_path, text), tmp_path, monkeypatch) + capsys.readouterr().err
     assert f"{wanted}, which is not registered; did you mean" in said
     assert "Traceback" not in said

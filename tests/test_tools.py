@@ -503,6 +503,7 @@ def test_a_run_goes_on_only_with_its_optimiser() -> None:
     runner.model = nn.Linear(2, 3)
     runner.optim_wrapper = SimpleNamespace(optimizer=SimpleNamespace(param_groups=[]))
     runner.param_schedulers = None
+    runner.max_iters = 9
     hook = ResumedCheckpointHook(source="best_3.pth")
     best = dict(state_dict=nn.Linear(2, 3).state_dict())
     with pytest.raises(CheckpointError, match=r"best_3\.pth.*optimiser.*numbered"):

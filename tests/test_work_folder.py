@@ -142,7 +142,7 @@ def test_a_refused_job_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
         assert first.stdout is not None
         first.stdout.readline()
         before = sorted(tmp_path.rglob("*"))
-        train: Any = importlib.import_module("tools.train")
+        train: Any = importlib.import_module("projects.cpm_avs.commands.train")
         words = ["cpm_mbv2-yamnet_stamps", "--work-dir", str(tmp_path)]
         with pytest.raises(UserError, match="trains in this work folder"):
             train.main(words)

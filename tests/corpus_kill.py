@@ -33,8 +33,8 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--pause", type=float, default=10.0, help="most seconds between two kills")
-    parser.add_argument("--copies", type=int, default=4, help="of each video in the manifest")
+    parser.add_argument("--pause", type=float, default=5.0, help="most seconds between two kills")
+    parser.add_argument("--copies", type=int, default=14, help="of each video in the manifest")
     args = parser.parse_args()
     manifest = write_manifest(args.videos, args.out, args.copies)
     quiet, disturbed = args.out / "quiet", args.out / "disturbed"

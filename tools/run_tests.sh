@@ -18,4 +18,5 @@ if [ "${FAMILY:-onedl}" = onedl ]; then
 else
   export PATH="$PWD/.venv-$FAMILY/bin:$PATH"
 fi
-python -m pytest "$@"
+# A file's tests stay together: its fixtures are made once.
+python -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,30 @@ def test_rows_on_photographs_have_configs_of_their_own(tools, tmp_path):
     assert page.startswith("# The ablation on photographs and recordings, `ms`\n")
 
 
+def test_methods_are_rows_of_a_study_of_their_own(tools, tmp_path, capsys):
+    arguments = ["--data", "methods", "--seeds", "1", "--work-dir", str(tmp_path)]
+    ablation.main([*arguments, "--rows", "tpavi", "baseline", "--out", str(tmp_path / "methods")])
+    assert [call[1] for call in tools if call[0] == "tools/train.py"] == [
+        "configs/baselines/tpavi_mbv2-yamnet_stamps.py",
+        "configs/ablation/cpm_mbv2-yamnet_stamps_baseline.py",
+    ]
+    table = json.loads((tmp_path / "methods.json").read_text())
+    assert table["tpavi"]["false_frames_silence"]["mean"] == 8
+    page = (tmp_path / "methods.md").read_text()
+    assert "AVSegFormer*" in page and "m3" not in page
+    with pytest.raises(SystemExit):
+        ablation.main([*arguments, "--rows", "m5", "--out", str(tmp_path / "methods")])
+    assert "--data methods has no m5; choose from tpavi, av" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_every_row_has_a_config(study):
+    configs = Path(__file__).resolve().parents[1] / "configs"
+    for config in study.configs.values():
+        assert (configs / f"{config}.py").is_file(), config
+    assert set(study.compared) <= set(study.configs)
+
+
 _FAILS_BESIDE_ANOTHER = """
 import pathlib, sys, time
 begun = pathlib.Path("begun")  # by the run beside the one that fails
@@ -242,7 +267,7 @@ def test_the_lead_is_counted_against_the_baseline_of_the_same_seed():
 @pytest.mark.parametrize("name", ["ablation", "ablation-1200", "ablation-924"])
 def test_runs_before_a_measure_was_known_make_the_page_they_made(name, tmp_path):
     docs = Path(__file__).resolve().parents[1] / "docs"
-    write_report(recorded(docs / name), tmp_path / name, STUDIES["stamps"].title)
+    write_report(recorded(docs / name), tmp_path / name, STUDIES["stamps"])
     for ending in (".md", ".json", "_runs.json"):
         assert (tmp_path / f"{name}{ending}").read_text() == (docs / f"{name}{ending}").read_text()
 
@@ -311,11 +336,8 @@ def test_a_method_without_queries_is_trained_tested_and_tabulated(tmp_path):
             log.parent.mkdir(parents=True)
             log.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    class Method:
-        def config(self, row: str) -> str:
-            return "baselines/cavp_mbv2-yamnet_stamps"
-
-    ablation_runs.run(Method(), "cavp", 0, tmp_path, [], Tools())
+    alone = replace(STUDIES["methods"], compared=())
+    ablation_runs.run(alone, "cavp", 0, tmp_path, [], Tools())
     (result,) = tmp_path.glob("*/seed0/result.json")
     record = RunRecord(**json.loads(result.read_text()))
     assert record.scores == {"seconds": 2.0, "mIoU": 44, "F_beta": 44, "J&F": 44}

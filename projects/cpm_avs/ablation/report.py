@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from ..files import whole_file, write_whole
 from ..visualization.colors import LINE_COLORS, LINE_STYLES
 from .records import RunRecord, named, write_runs
-from .rows import ADDITIONS, TABLE_4, Addition
+from .rows import TABLE_4, Addition, Study
 from .summary import spread, summarise
 
 #: Sections of the page: columns with name, measure, format of mean and deviation.
@@ -20,6 +20,8 @@ SECTIONS = {
         ("mIoU over the baseline", "mIoU_over_baseline", ".1f"),
         ("F_beta", "F_beta", ".1f"),
         ("J&F", "J&F", ".1f"),
+        ("J", "J", ".1f"),
+        ("F", "F", ".1f"),
         ("coverage", "coverage", ".3f"),
         ("STS", "STS", ".3f"),
         ("% of epochs with STS below the baseline's", "sts_below_baseline", ".0f"),
@@ -63,7 +65,7 @@ and F_beta by the `dataset` protocol, J&F by `avsbench`, in percent. What compar
 takes the one of the same seed, which saw the same scenes in the same order. The gain in the last
 quarter and the iterations that a row needs to reach the baseline's last mIoU are of the validation
 scenes, the latter only of runs that reach it. STS is that of the last epoch, which has 50
-iterations; the comparison leaves out the first. `m3` is the same runs as `cpm`. The trainings have
+iterations; the comparison leaves out the first. {about} The trainings have
 {iterations:,} iterations.
 
 ![curves]({curves})
@@ -71,7 +73,7 @@ iterations; the comparison leaves out the first. `m3` is the same runs as `cpm`.
 {added}{tables}"""
 
 
-def write_report(records: Sequence[RunRecord], out: Path, title: str) -> None:
+def write_report(records: Sequence[RunRecord], out: Path, study: Study) -> None:
     """Tables, curves and the runs themselves."""
     lengths = {int(record.curves["mIoU"][-1][0]) for record in records}
     if len(lengths) > 1:
@@ -84,10 +86,11 @@ def write_report(records: Sequence[RunRecord], out: Path, title: str) -> None:
     write_runs(records, out)
     write_whole(named(out, ".json"), json.dumps(table, indent=2) + "\n")
     page = PAGE.format(
-        title=title,
+        title=study.title,
+        about=study.about,
         iterations=iterations,
         curves=f"{out.name}.png",
-        added=additions_markdown(records, ADDITIONS),
+        added=additions_markdown(records, study.additions),
         tables=markdown(table),
     )
     write_whole(named(out, ".md"), page)

@@ -1,5 +1,6 @@
 """Which configs are compared, on what they are tested, and what the paper has for them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,26 +24,23 @@ class Addition:
 
 @dataclass(frozen=True)
 class Study:
-    """What the rows are compared on.
+    """Rows that are trained alike and compared.
 
     Attributes:
-        base: Config of the whole of CPM; the other rows are ``ablation/BASE_ENDING``.
         title: Of the page.
+        about: What the page says beside how the numbers were made.
+        configs: Row -> config below ``configs/``, without suffix; rows may share one.
+        compared: Rows that are also tested with another sound, and on other scenes.
+        additions: What rows have that others lack, with the paper's numbers.
     """
 
-    base: str
     title: str
+    about: str
+    configs: Mapping[str, str]
+    compared: Sequence[str]
+    additions: Sequence[Addition] = ()
 
-    def config(self, row: str) -> str:
-        """A row's config, below ``configs/`` and without suffix."""
-        ending = ROWS[row]
-        return f"ablation/{self.base}_{ending}" if ending else self.base
 
-
-STUDIES = {
-    "stamps": Study("cpm_mbv2-yamnet_stamps", "The ablation on AVS-Stamps `ms`"),
-    "real": Study("cpm_mbv2-yamnet_real-ms", "The ablation on photographs and recordings, `ms`"),
-}
 #: Row and ending of its config's name; None for the whole of CPM.
 TABLE_4 = {
     "baseline": "baseline",
@@ -53,7 +51,6 @@ TABLE_4 = {
     "cpm": None,
 }
 TABLE_5 = {"point": "point", "m1": "m1", "m3": None, "m5": "m5", "m7": "m7"}
-ROWS = TABLE_4 | TABLE_5
 #: With the differences of the mIoU in Table 4.
 ADDITIONS = (
     Addition("all", "baseline", "cpm", 4.21),
@@ -68,6 +65,8 @@ MEASURES = {
     "mIoU": "dataset/mIoU",
     "F_beta": "dataset/F",
     "J&F": "avsbench/J&F",
+    "J": "avsbench/J",
+    "F": "avsbench/F",
     "coverage": "coverage",
 }
 #: What rows with audio prompting measure when they are validated, and what a predictor scores there
@@ -85,11 +84,45 @@ SEPARATION = {
         "deaf_si_sdr_improvement",
     )
 }
-#: Rows that are also tested with another sound, and on other scenes; m3 is the same run as cpm.
-COMPARED = ("baseline", "cpm", "m3")
+#: What all models of ``compared`` rows are tested with beside the scenes' own sound.
 SOUNDS = ("silence", "noise", "offscreen")
 #: What they change in the test's data set.
 SCENES: dict[str, dict[str, Any]] = {
     "ss": dict(subset="ss", num_sounding=[1]),
     "crowd": dict(num_objects=8, num_sounding=[4]),
+}
+
+
+def tables_of_the_paper(whole: str, title: str) -> Study:
+    """Tables 4 and 5: parts of the model of config ``whole``, in ``ablation/WHOLE_ENDING``."""
+    return Study(
+        title=title,
+        about="`m3` is the same runs as `cpm`.",
+        configs={
+            row: f"ablation/{whole}_{ending}" if ending else whole
+            for row, ending in (TABLE_4 | TABLE_5).items()
+        },
+        compared=("baseline", "cpm", "m3"),
+        additions=ADDITIONS,
+    )
+
+
+_METHODS = {
+    "tpavi": "baselines/tpavi_mbv2-yamnet_stamps",
+    "avsegformer": "baselines/avsegformer_mbv2-yamnet_stamps",
+    "cavp": "baselines/cavp_mbv2-yamnet_stamps",
+    "baseline": "ablation/cpm_mbv2-yamnet_stamps_baseline",
+    "cpm": "cpm_mbv2-yamnet_stamps",
+}
+STUDIES = {
+    "stamps": tables_of_the_paper("cpm_mbv2-yamnet_stamps", "The ablation on AVS-Stamps `ms`"),
+    "real": tables_of_the_paper(
+        "cpm_mbv2-yamnet_real-ms", "The ablation on photographs and recordings, `ms`"
+    ),
+    "methods": Study(
+        title="The methods that the paper compares with, on AVS-Stamps `ms`",
+        about="`baseline` is AVSegFormer*, CPM without mixtures and prompts.",
+        configs=_METHODS,
+        compared=tuple(_METHODS),
+    ),
 }

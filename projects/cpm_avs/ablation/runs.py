@@ -14,14 +14,14 @@ from typing import Any
 from ..files import write_whole
 from ..visualization.run_log import read_run
 from .records import RunRecord, recorded
-from .rows import COMPARED, MEASURES, ROWS, SCENES, SEPARATION, SOUNDS, Study
+from .rows import MEASURES, SCENES, SEPARATION, SOUNDS, Study
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def folder_of(study: Study, row: str, seed: int, work_dir: Path) -> Path:
     """Where a run lives; rows with the same config share it."""
-    return work_dir / Path(study.config(row)).name / f"seed{seed}"
+    return work_dir / Path(study.configs[row]).name / f"seed{seed}"
 
 
 class Tools:
@@ -75,12 +75,12 @@ def run(
     """Train and test one run; what is there already is not done again."""
     folder = folder_of(study, row, seed, work_dir)
     result = folder / "result.json"
-    tests = ("normal", *((*SOUNDS, *SCENES) if row in COMPARED else ()))
+    tests = ("normal", *((*SOUNDS, *SCENES) if row in study.compared else ()))
     missing = [test for test in tests if not test_logs(folder, test)]
     if result.is_file() and not missing:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    config = f"configs/{study.config(row)}.py"
+    config = f"configs/{study.configs[row]}.py"
 
     def call(tool: str, *arguments: object) -> None:
         tools.call(tool, *arguments, output=folder / "output.txt")
@@ -144,10 +144,10 @@ def trained(folder: Path, record: RunRecord) -> RunRecord:
 def finished(study: Study, work_dir: Path, out: Path) -> list[RunRecord]:
     """All results of the work folder and of the earlier report, in the order of rows and seeds."""
     records = {(record.row, record.seed): record for record in recorded(out)}
-    for row in ROWS:
-        for path in (work_dir / Path(study.config(row)).name).glob("seed*/result.json"):
+    for row in study.configs:
+        for path in (work_dir / Path(study.configs[row]).name).glob("seed*/result.json"):
             fields: dict[str, Any] = json.loads(path.read_text()) | dict(row=row)
             record = RunRecord(**fields)
             records[row, record.seed] = record
-    order = list(ROWS)
+    order = list(study.configs)
     return sorted(records.values(), key=lambda record: (order.index(record.row), record.seed))

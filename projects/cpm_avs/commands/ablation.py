@@ -32,7 +32,7 @@ from rich.progress import (
 
 from ..ablation.records import named, recorded
 from ..ablation.report import write_report
-from ..ablation.rows import ROWS, STUDIES
+from ..ablation.rows import STUDIES
 from ..ablation.runs import Tools, finished, folder_of, run
 from ..launch import at_least, output_file, output_folder, setting
 from ..visualization.run_log import read_run
@@ -79,7 +79,7 @@ def run_all(pairs: Sequence[tuple[str, int]], args: argparse.Namespace, progress
                         show_progress(progress, task, folder)
                 if done:
                     records = finished(study, args.work_dir, args.out)
-                    write_report(records, args.out, study.title)
+                    write_report(records, args.out, study)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -95,10 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--rows",
         nargs="+",
-        choices=ROWS,
-        default=list(ROWS),
         metavar="ROW",
-        help=f"of {', '.join(ROWS)} (default: all)",
+        help="default: all of "
+        + "; ".join(f"{data}: {', '.join(study.configs)}" for data, study in STUDIES.items()),
     )
     parser.add_argument(
         "--seeds", nargs="+", type=at_least(0), default=[0, 1, 2], help="default: 0 1 2"
@@ -115,6 +114,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--cfg-options", nargs="+", type=setting, default=[], help="for every row alike"
     )
     args = parser.parse_args(arguments)
+    rows = STUDIES[args.data].configs
+    args.rows = args.rows or list(rows)
+    if unknown := [row for row in args.rows if row not in rows]:
+        parser.error(
+            f"argument --rows: --data {args.data} has no {', '.join(unknown)}; "
+            f"choose from {', '.join(rows)}"
+        )
     args.work_dir = args.work_dir.resolve()  # the tools run in another folder
     # All rows of a seed first, so that a partial table compares like with like.
     pairs = [(row, seed) for seed in args.seeds for row in args.rows]

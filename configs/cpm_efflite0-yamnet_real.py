@@ -1,13 +1,14 @@
-_base_ = [
-    "_base_/iter_runtime.py",
-    "_base_/schedules/schedule_stamps.py",
-    "_base_/models/cpm_efflite0-yamnet.py",
-    "_base_/datasets/real.py",
-]
+# EfficientNet-Lite0 in place of MobileNetV2.
+_base_ = "cpm_mbv2-yamnet_real.py"
 
 model = dict(
-    audio_backbone=dict(in_channels=_base_.audio_channels),
-    decode_head=dict(num_classes=_base_.num_classes),
+    data_preprocessor=dict(mean=[127.0] * 3, std=[128.0] * 3),
+    backbone=dict(
+        _delete_=True,
+        type="EfficientNetLite",
+        arch="lite0",
+        norm_eval=True,
+        init_cfg=dict(type="Pretrained", checkpoint="weights/efficientnet-lite0_imagenet.pth"),
+    ),
+    decode_head=dict(in_channels=[24, 40, 112, 320]),
 )
-train_cfg = dict(max_iters=6000, val_interval=500)
-default_hooks = dict(checkpoint=dict(interval=500))

@@ -115,8 +115,7 @@ SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
         "model.data_preprocessor.mean": [127.0] * 3,
         "model.data_preprocessor.std": [128.0] * 3,
         "model.decode_head.in_channels": [24, 40, 112, 320],
-    }
-    | AS_THE_PAPER,
+    },
     ("cpm_efflite2-yamnet_real", "cpm_efflite0-yamnet_real"): {
         "model.backbone.arch": "lite2",
         "model.backbone.init_cfg.checkpoint": "weights/efficientnet-lite2_imagenet.pth",

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,53 +14,114 @@ from corpus_kill import TITLES, command_of, descendants, wait_for_end
 from fake_segmentor import write_model
 from test_corpus import start, tone
 
+from projects.cpm_avs.corpus.cluster import cluster
+from projects.cpm_avs.structures import UserError
+
 pytest.importorskip("ray")
 pq = pytest.importorskip("pyarrow.parquet")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+class Trial:
+    """Four videos and one that is none, done by this process; and a slow model for a crew.
+
+    Args:
+        folder: Of everything.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        config, checkpoint = write_model(folder)
+        self.model = ["--config", str(config), "--checkpoint", str(checkpoint)]
+        self.videos = folder / "videos"
+        self.videos.mkdir()
+        for index in range(4):
+            sound = tone(1.6, 0.2 * index, 1.2)
+            make_clip(self.videos / f"{index}.mp4", frames=40, sound=sound, sound_rate=16000)
+        (self.videos / "broken.mp4").write_bytes(b"none")
+        assert start(self.model, self.videos, folder / "alone", "--piece", "0.8") == 1
+        # Workers have the model's class from there, and time enough to be caught at work.
+        (folder / "slow_one.py").write_text(
+            "import time, fake_segmentor as fake\n"
+            "predict = fake.FakeSegmentor.predict\n"
+            "fake.FakeSegmentor.predict = lambda *args: (time.sleep(0.1), predict(*args))[1]\n"
+        )
+        known = "['projects.cpm_avs',"
+        config.write_text(config.read_text().replace(known, f"{known} 'slow_one',"))
+
+    @property
+    def path(self) -> str:
+        """Where workers find the model, and what this process finds."""
+        places = [str(Path(__file__).parent), str(self.folder), *filter(None, sys.path)]
+        return os.pathsep.join(places)
+
+    def run(self, *options: str) -> subprocess.Popen:
+        out = str(self.folder / "crew")
+        command = [sys.executable, "tools/corpus.py", str(self.videos), "--out", out, *self.model]
+        common = ["--fps", "5", "--piece", "0.8", "--save-every", "0"]
+        return subprocess.Popen([*command, *common, *options], cwd=ROOT,
+                                env=dict(os.environ, PYTHONPATH=self.path), text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+
+    def has_begun(self) -> bool:
+        return any((self.folder / "crew" / "pieces").glob("*.parquet"))
+
+    def check(self, run: subprocess.Popen) -> None:
+        """The crew found what this process did."""
+        assert run.stdout is not None
+        output = run.stdout.read()
+        assert run.wait() == 1, output
+        for table in ("videos", "masks", "pieces"):
+            alone, crew = (
+                sorted(map(repr, pq.read_table(self.folder / out / table).to_pylist()))
+                for out in ("alone", "crew")
+            )
+            assert alone == crew and crew
+
+
 @pytest.mark.slow
 def test_a_worker_is_killed(tmp_path: Path) -> None:
-    config, checkpoint = write_model(tmp_path)
-    model = ["--config", str(config), "--checkpoint", str(checkpoint)]
-    text = config.read_text().replace("['projects.cpm_avs',", "['projects.cpm_avs', 'slow_one',")
-    # Workers have the model's class from there, and time enough to be caught at work.
-    (tmp_path / "slow_one.py").write_text(
-        "import time, fake_segmentor as fake\n"
-        "predict = fake.FakeSegmentor.predict\n"
-        "fake.FakeSegmentor.predict = lambda *args: (time.sleep(0.1), predict(*args))[1]\n"
-    )
-    videos = tmp_path / "videos"
-    videos.mkdir()
-    for index in range(4):
-        sound = tone(1.6, 0.2 * index, 1.2)
-        make_clip(videos / f"{index}.mp4", frames=40, sound=sound, sound_rate=16000)
-    (videos / "broken.mp4").write_bytes(b"none")
-    assert start(model, videos, tmp_path / "alone", "--piece", "0.8") == 1
-
-    config.write_text(text)
-    paths = [str(Path(__file__).parent), str(tmp_path), *filter(None, sys.path)]
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(paths))
-    command = [sys.executable, "tools/corpus.py", str(videos), "--out", str(tmp_path / "crew")]
-    options = ["--workers", "1", "--fps", "5", "--piece", "0.8", "--save-every", "0"]
-    run = subprocess.Popen([*command, *model, *options], cwd=ROOT, env=environment,
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
+    trial = Trial(tmp_path)
+    run = trial.run("--workers", "1")
     seen: set[int] = set()
     killed = False
     while run.poll() is None:
         below = descendants(run.pid)
         seen |= set(below)
-        if not killed and any((tmp_path / "crew" / "pieces").glob("*.parquet")):
+        if not killed and trial.has_begun():
             worker = next(one for one in below if TITLES["worker"] in command_of(one))
             os.kill(worker, signal.SIGKILL)
             killed = True
         time.sleep(0.1)
-    assert run.stdout is not None
-    assert (run.returncode, killed) == (1, True), run.stdout.read()
-    for table in ("videos", "masks", "pieces"):
-        alone, crew = (
-            sorted(map(repr, pq.read_table(tmp_path / out / table).to_pylist()))
-            for out in ("alone", "crew")
-        )
-        assert alone == crew and crew
+    assert killed
+    trial.check(run)
     wait_for_end(seen)
+
+
+@pytest.mark.slow
+def test_a_machine_is_lost(tmp_path: Path, monkeypatch) -> None:
+    from ray.cluster_utils import Cluster
+
+    trial = Trial(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", trial.path)  # Ray's processes pass it on to their workers
+    machines = Cluster(initialize_head=True, head_node_args=dict(num_cpus=1))
+    try:
+        other = machines.add_node(num_cpus=1)
+        run = trial.run("--address", machines.address)  # a worker a core: one on each machine
+        while run.poll() is None and not trial.has_begun():
+            time.sleep(0.1)
+        machines.remove_node(other, allow_graceful=False)
+        trial.check(run)  # the worker that is left does it all
+    finally:
+        machines.shutdown()
+
+
+def test_nobody_answers() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        with (
+            pytest.raises(UserError, match=f"--address {address}: no cluster answers"),
+            cluster(address, None),
+        ):
+            pass

@@ -5,6 +5,7 @@ import math
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ _EMBEDDED = dict(
     RAY_gcs_rpc_server_reconnect_timeout_s="5",
 )
 _STORE = 256 << 20  # bytes for results on their way; a piece has some MB
+_PATIENCE = 10  # seconds for a machine to answer
 _LONGEST = 40  # letters of a folder in which Ray's sockets still have names that Linux takes
 
 
@@ -92,12 +94,20 @@ def _join(address: str) -> None:
     import ray
 
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"--address {address}: no cluster answers there ({error}); start one with "
             "`ray start --head`, or leave the option out to use this machine"
         ) from error
+
+
+def _knock(address: str) -> None:
+    """See whether anybody answers at HOST:PORT, which Ray would go on asking for many minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
 
 
 def _cores() -> set[int]:

@@ -25,14 +25,27 @@ class _Actor:
     Attributes:
         handle: Ray's.
         classes: Result of its first call: it is there once the model is loaded.
+        loaded: Whether it is. A worker gets nothing to do before: there may be no machine for it.
         pieces: Handed over and not come back.
         results: Of the pieces.
     """
 
     handle: Any
     classes: Any
+    loaded: bool = False
     pieces: deque[Piece] = field(default_factory=deque)
     results: deque[Any] = field(default_factory=deque)
+
+    @property
+    def next_result(self) -> Any:
+        """What it works on; None if on nothing."""
+        if not self.loaded:
+            return self.classes
+        return self.results[0] if self.results else None
+
+    @property
+    def has_room(self) -> bool:
+        return self.loaded and len(self.pieces) < _HELD
 
 
 class RayCrew:
@@ -57,21 +70,29 @@ class RayCrew:
         self._early_ends = 0
 
     def classes(self) -> tuple[str, ...]:
+        owners = {actor.classes: actor for actor in self._actors}
+        while not (ready := ray.wait([*owners], num_returns=1, timeout=_WAIT)[0]):
+            _check_machines()
         try:
-            return ray.get(self._actors[0].classes)
+            names = ray.get(ready[0])
         except RayError as error:
             raise UserError(f"no worker could be started: {_reason(error)}") from error
+        owners[ready[0]].loaded = True
+        return names
 
     def has_room(self) -> bool:
-        return any(len(actor.pieces) < _HELD for actor in self._actors)
+        return any(actor.has_room for actor in self._actors)
 
     def start(self, piece: Piece) -> None:
-        actor = min(self._actors, key=lambda one: len(one.pieces))
+        able = (actor for actor in self._actors if actor.has_room)
+        actor = min(able, key=lambda one: len(one.pieces))
         actor.pieces.append(piece)
         actor.results.append(actor.handle.do.remote(piece))
 
     def finished(self) -> list[Outcome]:
-        owners = {actor.results[0]: actor for actor in self._actors if actor.results}
+        owners = {
+            actor.next_result: actor for actor in self._actors if actor.next_result is not None
+        }
         ready, _ = ray.wait([*owners], num_returns=len(owners), timeout=0)
         if not ready:
             ready, _ = ray.wait([*owners], num_returns=1, timeout=_WAIT)
@@ -81,10 +102,14 @@ class RayCrew:
         for result in ready:
             actor = owners[result]
             try:
-                outcomes.append(ray.get(result))
+                value = ray.get(result)
             except RayError as error:
                 self._replace(actor, error)
                 continue
+            if not actor.loaded:
+                actor.loaded = True
+                continue
+            outcomes.append(value)
             actor.pieces.popleft()
             actor.results.popleft()
         while self._again and self.has_room():
@@ -106,15 +131,16 @@ class RayCrew:
 
     def _replace(self, actor: _Actor, error: RayError) -> None:
         """Another worker for one that was lost; what it had is done again."""
-        had_loaded = _is_there(actor.classes)
-        self._early_ends = 0 if had_loaded else self._early_ends + 1
+        self._early_ends = 0 if actor.loaded else self._early_ends + 1
         if self._early_ends > _MOST_STARTS * self.size:
             raise UserError(f"workers end before they have done anything: {_reason(error)}")
         ray.kill(actor.handle)  # one that raised may still be there, with a GPU that fails for good
         self._actors[self._actors.index(actor)] = self._make()
+        if not actor.pieces:
+            return
         doing, *waiting = actor.pieces
         key = doing.video.key, doing.index
-        self._tries[key] = self._tries.get(key, 0) + had_loaded
+        self._tries[key] = self._tries.get(key, 0) + 1
         if self._tries[key] < _MOST_TRIES:
             waiting.insert(0, doing)
         else:
@@ -135,15 +161,6 @@ def _check_machines() -> None:
             "Ray's last machine, or its node manager, is gone; give the command again, and it "
             "goes on where it was"
         )
-
-
-def _is_there(result: Any) -> bool:
-    """Whether a call has come back with what was asked for."""
-    ready, _ = ray.wait([result], timeout=0)
-    try:
-        return bool(ready and ray.get(ready))
-    except RayError:
-        return False
 
 
 def _reason(error: RayError) -> str:

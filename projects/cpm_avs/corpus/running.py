@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from .crews import Crew
@@ -124,21 +125,21 @@ def work(left: Iterable[Video], ledger: Ledger, crew: Crew, *, show: Callable[[]
         show: Called when something may have changed.
     """
     unopened = map(Piece, left)
-    waiting: deque[Piece] = deque()  # of long videos, which come first: few are begun at a time
+    waiting: deque[Piece] = deque()  # those of long videos first: few are begun at a time
     try:
         while True:
-            while crew.has_room():
-                piece = waiting.popleft() if waiting else next(unopened, None)
-                if piece is None:
-                    break
-                crew.start(piece)
-            if crew.is_idle():
+            waiting.extend(islice(unopened, 0 if waiting else 1))
+            if waiting and crew.has_room():
+                crew.start(waiting.popleft())
+                continue
+            if not waiting and crew.is_idle():
                 break
             for outcome in crew.finished():
                 if isinstance(outcome, Finding):
                     ledger.add(outcome)
                 else:
-                    waiting.extend(piece for piece in outcome if not ledger.has(piece))
+                    left_of_it = [piece for piece in outcome if not ledger.has(piece)]
+                    waiting.extendleft(reversed(left_of_it))
             show()
     except BaseException:
         with suppress(OSError):  # the disk may be what is wrong

@@ -43,6 +43,7 @@ from projects.cpm_avs.launch import (
     plain_errors,
 )
 from projects.cpm_avs.safe_checkpoint import CheckpointError, load_safely
+from projects.cpm_avs.structures import UserError
 from projects.cpm_avs.training.finite import NonFiniteLossError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -329,6 +330,39 @@ def test_flags_are_those_of_mmseg(name: str, capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit):
         tool(name).parse_args(["--help"])
     assert flags <= set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+
+
+@pytest.mark.parametrize(
+    ("words", "saved", "expected"),
+    [
+        ([], True, (False, "start.pth")),
+        (["--resume"], True, (True, None)),
+        (["--resume"], False, (False, "start.pth")),  # nothing there to go on with
+        (["--resume", "old/iter_4.pth"], True, (True, "old/iter_4.pth")),
+    ],
+)
+def test_where_a_run_begins_and_where_it_goes_on(
+    words: list[str],
+    saved: bool,
+    expected: tuple[bool, str | None],
+    config: str,
+    runners: list[_FakeRunner],
+) -> None:
+    if saved:
+        Path("work").mkdir()
+        torch.save({}, "work/iter_2.pth")
+        Path("work/last_checkpoint").write_text("work/iter_2.pth")
+    options = ["--work-dir", "work", "--cfg-options", "load_from=start.pth"]
+    tool("train").main([config, *options, *words])
+    assert (runners[0].cfg.resume, runners[0].cfg.load_from) == expected
+
+
+def test_a_checkpoint_of_the_run_itself_is_no_beginning(
+    config: str, runners: list[_FakeRunner]
+) -> None:
+    options = ["--work-dir", "work", "--cfg-options", "load_from=work/iter_2.pth"]
+    with pytest.raises(UserError, match="to go on from it: --resume work/iter_2.pth"):
+        tool("train").main([config, "--resume", *options])
 
 
 def test_train_applies_the_options(config: str, runners: list[_FakeRunner]) -> None:

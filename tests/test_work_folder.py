@@ -99,7 +99,7 @@ def test_a_damaged_checkpoint_is_passed_over(folder: Path, monkeypatch: pytest.M
     assert latest_checkpoint(str(folder)) == str(folder / "iter_8.pth")
     assert "iter_24.pth is damaged (the checksum" in said[0] and "iter_16.pth is damaged" in said[0]
     (folder / "iter_8.pth").write_bytes(b"")
-    with pytest.raises(ValueError, match="damaged.*begin anew.*load_from"):
+    with pytest.raises(ValueError, match="damaged.*begin anew.*--resume FILE"):
         latest_checkpoint(str(folder))
 
 

@@ -125,7 +125,7 @@ def latest_checkpoint(folder: str) -> str | None:
     if named or others:
         raise UserError(
             f"{'; '.join(problems)}; no other checkpoint is there to resume from. Leave out "
-            "--resume to begin anew, or name a checkpoint: --cfg-options load_from=FILE"
+            "--resume to begin anew, or name a checkpoint: --resume FILE"
         )
     return None
 

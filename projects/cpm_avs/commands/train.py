@@ -3,7 +3,7 @@
     python tools/train.py configs/cpm_r50_avss.py
     bash tools/dist_train.sh configs/cpm_r50_avss.py 8 --amp
 
-The options are those of MMSegmentation's tools/train.py.
+The options are those of MMSegmentation's tools/train.py; --resume takes a file, as MMDetection's.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from ..launch import (
     built_from,
     claim_work_folder,
     end_with_launcher,
+    go_on,
     keep_freed_memory,
     leave_processes,
     load_config,
@@ -34,7 +35,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("config", help="file in configs/")
     parser.add_argument(
-        "--resume", action="store_true", help="go on from the latest checkpoint in the work folder"
+        "--resume",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="FILE",
+        help="go on from the latest checkpoint in the work folder, or from FILE",
     )
     parser.add_argument(
         "--amp",
@@ -65,14 +71,14 @@ def train(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     if args.amp:
         use_mixed_precision(cfg)
-    cfg.resume = args.resume
+    go_on(cfg, args.resume)
     keep_freed_memory()
     meet_without_gpu(cfg)
     claim_work_folder(cfg)
     with built_from(cfg):
         runner = QuietRunner.from_cfg(cfg)
         runner.register_hook(ModelFitHook())
-        if args.resume:
+        if cfg.resume:
             source = cfg.get("load_from") or f"checkpoint in {cfg.work_dir}"
             runner.register_hook(ResumedCheckpointHook(source=source))
         runner.train()

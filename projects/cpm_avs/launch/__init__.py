@@ -4,6 +4,7 @@ from .building import build_dataset, built_from
 from .checkpoint_fit import CheckpointFitHook
 from .config import load_config, read_config
 from .errors import plain_errors
+from .going_on import go_on
 from .model_fit_hook import ModelFitHook
 from .options import (
     FIGURES,
@@ -37,6 +38,7 @@ __all__ = [
     "built_from",
     "claim_work_folder",
     "end_with_launcher",
+    "go_on",
     "keep_freed_memory",
     "leave_processes",
     "load_config",

@@ -100,6 +100,21 @@ SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
         subset="msmi", num_channels=2
     )
     | {"model.audio_backbone.in_channels": 2, "model.audio_backbone.frozen_stages": -1},
+    ("cpm_mbv2-yamnet_stamps-msmi_mono", "cpm_mbv2-yamnet_stamps"): of_data(
+        subset="msmi", num_channels=1
+    ),
+    ("cpm_mbv2-yamnet_stamps-msmi_position", "cpm_mbv2-yamnet_stamps-msmi"): {
+        "model.decode_head.stereo_position": {"type": "StereoPosition"},
+        "model.audio_backbone.in_channels": MISSING,
+        "model.audio_backbone.frozen_stages": 6,
+    },
+    ("cpm_mbv2-yamnet_stamps-msmi_position-prompts", "cpm_mbv2-yamnet_stamps-msmi_position"): {
+        "model.criterion.prompting.own_places": True
+    },
+    ("cpm_r50_vpo-msmi_position", "cpm_r50_vpo-msmi"): {
+        "model.decode_head.stereo_position": {"type": "StereoPosition"},
+        "model.audio_backbone.in_channels": 1,
+    },
     ("cpm_mbv2-yamnet_real-ms", "cpm_mbv2-yamnet_real"): of_data(
         subset="ms", num_sounding=[2], plain_prob=0.0
     )
@@ -201,12 +216,14 @@ class TestLeaves:
         assert stamps.train_dataloader == small.train_dataloader
 
     def test_every_rule_of_the_optimiser_finds_its_parameters(self):
-        for name in ("cpm_r50_avss", "cpm_mbv2-yamnet_stamps_point"):
+        position = "cpm_mbv2-yamnet_stamps-msmi_position"
+        for name in ("cpm_r50_avss", "cpm_mbv2-yamnet_stamps_point", position):
             cfg = shrink(load(name), narrow=True)
             model = MODELS.build(cfg.model)
             rules = cfg.optim_wrapper.paramwise_cfg.custom_keys
             found = {key for key in rules for name, _ in model.named_parameters() if key in name}
             other = {"log_scale"} if name.endswith("point") else {"prompter.points"}
+            other |= set() if name == position else {"silence_embed"}
             assert set(rules) - found == other  # the other kind of classifier and prompt
 
     def test_every_rate_is_for_a_batch_of_16(self):

@@ -24,6 +24,7 @@ ROOMS = {
         "files",
         "work_folder",
         "models.cpm.gaussian_functional",
+        "models.cpm.place_functional",
         "models.spectrogram",
     },
     "evaluation": {"structures", "files"},

@@ -25,6 +25,7 @@ from projects.cpm_avs.model_fit import (
     check_backbones,
     check_classes,
     check_config_classes,
+    check_sound,
     class_names,
 )
 from projects.cpm_avs.safe_checkpoint import CheckpointError
@@ -231,6 +232,15 @@ def test_the_first_batch_is_compared_too() -> None:
     model.audio_backbone.in_channels = 1
     with pytest.raises(ValueError, match="in_channels is 1, and the data's sound has 2 channels"):
         model.extract_audio(inputs["specgram"].repeat(1, 2, 1, 1))
+
+
+def test_a_model_that_hears_places_takes_two_channels() -> None:
+    """Though its audio backbone takes one."""
+    cfg = tiny_model_cfg(decode_head=dict(stereo_position=dict(type="StereoPosition")))
+    model = build_tiny(cfg)
+    check_sound(model, 2, "the clip")
+    with pytest.raises(ConfigError, match=r"stereo_position .*the clip has 1 channel"):
+        check_sound(model, 1, "the clip")
 
 
 def runner_of(model: Any, dataset: Any, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -188,6 +188,9 @@ def test_stereo_follows_the_object():
         (item,) = (o for o in dataset.plan(index).objects if o.sounds)
         left, right = np.abs(dataset.compose(index, index)["waveform"]).sum(axis=1)
         assert abs(right / (left + right) - item.center[0]) < 1e-3
+        assert dataset[index]["data_samples"].sound_positions == [
+            (item.class_index, item.center[0])
+        ]
 
 
 def test_sounds_are_heard_and_do_not_clip():

@@ -111,6 +111,17 @@ def test_msmi_takes_single_instance_images_from_the_ms_folder(tmp_path):
     assert build(root, "vpo-msmi", "test")[0]["data_samples"].gt_sem_seg.data.max() == 9
 
 
+def test_the_index_tells_where_each_class_sounds(tmp_path):
+    root = make_vpo(tmp_path)
+    numbers = {name: VPO_CLASSES.index(name) for name in ("car", "airplane", "dog")}
+    places = build(root, "vpo-ms", "train").get_data_info(0)["sound_positions"]
+    assert places == [(numbers["car"], 0.1), (numbers["airplane"], 0.8)]
+    chosen = build(root, "vpo-ms", "train", metainfo=dict(classes=("background", "airplane")))
+    assert chosen.get_data_info(0)["sound_positions"] == [(1, 0.8)]
+    packed = build(root, "vpo-msmi", "test")[0]["data_samples"]
+    assert packed.sound_positions == [(numbers["dog"], 0.5)]
+
+
 def test_objects_of_one_image_are_items_of_their_own_in_ss(tmp_path):
     root = make_vpo(tmp_path)
     item = build(root, "vpo-ss", "test")[0]

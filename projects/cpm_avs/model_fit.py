@@ -94,12 +94,19 @@ def check_sound(model: Any, channels: int | None, where: str) -> None:
     Raises:
         ConfigError: With both numbers.
     """
-    wanted = getattr(getattr(model, "audio_backbone", None), "in_channels", None)
-    if wanted is not None and channels is not None and channels != wanted:
+    in_channels = getattr(getattr(model, "audio_backbone", None), "in_channels", None)
+    wanted = getattr(model, "sound_channels", in_channels)
+    if wanted is None or channels is None or channels == wanted:
+        return
+    if wanted != in_channels:
         raise ConfigError(
-            f"model.audio_backbone.in_channels is {wanted}, and the sound of {where} has "
-            f"{channels} channel(s); give both the same number"
+            "model.decode_head.stereo_position hears places in two channels, and the sound of "
+            f"{where} has {channels} channel(s); load it with two, or leave stereo_position out"
         )
+    raise ConfigError(
+        f"model.audio_backbone.in_channels is {wanted}, and the sound of {where} has "
+        f"{channels} channel(s); give both the same number"
+    )
 
 
 def check_backbones(model: Any) -> None:

@@ -96,10 +96,13 @@ class AudioFeatures:
     Attributes:
         levels: Backbone maps on the (T, F) lattice, finest first; the last is u_a at stride 16.
         memory: u_a projected to the decoder's width, (B, D, Ta, Fa).
+        position: Code of where each cell's sound comes from, (B, D / 2, Ta, Fa); None where a model
+            does not ask.
     """
 
     levels: tuple[Tensor, ...]
     memory: Tensor
+    position: Tensor | None = None
 
 
 @dataclass(frozen=True)

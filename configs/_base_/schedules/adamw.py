@@ -16,6 +16,7 @@ optim_wrapper = dict(
             "prompt_embed": no_decay,
             "prompter.points": no_decay,
             "log_scale": no_decay,
+            "silence_embed": no_decay,
         },
         norm_decay_mult=0.0,
     ),

@@ -143,7 +143,7 @@ def additions_markdown(records: Sequence[RunRecord], additions: Sequence[Additio
             f"{gain['mean']:+.1f}",
             f"{gain['std'] / gain['n'] ** 0.5:.1f}" if gain["n"] > 1 else "-",
             ", ".join(f"{value:+.1f}" for value in gains),
-            f"{added.paper:+.2f}",
+            "-" if added.paper is None else f"{added.paper:+.2f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     if not lines:

@@ -13,13 +13,13 @@ class Addition:
         part: Its name.
         before: Row without it.
         after: Row with it.
-        paper: mIoU that it brings in the paper.
+        paper: mIoU that it brings in the paper, if the paper has it.
     """
 
     part: str
     before: str
     after: str
-    paper: float
+    paper: float | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,12 @@ _METHODS = {
     "baseline": "ablation/cpm_mbv2-yamnet_stamps_baseline",
     "cpm": "cpm_mbv2-yamnet_stamps",
 }
+_STEREO = {
+    "mono": "cpm_mbv2-yamnet_stamps-msmi_mono",
+    "two_channels": "cpm_mbv2-yamnet_stamps-msmi",
+    "position": "cpm_mbv2-yamnet_stamps-msmi_position",
+    "position_prompts": "cpm_mbv2-yamnet_stamps-msmi_position-prompts",
+}
 STUDIES = {
     "stamps": tables_of_the_paper("cpm_mbv2-yamnet_stamps", "The ablation on AVS-Stamps `ms`"),
     "real": tables_of_the_paper(
@@ -124,5 +130,16 @@ STUDIES = {
         about="`baseline` is AVSegFormer*, CPM without mixtures and prompts.",
         configs=_METHODS,
         compared=tuple(_METHODS),
+    ),
+    "stereo": Study(
+        title="Where a sound comes from, on AVS-Stamps `msmi`",
+        about="In each scene one of two instances of a class sounds; `mono` can't tell which.",
+        configs=_STEREO,
+        compared=(),
+        additions=(
+            Addition("two channels", "mono", "two_channels"),
+            Addition("position code", "two_channels", "position"),
+            Addition("places of prompts", "position", "position_prompts"),
+        ),
     ),
 }

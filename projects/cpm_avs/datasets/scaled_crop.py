@@ -38,7 +38,7 @@ class RandomScaledCrop(BaseTransform):
 
     Modified keys: ``img``, those of ``seg_fields``, ``img_shape``; added: ``scale`` (width and
     height of the whole frame, resized), ``scale_factor`` and ``keep_ratio``, as of mmseg's
-    ``Resize``.
+    ``Resize``, and ``frame_span``, where the frame's left and right edge lie in the crop, px.
 
     Args:
         crop_size: Height and width; a frame that is smaller after resizing stays so.
@@ -78,6 +78,7 @@ class RandomScaledCrop(BaseTransform):
         for key in results.get("seg_fields", []):
             results[key] = pick_part(results[key], rows, columns)
         results["img_shape"] = results["img"].shape[:2]
+        results["frame_span"] = float(-columns.start), float(columns.scaled - columns.start)
         results["scale"] = columns.scaled, rows.scaled
         results["scale_factor"] = columns.scaled / columns.source, rows.scaled / rows.source
         results["keep_ratio"] = False

@@ -19,6 +19,7 @@ META_KEYS = (
     "img_path", "audio_path", "seg_map_path", "ori_shape", "img_shape", "pad_shape",
     "scale_factor", "flip", "flip_direction", "reduce_zero_label", "sample_idx", "clip_id",
     "frame_index", "subset", "source", "sound_classes", "skipped", "audio_condition",
+    "frame_span", "sound_positions",
 )  # fmt: skip
 
 
@@ -166,12 +167,24 @@ class LoadVGGishExample(LoadAudioWindow):
 
 @TRANSFORMS.register_module()
 class AVSRandomFlip(SegRandomFlip):
-    """mmseg's ``RandomFlip``; a mirrored picture also has its left and right ear swapped."""
+    """mmseg's ``RandomFlip``; a mirrored picture also has its left and right ear swapped.
+
+    So have ``frame_span`` and the places of ``sound_positions`` their sides.
+    """
 
     def _flip(self, results: dict) -> None:
         super()._flip(results)
-        if results["flip_direction"] in ("horizontal", "diagonal"):
-            results["waveform"] = results["waveform"][::-1].copy()
+        if results["flip_direction"] not in ("horizontal", "diagonal"):
+            return
+        results["waveform"] = results["waveform"][::-1].copy()
+        if "frame_span" in results:
+            left, right = results["frame_span"]
+            width = results["img"].shape[1]
+            results["frame_span"] = width - right, width - left
+        if "sound_positions" in results:
+            results["sound_positions"] = [
+                (label, 1 - place) for label, place in results["sound_positions"]
+            ]
 
 
 @TRANSFORMS.register_module()

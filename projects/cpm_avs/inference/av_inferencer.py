@@ -22,6 +22,7 @@ from .clip import Clip
 from .gathering import gather, reporting
 from .hub_folder import fetch_folder, read_folder
 from .model_loading import build_model, find_checkpoint, find_device, load_config
+from .mono_sound import telling_of_mono
 from .output_names import result_folder
 from .outputs import ClipOutputs
 from .predictor import Predictor
@@ -210,11 +211,9 @@ class AVSInferencer:
         # What is heard before is skipped. Windows are moved inside at the clip's edges alone: the
         # first one begins later than this.
         heard = max(0, math.floor(start - length / rate))
-        windows = SoundWindows(
-            clip.sound(rate, self.preparation.channels, heard, clip.duration),
-            length=length,
-            sample_rate=rate,
-        )
+        sound = clip.sound(rate, self.preparation.channels, heard, clip.duration)
+        sound = telling_of_mono(sound, clip.name, self.model)
+        windows = SoundWindows(sound, length=length, sample_rate=rate)
         held: list[Frame] = []  # frames whose masks are still to come, and for each of them the
         owners: list[int] = []  # place in `batch` of the frame whose masks they show
         batch: list[Frame] = []

@@ -101,8 +101,11 @@ class RecordedSegmentor(nn.Module):
             cropped: Height and width without padding.
             original: Height and width of the result.
         """
-        output = self.model.encode_decode(dict(img=img, specgram=specgram), [])
         height, width = img.shape[-2:]
+        # The picture is the frame, padded at the right.
+        view = torch.zeros(len(img), 2, device=img.device)
+        view[:, 1] = cropped[1] / width
+        output = self.model.encode_decode(dict(img=img, specgram=specgram, view=view), [])
         resize = resizer((height, width), cropped, original)
         # One by one: the claims of all queries at full size are the largest thing there is.
         pictures = self.model.per_picture(output)

@@ -9,6 +9,7 @@ from .cpm.audio_decoder import AudioDecoder
 from .cpm.av_decoder import AVDecoder
 from .cpm.classifiers import GMMClassifier, LinearClassifier
 from .cpm.cpm_head import CPMHead
+from .cpm.stereo_position import StereoPosition
 from .data_preprocessor import AVDataPreprocessor
 from .dense_segmentor import DenseSegmentor
 
@@ -22,4 +23,5 @@ __all__ = [
     "DenseSegmentor",
     "GMMClassifier",
     "LinearClassifier",
+    "StereoPosition",
 ]

@@ -109,13 +109,35 @@ class AVSegmentor(BaseAVSegmentor):
         """Features of normalised images (B, 3, H, W)."""
         return self.decode_head.decode_pixels(self.image_maps(img))
 
-    def extract_audio(self, specgram: Tensor) -> AudioFeatures:
-        """Features of linear magnitude spectrograms (B, A, T, F)."""
-        return self.audio_decoder(self.sound_maps(specgram))
+    @property
+    def hears_places(self) -> bool:
+        """Whether it hears where in the picture a sound comes from."""
+        return self.decode_head.stereo_position is not None
+
+    @property
+    def sound_channels(self) -> int | None:
+        """A of the sounds that the model takes; None where any number will do."""
+        return 2 if self.hears_places else super().sound_channels
+
+    def extract_audio(self, specgram: Tensor, view: Tensor | None = None) -> AudioFeatures:
+        """Features of sounds.
+
+        Args:
+            specgram: Linear magnitude spectrograms (B, A, T, F).
+            view: Where in the picture the frame lies whose sounds these are, (B, 2), see
+                ``place_functional.in_view``; read with ``stereo_position`` alone.
+        """
+        locate = self.decode_head.stereo_position
+        if locate is None:
+            return self.audio_decoder(self.sound_maps(specgram))
+        audio = self.audio_decoder(self.sound_maps(specgram.mean(1, keepdim=True)))
+        size = tuple(audio.memory.shape[-2:])
+        return replace(audio, position=locate(specgram, size, view))
 
     def extract_feat(self, inputs: dict[str, Tensor]) -> tuple[VisualFeatures, AudioFeatures]:
         """Features of both modalities."""
-        return self.extract_visual(inputs["img"]), self.extract_audio(inputs["specgram"])
+        audio = self.extract_audio(inputs["specgram"], inputs.get("view"))
+        return self.extract_visual(inputs["img"]), audio
 
     def encode_decode(
         self, inputs: dict[str, Tensor], batch_img_metas: list[dict[str, Any]]

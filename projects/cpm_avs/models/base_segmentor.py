@@ -84,6 +84,11 @@ class BaseAVSegmentor(BaseSegmentor):
     def _build_criterion(self, criterion: ConfigType) -> nn.Module:
         """The criterion, given what it has to know of the other parts."""
 
+    @property
+    def sound_channels(self) -> int | None:
+        """A of the sounds that the model takes; None where the audio backbone does not say."""
+        return getattr(self.audio_backbone, "in_channels", None)
+
     def image_maps(self, img: Tensor) -> Sequence[Tensor]:
         """The image backbone's maps of normalised images (B, 3, H, W), finest first."""
         maps = self.backbone(fast_layout(img))

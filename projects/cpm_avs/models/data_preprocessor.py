@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from mmengine.model import ImgDataPreprocessor
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from mmseg.utils import stack_batch
 from torch import Tensor
 
@@ -65,7 +66,9 @@ class AVDataPreprocessor(ImgDataPreprocessor):
         Returns:
             ``inputs`` with ``img`` (B, 3, H, W), ``specgram`` (B, A, T, 256) linear magnitude and
             ``waveform`` (B, A, L), all float32 on the device, and the same two of the off-screen
-            noise with the prefix ``noise_`` where there is some; ``data_samples``.
+            noise with the prefix ``noise_`` where there is some; with stereo sound ``view`` (B, 2),
+            where the frame's left and right edge lie in the picture, from 0 to 1 of its padded
+            width; ``data_samples``.
         """
         if "inputs" not in data:
             raise ValueError("a batch has no 'inputs': its pipeline must end in PackAVSInputs")
@@ -90,9 +93,13 @@ class AVDataPreprocessor(ImgDataPreprocessor):
             img, paddings = stack_batch(images, **padding)
             for data_sample, padded in zip(data_samples or (), paddings, strict=False):
                 data_sample.set_metainfo(padded)
+        widths = [image.shape[-1] for image in images]
         waveform = self._stack(data["inputs"]["waveform"])
         specgram = stft_magnitude(waveform, drop_bin=self.drop_bin)
         inputs = dict(img=img, specgram=specgram, waveform=waveform)
+        if waveform.shape[1] == 2:
+            spans = frame_spans(widths, data_samples)
+            inputs["view"] = torch.tensor(spans, device=img.device) / img.shape[-1]
         if "noise_waveform" in data["inputs"]:
             noise = self._stack(data["inputs"]["noise_waveform"])
             inputs["noise_waveform"] = noise
@@ -113,6 +120,18 @@ class AVDataPreprocessor(ImgDataPreprocessor):
                 "cut them to one length and load them with one number of channels"
             )
         return waveforms.float()
+
+
+def frame_spans(
+    widths: Sequence[int], data_samples: Sequence[SegDataSample] | None
+) -> list[tuple[float, float]]:
+    """Where the left and right edge of the frame lie in each picture, in pixels.
+
+    ``frame_span`` of the metainfo says so of crops; other pictures are whole frames, of ``widths``.
+    """
+    known = [sample.metainfo.get("frame_span") for sample in data_samples or ()]
+    whole = [(0.0, float(width)) for width in widths]
+    return [span or frame for span, frame in zip(known or [None] * len(whole), whole, strict=True)]
 
 
 def _together(values: Tensor | Sequence[Tensor]) -> Tensor | Sequence[Tensor]:

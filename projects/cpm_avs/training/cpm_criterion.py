@@ -85,10 +85,10 @@ class CPMCriterion(BaseModule):
         visual = model.extract_visual(inputs["img"])
         path, head, prompted = self.prompted_path, model.decode_head, None
         if path is None:
-            output = head(visual, model.extract_audio(inputs["specgram"]))
+            output = head(visual, model.extract_audio(inputs["specgram"], inputs.get("view")))
         else:
             noise = offscreen_noise(inputs, targets.sounding, sounds_of_ranks)
-            drawn = path.draw(model, inputs, targets.sounding, noise)
+            drawn = path.draw(model, inputs, targets.sounding, noise, data_samples)
             output = head(visual, drawn.clean, drawn.prompts)
             prompted = path.finish(drawn, output)
 

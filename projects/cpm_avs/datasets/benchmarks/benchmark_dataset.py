@@ -1,6 +1,7 @@
 """The base of the published benchmarks: clip records to items, a frame or a clip each."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,15 @@ import numpy as np
 
 from ...structures import BadSampleError, looked_for
 from ..avs_dataset import SPLITS, AVSDataset
-from .clip_index import Clip, Frame
+from .clip_index import Clip, Frame, Sound
 
 
 class BenchmarkDataset(AVSDataset):
     """One split of a benchmark in the layout in which it is distributed.
 
     Besides the keys of ``AVSDataset`` an entry has ``sounds``, a list of (path, position,
-    stereo_path), ``classes``, the names that the index has for the clip, and for AVSBench-semantic
+    stereo_path), ``classes``, the names that the index has for the clip, ``sound_positions``, class
+    index and position of each sound, where the index has positions, and for AVSBench-semantic
     ``source`` ('ss' or 'ms'). Frames without a mask are left out (S4 and v1s train label only the
     first), unless whole clips are asked for.
 
@@ -102,7 +104,9 @@ class BenchmarkDataset(AVSDataset):
         return info | frames[np.random.randint(len(frames))]
 
     def _frame_entry(self, clip: Clip, frame: Frame) -> dict[str, Any]:
-        source: dict[str, Any] = {} if clip.source is None else dict(source=clip.source)
+        more: dict[str, Any] = {} if clip.source is None else dict(source=clip.source)
+        if all(sound.position is not None for sound in clip.sounds):
+            more["sound_positions"] = self._sound_positions(clip.sounds)
         return self.entry(
             img_path=frame.img_path,
             seg_map_path=frame.seg_map_path,
@@ -113,8 +117,18 @@ class BenchmarkDataset(AVSDataset):
             subset=clip.subset,
             sounds=[(sound.path, sound.position, sound.stereo_path) for sound in clip.sounds],
             classes=list(clip.classes),
-            **source,
+            **more,
         )
+
+    def _sound_positions(self, sounds: Sequence[Sound]) -> list[tuple[int, float]]:
+        """Class index and place of each sound, of the classes that are not left out."""
+        names = self._metainfo["classes"]
+        return [
+            (names.index(name), sound.position)
+            for sound in sounds
+            for name in sound.classes
+            if sound.position is not None and 0 <= sound.position <= 1 and name in names
+        ]
 
     def heard_classes(self, info: dict[str, Any]) -> set[str]:
         return self.known_classes(info) if super().heard_classes(info) else set()

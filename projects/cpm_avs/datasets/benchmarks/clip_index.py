@@ -74,11 +74,13 @@ class Sound:
     Attributes:
         position: Place of a mono sound between left (0) and right (1); None: not to be placed.
         stereo_path: File to read instead where two channels are wanted.
+        classes: Names of what sounds in it, where the index says so of each sound.
     """
 
     path: str
     position: float | None = None
     stereo_path: str | None = None
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

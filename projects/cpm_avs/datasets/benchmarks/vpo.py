@@ -87,11 +87,15 @@ def _image(root: Path, subset: str, name: str, rows: list[Row]) -> Clip:
             ),
         ),
         sounds=tuple(
-            Sound(str(root / AUDIO_DIR / f"{row.values['audio']}.wav"), _position(row))
+            Sound(
+                str(root / AUDIO_DIR / f"{row.values['audio']}.wav"),
+                _position(row),
+                classes=_classes(row),
+            )
             for row in rows
         ),
         seconds=WINDOW,
-        classes=tuple(name.strip() for row in rows for name in row.values["classes"].split(",")),
+        classes=tuple(name for row in rows for name in _classes(row)),
         rows=tuple(rows),
         fault=_fault(rows),
     )
@@ -110,6 +114,10 @@ def _fault(rows: list[Row]) -> str:
             text = row.values["position"]
             return f"audio_pos={text!r} in line {row.line} is no number from 0 (left) to 1 (right)"
     return ""
+
+
+def _classes(row: Row) -> tuple[str, ...]:
+    return tuple(name.strip() for name in row.values["classes"].split(","))
 
 
 def _is_single_instance(row: Row) -> bool:

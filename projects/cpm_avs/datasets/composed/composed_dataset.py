@@ -190,6 +190,7 @@ class ComposedDataset(AVSDataset):
                 heard.sources, library, num_samples=self.num_samples, channels=self.num_channels
             ),
             sound_classes=sorted(plan.sounding_classes),
+            sound_positions=[(source.class_index, source.position) for source in plan.sources],
         )
 
     def heard_classes(self, info: dict[str, Any]) -> set[int]:

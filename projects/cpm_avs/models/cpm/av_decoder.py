@@ -1,33 +1,72 @@
 """The transformer decoder: TD-A over the audio, then TD-V over three visual scales (Fig. 2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...structures import AudioFeatures, DecoderOutput, VisualFeatures
 from .decoder_layer import DecoderLayer
-from .positions import sine_encoding
+from .positions import column_codes, sine_encoding
+from .sound_localizer import SoundLocalizer
 
 
-def keys_and_values(feature_map: Tensor, embed: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def keys_and_values(
+    feature_map: Tensor, embed: Tensor | None = None, place: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """A map (B, D, h, w) as keys, which have positions, and values, which have not.
 
     Args:
         feature_map: What queries attend to.
         embed: Added to every cell, (D,).
+        place: Codes of where in the picture each cell of a sound belongs, (B, D / 2, h, w). They
+            stand where a picture has those of its columns; a sound, which has no height, has its
+            time and frequency where a picture has the codes of its rows.
 
     Returns:
         tuple: Both (B, h * w, D).
     """
-    values = feature_map.flatten(2).transpose(1, 2)
+    values = tokens(feature_map)
     if embed is not None:
         values = values + embed
     embed_dims, height, width = feature_map.shape[1:]
-    position = sine_encoding(height, width, embed_dims, feature_map.device, feature_map.dtype)
+    device, dtype = feature_map.device, feature_map.dtype
+    if place is None:
+        return values + sine_encoding(height, width, embed_dims, device, dtype), values
+    cell = sine_encoding(height, width, embed_dims // 2, device, dtype)
+    position = torch.cat([cell.expand(len(values), -1, -1), tokens(place).to(dtype)], -1)
     return values + position, values
+
+
+def tokens(feature_map: Tensor) -> Tensor:
+    """A map (B, D, h, w) as (B, h * w, D)."""
+    return feature_map.flatten(2).transpose(1, 2)
+
+
+def with_columns(visual: VisualFeatures) -> VisualFeatures:
+    """Mask features (B, D, h, w) with the codes of their columns behind, (B, 3 D / 2, h, w)."""
+    features = visual.mask_features
+    batch_size, embed_dims, height, width = features.shape
+    codes = column_codes(width, embed_dims // 2, features.device, features.dtype)
+    columns = codes.unsqueeze(1).expand(batch_size, -1, height, -1)
+    return replace(visual, mask_features=torch.cat([features, columns], 1))
+
+
+def draw_at(where: Tensor, mask_embed: nn.Module, embeddings: Tensor) -> Tensor:
+    """What draws masks on the features of ``with_columns``, (layers, B, Q, 3 D / 2).
+
+    Args:
+        where: By where each query hears what it heard, (B, Q, D / 2).
+        mask_embed: Gives what draws them by what the queries hold.
+        embeddings: Queries, (layers, B, Q, D) or (B, Q, D).
+    """
+    what = mask_embed(embeddings)
+    return torch.cat([what, where.expand(*what.shape[:-1], -1)], -1)
 
 
 def attention_mask(mask_embeddings: Tensor, shrunk_features: Tensor) -> Tensor:
@@ -63,6 +102,7 @@ class AVDecoder(BaseModule):
         num_audio_layers: Layers of TD-A.
         num_visual_layers: Layers of TD-V; layer l reads the memory l mod 3, coarsest first.
         num_levels: Visual memories.
+        hears_places: Whether sounds have positions, which queries then follow.
     """
 
     def __init__(
@@ -75,6 +115,7 @@ class AVDecoder(BaseModule):
         num_audio_layers: int,
         num_visual_layers: int,
         num_levels: int = 3,
+        hears_places: bool = False,
     ) -> None:
         super().__init__()
         if min(num_audio_layers, num_visual_layers) < 1:
@@ -110,6 +151,7 @@ class AVDecoder(BaseModule):
             nn.ReLU(inplace=True),
             nn.Linear(embed_dims, embed_dims),
         )
+        self.localizer = SoundLocalizer(embed_dims=embed_dims) if hears_places else None
 
     def init_weights(self) -> None:
         """Xavier for the layers' matrices, as in DETR."""
@@ -142,12 +184,20 @@ class AVDecoder(BaseModule):
         Returns:
             DecoderOutput: 1 + ``num_visual_layers`` predictions, the first one after TD-A.
         """
-        heard = [keys_and_values(sound.memory) for sound in sounds]
+        heard = [keys_and_values(sound.memory, place=sound.position) for sound in sounds]
         keys, values = (torch.cat(parts, 1) for parts in zip(*heard, strict=True))
         for layer in self.audio_layers:
             query = layer(
                 query, query_pos, keys, values, self_mask=self_mask, cross_mask=sound_mask
             )
+
+        draw: Callable[[Tensor], Tensor] = self.mask_embed
+        if self.localizer is not None:
+            codes = [tokens(sound.position) for sound in sounds if sound.position is not None]
+            place = self.localizer(query + query_pos, keys, torch.cat(codes, 1), sound_mask)
+            query_pos = query_pos + F.pad(place, (place.shape[-1], 0))
+            visual = with_columns(visual)
+            draw = partial(draw_at, self.localizer.mask_embed(place), self.mask_embed)
 
         maps = [
             keys_and_values(memory, embed)
@@ -157,7 +207,7 @@ class AVDecoder(BaseModule):
         for index, layer in enumerate(self.visual_layers):
             level = index % self.num_levels
             with torch.no_grad():
-                drawn = self.mask_embed(self.post_norm(query))
+                drawn = draw(self.post_norm(query))
                 cross_mask = attention_mask(drawn, visual.shrunk[level])
             query = layer(
                 query, query_pos, *maps[level], self_mask=self_mask, cross_mask=cross_mask
@@ -167,6 +217,6 @@ class AVDecoder(BaseModule):
         return DecoderOutput(
             embeddings,
             self.classifier(embeddings),
-            self.mask_embed(embeddings),
+            draw(embeddings),
             visual.mask_features,
         )

@@ -31,6 +31,9 @@ class CPMHead(BaseModule):
         num_audio_layers: Layers of TD-A.
         num_visual_layers: Layers of TD-V.
         num_heads: Attention heads of the decoder.
+        stereo_position: Config of the ``StereoPosition``, with which the head hears two channels:
+            what sounds in their mean, through a mono audio backbone, and where in their ratio. None
+            leaves both to the audio backbone.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class CPMHead(BaseModule):
         num_audio_layers: int = 3,
         num_visual_layers: int = 9,
         num_heads: int = 8,
+        stereo_position: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -66,6 +70,12 @@ class CPMHead(BaseModule):
             feedforward_channels=feedforward_channels,
             num_audio_layers=num_audio_layers,
             num_visual_layers=num_visual_layers,
+            hears_places=stereo_position is not None,
+        )
+        self.stereo_position = (
+            None
+            if stereo_position is None
+            else MODELS.build(dict(stereo_position, embed_dims=embed_dims))
         )
         self.query_feat = nn.Embedding(num_queries, embed_dims)
         self.query_embed = nn.Embedding(num_queries, embed_dims)

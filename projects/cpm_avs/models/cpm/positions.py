@@ -5,6 +5,7 @@ from mmdet.models.layers import SinePositionalEncoding
 from torch import Tensor
 
 from ..made_once import made_once
+from .place_functional import horizontal_code
 
 
 @made_once
@@ -38,3 +39,10 @@ def cell_centres(height: int, width: int, device: torch.device, dtype: torch.dty
     y = (torch.arange(height, device=device, dtype=dtype) + 0.5) / height
     grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
     return torch.stack((grid_x.flatten(), grid_y.flatten()), -1)
+
+
+@made_once
+def column_codes(width: int, num_feats: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """``horizontal_code`` of the centres of a map's columns, (num_feats, w)."""
+    centres = (torch.arange(width, device=device, dtype=torch.float32) + 0.5) / width
+    return horizontal_code(centres, num_feats).to(dtype).T.contiguous()

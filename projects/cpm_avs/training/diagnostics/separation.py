@@ -61,7 +61,7 @@ def separate_samples(
         sounding = build_targets(batch["data_samples"], path.num_classes).sounding
         noise = offscreen_noise(inputs, sounding)  # of this batch: all ranks measure the same one
         visual = model.extract_visual(inputs["img"])
-        drawn = path.draw(model, inputs, sounding, noise)
+        drawn = path.draw(model, inputs, sounding, noise, batch["data_samples"])
         prompted = path.finish(drawn, model.decode_head(visual, drawn.clean, drawn.prompts))
         yield batch, path.separate(prompted, inputs["specgram"])
 

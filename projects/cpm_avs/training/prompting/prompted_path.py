@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch.nn.functional as F
+from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from ...structures import AudioFeatures, DecoderOutput, Prompts, VisualFeatures
@@ -15,6 +16,7 @@ from .acp_loss import acp_loss, predict_ratio, ratio_mask
 from .audio_mask_head import AudioMaskHead
 from .offscreen_noise import OffscreenNoise
 from .pcl_loss import POOLINGS, info_nce, saliency, sample_pixels
+from .prompt_places import known_places, place_codes
 from .prompts import GaussianPrompter, PointPrompter, pad_labels
 from .two_sounds import hear_both
 from .vcp import vcp_assignment
@@ -92,6 +94,8 @@ class PromptedPath(nn.Module):
         pooling: ``'average'`` (eq. 7) or ``'max'`` (appendix).
         tau: Temperature of eq. 9.
         pixels_per_class: Pixels of each class, on each rank, that eq. 9 compares.
+        own_places: Whether a prompt's position tells where its object is, in the code of a
+            picture's columns; the data set must know it (``sound_positions``).
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class PromptedPath(nn.Module):
         pooling: str = "average",
         tau: float = 0.1,
         pixels_per_class: int = 256,
+        own_places: bool = False,
     ) -> None:
         super().__init__()
         if prompt_type not in ("gaussian", "point"):
@@ -121,12 +126,14 @@ class PromptedPath(nn.Module):
         self.pool = POOLINGS[pooling]
         self.tau = tau
         self.pixels_per_class = pixels_per_class
+        self.own_places = own_places
         self.prompter: nn.Module = (
             GaussianPrompter()
             if prompt_type == "gaussian"
             else PointPrompter(num_classes=num_classes, embed_dims=embed_dims)
         )
-        # All prompts share one learned position: they have no order and no place.
+        # All prompts share one learned position: they have no order and, without own_places, no
+        # place.
         self.prompt_embed = nn.Embedding(1, embed_dims)
         self.audio_mask_head = (
             AudioMaskHead(in_channels=audio_channels, embed_dims=embed_dims)
@@ -176,6 +183,7 @@ class PromptedPath(nn.Module):
         inputs: dict[str, Tensor],
         sounding: Tensor,
         noise: OffscreenNoise,
+        data_samples: Sequence[SegDataSample],
     ) -> DrawnPrompts:
         """Mix noise in, hear the sounds, and draw the prompts of all images.
 
@@ -184,13 +192,20 @@ class PromptedPath(nn.Module):
             inputs: The preprocessed batch, see ``offscreen_noise``.
             sounding: Classes to prompt in each image, (B, C) bool.
             noise: What to mix in.
+            data_samples: With ``sound_positions`` where prompts have places of their own.
         """
         clean = inputs["specgram"]
-        clean_audio, mixed_audio = hear_both(model, clean, clean + noise.specgram)
+        view = inputs.get("view")
+        clean_audio, mixed_audio = hear_both(model, clean, clean + noise.specgram, view)
         labels, padding = pad_labels(sounding)
+        position = self.prompt_embed.weight.expand(*labels.shape, -1)
+        if self.own_places:
+            half = position.shape[-1] // 2
+            codes = place_codes(labels, known_places(data_samples), view, half)
+            position = position + F.pad(codes, (half, 0))
         prompts = Prompts(
             content=self.prompter(model.decode_head.classifier, labels),
-            position=self.prompt_embed.weight.expand(*labels.shape, -1),
+            position=position,
             padding=padding,
             audio=mixed_audio,
         )

@@ -10,7 +10,7 @@ from .norm_statistics import keep_statistics
 
 
 def hear_both(
-    model: PromptableModel, clean: Tensor, mixed: Tensor
+    model: PromptableModel, clean: Tensor, mixed: Tensor, view: Tensor | None = None
 ) -> tuple[AudioFeatures, AudioFeatures]:
     """Features of both: in one call, or in two where batch norms go by what they are given.
 
@@ -21,14 +21,17 @@ def hear_both(
         model: Gives ``extract_audio``.
         clean: Linear magnitudes, (B, A, T, F).
         mixed: The same sounds with others mixed in, (B, A, T, F).
+        view: Where in the pictures their frames lie, (B, 2).
     """
     norms = (part for part in model.audio_backbone.modules() if isinstance(part, _BatchNorm))
     if any(norm.training for norm in norms):
-        first = model.extract_audio(clean)
+        first = model.extract_audio(clean, view)
         with keep_statistics(model.audio_backbone):
-            return first, model.extract_audio(mixed)
-    both = model.extract_audio(torch.cat([clean, mixed]))
+            return first, model.extract_audio(mixed, view)
+    twice = None if view is None else view.repeat(2, 1)
+    both = model.extract_audio(torch.cat([clean, mixed]), twice)
     levels = zip(*(level.chunk(2) for level in both.levels), strict=True)
     memories = both.memory.chunk(2)
-    first, second = (AudioFeatures(*one) for one in zip(levels, memories, strict=True))
+    positions = (None, None) if both.position is None else both.position.chunk(2)
+    first, second = (AudioFeatures(*one) for one in zip(levels, memories, positions, strict=True))
     return first, second

@@ -51,6 +51,7 @@ COMMANDS = {
     "confusion-matrix": Command("draw which classes a model takes for which"),
     "plot-log": Command("draw the curves of runs"),
     "plot-scenes": Command("draw samples of a test set with truth and prediction"),
+    "stereo-tests": Command("test whether masks follow a sound from left to right"),
     "plot-acp": Command("draw how prompts tell sounds from what is mixed into them"),
 }
 # The package has the name that goes with this module's: from tools/, cpm-avs or `projects`.

@@ -52,14 +52,14 @@ def contact_sheet(rows: Sequence[SheetRow], classes: Sequence[str]) -> Figure:
         axis.set_title(title)
     for row, line in zip(rows, axes, strict=True):
         picture, factor = enlarge(row.picture)
-        _show(line[0], picture)
+        show(line[0], picture)
         _show_sound(line[1], row.waveform, picture.shape[0] / picture.shape[1])
         for axis, labels in zip(line[2:], (row.truth, *row.predictions.values()), strict=True):
             if labels is None:
                 axis.axis("off")
                 continue
             large = np.kron(labels, np.ones((factor, factor), labels.dtype))
-            _show(axis, painter.paint_objects(picture, large))
+            show(axis, painter.paint_objects(picture, large))
             names = [classes[label] for label in painter.labels(labels)]
             axis.set_xlabel(", ".join(names) or "no object sounds", fontsize="small", wrap=True)
         line[0].set_ylabel(row.title)
@@ -186,7 +186,8 @@ def _look(label: int) -> dict[str, Any]:
     return dict(facecolor=np.asarray(class_color(label)) / 255, edgecolor="white", hatch=hatch)
 
 
-def _show(axis: Axes, picture: Picture) -> None:
+def show(axis: Axes, picture: Picture) -> None:
+    """A picture without ticks."""
     axis.imshow(picture)
     axis.set_xticks([])
     axis.set_yticks([])

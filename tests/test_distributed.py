@@ -1,23 +1,31 @@
 """Two ranks over gloo: collectives, hooks, and runs that must not depend on the sharding."""
 
 import os
+from collections import OrderedDict
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+from mmengine.model import MMDistributedDataParallel
 from ranks import run_on_ranks
 from tiny import tiny_model_cfg
 from tiny_run import write_config
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from train_driver import finish, start, steps
 
 from projects.cpm_avs.datasets.samplers import InfiniteDrawSampler
 from projects.cpm_avs.launch import leave_processes
 from projects.cpm_avs.training.distributed import gather_variable, reduce_mean
-from projects.cpm_avs.training.hooks import RandomStateHook, SkipReportHook, StabilityHook
+from projects.cpm_avs.training.hooks import (
+    FreezeHook,
+    RandomStateHook,
+    SkipReportHook,
+    StabilityHook,
+)
 
 WORLD = 2
 
@@ -154,6 +162,49 @@ def test_hooks_report_and_save_what_all_ranks_saw():
     assert "bad0.wav" in first["skipped"] and "bad1.wav" in first["skipped"]
     assert len(first["torch_states"]) == 2
     assert first["torch_states"][0] != first["torch_states"][1]
+
+
+def train_with_a_frozen_part(rank: int, share: slice, epochs: range) -> list[list[float]]:
+    """Weights of backbone and head after each epoch of one step; alone, or a rank of several."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        OrderedDict(backbone=nn.Linear(3, 2, bias=False), head=nn.Linear(2, 1, bias=False))
+    )
+    together = dist.is_initialized() and dist.get_world_size() > 1
+    found = dict(broadcast_buffers=False, find_unused_parameters=True)  # as the runner wraps it
+    wrapped = MMDistributedDataParallel(model, **found) if together else model
+    runner = SimpleNamespace(model=wrapped, epoch=0)
+    hook = FreezeHook(part="backbone", epochs=2)
+    hook.before_train(runner)
+    # What has a gradient of zeros instead of none would decay.
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
+    batch = torch.arange(12.0).reshape(4, 3).sin()[share]
+    weights = []
+    for runner.epoch in epochs:
+        hook.before_train_epoch(runner)
+        wrapped(batch).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        weights.append(torch.cat([one.detach().flatten() for one in model.parameters()]).tolist())
+    return weights
+
+
+def half_of_the_batch(rank: int, epochs: range) -> list[list[float]]:
+    return train_with_a_frozen_part(rank, slice(2 * rank, 2 * rank + 2), epochs)
+
+
+@pytest.mark.parametrize("epochs", [range(4), range(3, 5)], ids=["from the start", "resumed"])
+def test_a_part_that_is_frozen_at_first_learns_from_all_ranks_afterwards(epochs):
+    alone = np.array(train_with_a_frozen_part(0, slice(4), epochs))
+    first, second = run_on_ranks(WORLD, half_of_the_batch, epochs)
+    assert first == second
+    np.testing.assert_allclose(first, alone, rtol=1e-5)
+    backbone, head = alone[:, :6], alone[:, 6:]
+    frozen = sum(epoch < 2 for epoch in epochs)
+    assert (backbone[:frozen] == backbone[:1]).all()
+    assert all(
+        (np.diff(part[max(frozen - 1, 0) :], axis=0) != 0).all() for part in (backbone, head)
+    )
 
 
 def test_two_ranks_train_like_one_process_with_the_same_global_batch(tmp_path: Path):

@@ -44,6 +44,7 @@ COMMANDS = {
     "hub-folder": Command("write a model as a folder for the Hugging Face hub"),
     "export": Command("export a model to torch.export and ONNX", extra="export"),
     "ablation": Command("train, test and tabulate the rows of the paper's ablations"),
+    "tune-rates": Command("compare learning rates of an ablation's rows on validation scenes"),
     "benchmark": Command("time parts of the toolbox on this machine"),
     "measure-memory": Command("peak memory of segmenting videos of several lengths"),
     "get-flops": Command("count a model's operations and parameters"),

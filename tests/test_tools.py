@@ -121,6 +121,8 @@ STAMPS = "configs/cpm_mbv2-yamnet_stamps.py"
         ("app --at-once 0", "--at-once: 0", "1 or more"),
         ("ablation --out {file}/x", "{file}' is a file", "name a folder"),
         ("ablation --out {tmp}/x --cfg-options foo", "'foo'", "KEY=VALUE"),
+        ("tune_rates --out {file}/x", "{file}' is a file", "name a folder"),
+        ("tune_rates --out {tmp}/x --rates 0", "--rates: 0", "above 0"),
         ("train {part}", "{part}", "give a whole config"),
         ("train {file}", "{file}", "py/yml"),
         ("train {tmp}", "{tmp} is a folder", "name a config"),

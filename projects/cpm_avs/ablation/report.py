@@ -4,11 +4,14 @@ import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 from matplotlib.figure import Figure
 
 from ..files import whole_file, write_whole
 from ..visualization.colors import LINE_COLORS, LINE_STYLES
+from .costs import costs_markdown
+from .rates import rates_markdown, read_rates
 from .records import RunRecord, named, write_runs
 from .rows import TABLE_4, Addition, Study
 from .summary import spread, summarise
@@ -58,19 +61,22 @@ PANELS = {
     "STS": "STS, matching stability (lower is steadier)",
     "coverage": "coverage after TD-A, val",
 }
+INTRODUCTION = (
+    "Written by `tools/ablation.py`: mean ± standard deviation over the seeds, on the test scenes; "
+    "mIoU and F_beta by the `dataset` protocol, J&F by `avsbench`, in percent. What compares with "
+    "the baseline takes the one of the same seed, which saw the same scenes in the same order. The "
+    "gain in the last quarter and the iterations that a row needs to reach the baseline's last "
+    "mIoU are of the validation scenes, the latter only of runs that reach it. STS is that of the "
+    "last epoch, which has 50 iterations; the comparison leaves out the first. {about} The "
+    "trainings have {iterations:,} iterations."
+)
 PAGE = """# {title}
 
-Written by `tools/ablation.py`: mean ± standard deviation over the seeds, on the test scenes; mIoU
-and F_beta by the `dataset` protocol, J&F by `avsbench`, in percent. What compares with the baseline
-takes the one of the same seed, which saw the same scenes in the same order. The gain in the last
-quarter and the iterations that a row needs to reach the baseline's last mIoU are of the validation
-scenes, the latter only of runs that reach it. STS is that of the last epoch, which has 50
-iterations; the comparison leaves out the first. {about} The trainings have
-{iterations:,} iterations.
+{introduction}
 
-![curves]({curves})
+{notes}![curves]({curves})
 
-{added}{tables}"""
+{added}{tables}{costs}{rates}"""
 
 
 def write_report(records: Sequence[RunRecord], out: Path, study: Study) -> None:
@@ -87,16 +93,24 @@ def write_report(records: Sequence[RunRecord], out: Path, study: Study) -> None:
     write_whole(named(out, ".json"), json.dumps(table, indent=2) + "\n")
     page = PAGE.format(
         title=study.title,
-        about=study.about,
-        iterations=iterations,
+        introduction=fill(INTRODUCTION.format(about=study.about, iterations=iterations), 100),
+        notes=notes_markdown(study.notes),
         curves=f"{out.name}.png",
         added=additions_markdown(records, study.additions),
         tables=markdown(table),
+        costs=costs_markdown(study, out),
+        rates=rates_markdown(read_rates(out)),
     )
     write_whole(named(out, ".md"), page)
     drawn = [record for record in records if record.row != "m3"]  # the curves of cpm
     with whole_file(named(out, ".png")) as part:
         curves_figure(drawn, solid=tuple(TABLE_4)).savefig(part, dpi=110)
+
+
+def notes_markdown(notes: Sequence[str]) -> str:
+    """What there is to know about a study, one point an entry; no text without any."""
+    points = [fill(f"- {note}", 100, subsequent_indent="  ") for note in notes]
+    return "\n".join([*points, "", ""]) if points else ""
 
 
 def markdown(table: dict[str, dict[str, dict[str, float]]]) -> str:

@@ -28,10 +28,11 @@ class Study:
 
     Attributes:
         title: Of the page.
-        about: What the page says beside how the numbers were made.
+        about: A sentence on the rows.
         configs: Row -> config below ``configs/``, without suffix; rows may share one.
         compared: Rows that are also tested with another sound, and on other scenes.
         additions: What rows have that others lack, with the paper's numbers.
+        notes: What else there is to know before the tables are read, one point an entry.
     """
 
     title: str
@@ -39,6 +40,7 @@ class Study:
     configs: Mapping[str, str]
     compared: Sequence[str]
     additions: Sequence[Addition] = ()
+    notes: Sequence[str] = ()
 
 
 #: Row and ending of its config's name; None for the whole of CPM.
@@ -107,13 +109,23 @@ def tables_of_the_paper(whole: str, title: str) -> Study:
     )
 
 
-_METHODS = {
+METHODS = {
     "tpavi": "baselines/tpavi_mbv2-yamnet_stamps",
     "avsegformer": "baselines/avsegformer_mbv2-yamnet_stamps",
     "cavp": "baselines/cavp_mbv2-yamnet_stamps",
     "baseline": "ablation/cpm_mbv2-yamnet_stamps_baseline",
     "cpm": "cpm_mbv2-yamnet_stamps",
 }
+NOTES_ON_METHODS = (
+    "All rows have the small model's backbones (MobileNetV2, YAMNet) with the same weights to "
+    "begin with, its width of 128, pictures of 96x96, one frame a scene, and the same scenes in "
+    "the same order, 16 in a step. Each method has its own head, losses, optimiser and schedule.",
+    "The rate of each is the best of the same three on validation scenes, with a seed that is not "
+    "in the table. Else nothing was tuned; sizes were cut to the small model's before any run.",
+    "So this says what each method learns of this task in so few steps, and what a step costs. It "
+    "does not say which is best on AVSBench: the methods were made for larger networks and "
+    "pictures and for many more steps, TPAVI also for clips, whose frames it sees together.",
+)
 _STEREO = {
     "mono": "cpm_mbv2-yamnet_stamps-msmi_mono",
     "two_channels": "cpm_mbv2-yamnet_stamps-msmi",
@@ -128,8 +140,9 @@ STUDIES = {
     "methods": Study(
         title="The methods that the paper compares with, on AVS-Stamps `ms`",
         about="`baseline` is AVSegFormer*, CPM without mixtures and prompts.",
-        configs=_METHODS,
-        compared=tuple(_METHODS),
+        configs=METHODS,
+        compared=tuple(METHODS),
+        notes=NOTES_ON_METHODS,
     ),
     "stereo": Study(
         title="Where a sound comes from, on AVS-Stamps `msmi`",

@@ -32,7 +32,7 @@ from rich.progress import (
 
 from ..ablation.records import named, recorded
 from ..ablation.report import write_report
-from ..ablation.rows import STUDIES
+from ..ablation.rows import STUDIES, Study
 from ..ablation.runs import Tools, finished, folder_of, run
 from ..launch import at_least, output_file, output_folder, setting
 from ..visualization.run_log import read_run
@@ -51,14 +51,15 @@ def show_progress(progress: Progress, task: TaskID, folder: Path) -> None:
     progress.update(task, total=total, completed=reached, visible=True)
 
 
-def run_all(pairs: Sequence[tuple[str, int]], args: argparse.Namespace, progress: Progress) -> None:
+def run_all(
+    study: Study, pairs: Sequence[tuple[str, int]], args: argparse.Namespace, progress: Progress
+) -> None:
     """Do the runs, some side by side, and write the report whenever one is done.
 
     One that fails ends those beside it, too.
     """
     threads = max((os.cpu_count() or 1) // args.jobs, 1)
     # Rows that share a folder are one run.
-    study = STUDIES[args.data]
     runs = {folder_of(study, row, seed, args.work_dir): (row, seed) for row, seed in pairs}
     earlier = {(record.row, record.seed) for record in recorded(args.out)}
     runs = {folder: run for folder, run in runs.items() if folder.exists() or run not in earlier}
@@ -84,21 +85,35 @@ def run_all(pairs: Sequence[tuple[str, int]], args: argparse.Namespace, progress
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def add_rows(parser: argparse.ArgumentParser, data: str) -> None:
+    """Options that say which study, ``data`` by default, and which of its rows."""
+    listed = (f"{name}: {', '.join(study.configs)}" for name, study in STUDIES.items())
+    parser.add_argument(
+        "--data", choices=STUDIES, default=data, help="what is compared (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rows", nargs="+", metavar="ROW", help=f"default: all. {'; '.join(listed)}"
+    )
+
+
+def chosen_study(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Study:
+    """The study that these options name; ``args.rows`` are then rows of it."""
+    study = STUDIES[args.data]
+    args.rows = args.rows or list(study.configs)
+    if unknown := [row for row in args.rows if row not in study.configs]:
+        parser.error(
+            f"argument --rows: --data {args.data} has no {', '.join(unknown)}; "
+            f"choose from {', '.join(study.configs)}"
+        )
+    return study
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing and write the report."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--data", choices=STUDIES, default="stamps", help="what on (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--rows",
-        nargs="+",
-        metavar="ROW",
-        help="default: all of "
-        + "; ".join(f"{data}: {', '.join(study.configs)}" for data, study in STUDIES.items()),
-    )
+    add_rows(parser, data="stamps")
     parser.add_argument(
         "--seeds", nargs="+", type=at_least(0), default=[0, 1, 2], help="default: 0 1 2"
     )
@@ -114,13 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--cfg-options", nargs="+", type=setting, default=[], help="for every row alike"
     )
     args = parser.parse_args(arguments)
-    rows = STUDIES[args.data].configs
-    args.rows = args.rows or list(rows)
-    if unknown := [row for row in args.rows if row not in rows]:
-        parser.error(
-            f"argument --rows: --data {args.data} has no {', '.join(unknown)}; "
-            f"choose from {', '.join(rows)}"
-        )
+    study = chosen_study(parser, args)
     args.work_dir = args.work_dir.resolve()  # the tools run in another folder
     # All rows of a seed first, so that a partial table compares like with like.
     pairs = [(row, seed) for seed in args.seeds for row in args.rows]
@@ -131,5 +140,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     ) as progress:
-        run_all(pairs, args, progress)
+        run_all(study, pairs, args, progress)
     print(named(args.out, ".md").read_text())

@@ -37,6 +37,7 @@ COMMANDS = {
     "train": Command("train a model"),
     "test": Command("test a model"),
     "score": Command("score anybody's masks, or compare two methods'"),
+    "score-clips": Command("score a model on composed clips: flicker, onset, offset, time"),
     "make-clip": Command("compose a clip in which objects take turns to sound"),
     "prepare-data": Command("prepare and check data sets"),
     "prepare-weights": Command("make the pretrained files that configs name"),

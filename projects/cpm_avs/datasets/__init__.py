@@ -11,4 +11,4 @@ from . import (  # noqa: F401
     transforms,
 )
 from .benchmarks import avsbench, benchmark_transforms, vpo  # noqa: F401
-from .composed import composed_dataset, stamps  # noqa: F401
+from .composed import clip_frames, composed_dataset, stamps  # noqa: F401

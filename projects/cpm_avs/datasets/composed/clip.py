@@ -1,6 +1,7 @@
 """Composed clips: several seconds in which the objects of one scene take turns to sound."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +27,9 @@ class ComposedClip:
     Attributes:
         frames: (N, S, S, 3) uint8 BGR.
         masks: Class of each pixel that sounds at that time, (N, S, S) uint8, 0 background.
+        owners: Which thing of the scene each pixel shows, sounding or not, (N, S, S) uint8: 0 none,
+            else its number from 1.
+        sounding: Which things sound at each frame, by number from 1.
         waveform: (A, L) float32 at ``sample_rate``; as long as the frames.
         fps: Frames a second.
         sample_rate: Hz.
@@ -33,17 +37,85 @@ class ComposedClip:
 
     frames: NDArray[np.uint8]
     masks: NDArray[np.uint8]
+    owners: NDArray[np.uint8]
+    sounding: tuple[frozenset[int], ...]
     waveform: Waveform
     fps: float
     sample_rate: int
 
 
-def compose_clip(scenes: ComposedDataset, *, seconds: float, fps: float) -> ComposedClip:
-    """Compose a clip of the set's first scene; the same one for the same arguments.
+@dataclass(frozen=True)
+class ClipPlan:
+    """What happens in a clip, before anything is drawn.
+
+    Attributes:
+        scene: The scene, before anything moves.
+        turns: Which of ``scene.things`` sound in each turn, by number from 0.
+        sources: What is heard in each turn.
+        phases: Of the objects' motion in x and y, (objects, 2).
+    """
+
+    scene: ScenePlan
+    turns: tuple[frozenset[int], ...]
+    sources: tuple[tuple[Source, ...], ...]
+    phases: NDArray[np.float64]
+
+    def turn(self, time: float) -> int:
+        """The turn at a time, s; the last one holds on at the end."""
+        return min(int(time // TURN_SECONDS), len(self.turns) - 1)
+
+    def at(self, time: float) -> ScenePlan:
+        """The scene at a time, s: objects have moved, and others sound."""
+        number = self.turn(time)
+        turn = self.turns[number]
+        objects = tuple(
+            replace(_drift(item, phase, time), sounds=number in turn)
+            for number, (item, phase) in enumerate(
+                zip(self.scene.objects, self.phases, strict=True)
+            )
+        )
+        backdrop = self.scene.backdrop
+        if backdrop is not None:
+            backdrop = replace(backdrop, sounds=len(objects) in turn)
+        return replace(self.scene, objects=objects, backdrop=backdrop, sources=self.sources[number])
+
+    def sound(self, library: Library, channels: int) -> Waveform:
+        """The sound of all turns, one after another."""
+        parts = [_mix_turn(sources, library, channels) for sources in self.sources]
+        return np.concatenate(parts, axis=1)
+
+
+def plan_clip(scenes: ComposedDataset, scene_index: int, *, seconds: float) -> ClipPlan:
+    """Draw what happens in a clip; the same for the same arguments.
+
+    Args:
+        scenes: What is shown and heard.
+        scene_index: The scene whose objects take turns to sound.
+        seconds: At least so long is the clip.
+    """
+    # Of a set whose items are frames of clips, too, the scene that they were made of.
+    scene = ComposedDataset.plan(scenes, scene_index)
+    rng = np.random.default_rng((*scene.background_seed, 2))
+    voices = _voices(scene, scenes.library)
+    most = max(scenes.scene_config.num_sounding)
+    turns = _draw_turns(rng, sorted(voices), most, math.ceil(seconds / TURN_SECONDS))
+    phases = rng.uniform(0, 2 * np.pi, size=(len(scene.objects), 2))
+    sources = tuple(
+        tuple(replace(voices[number], phase=rng.random()) for number in sorted(turn))
+        for turn in turns
+    )
+    return ClipPlan(scene, tuple(turns), sources, phases)
+
+
+def compose_clip(
+    scenes: ComposedDataset, scene_index: int = 0, *, seconds: float, fps: float
+) -> ComposedClip:
+    """Compose a clip of one of the set's scenes; the same one for the same arguments.
 
     Args:
         scenes: What is shown and heard, with everything that is seen able to sound: subset, split,
             seed, size and channels of the clip are the set's.
+        scene_index: Which scene.
         seconds: Its length.
         fps: Frames a second.
     """
@@ -51,27 +123,27 @@ def compose_clip(scenes: ComposedDataset, *, seconds: float, fps: float) -> Comp
     if num_frames < 1:
         raise ValueError(f"seconds={seconds}, fps={fps}: that is less than one frame.")
     library, config = scenes.library, scenes.scene_config
-    plan = scenes.plan(0)
-    rng = np.random.default_rng((*plan.background_seed, 2))
-    times = np.arange(num_frames) / fps
-    count = math.ceil(num_frames / fps / TURN_SECONDS)
-    voices = _voices(plan, library)
-    turns = _draw_turns(rng, sorted(voices), max(config.num_sounding), count)
-    phases = rng.uniform(0, 2 * np.pi, size=(len(plan.objects), 2))
-    frames, masks = [], []
-    for time in times.tolist():
-        moved = _at_time(plan, turns[int(time // TURN_SECONDS)], phases, time)
+    plan = plan_clip(scenes, scene_index, seconds=num_frames / fps)
+    frames, masks, owners, sounding = [], [], [], []
+    for time in (np.arange(num_frames) / fps).tolist():
+        moved = plan.at(time)
         picture = draw_picture(moved, library, split=config.split, size=scenes.image_size)
         frames.append(picture.image)
         masks.append(
             picture.class_map(moved.things, all_visible=False, num_labelled=library.num_labelled)
         )
-    parts = [
-        _mix_turn(rng, [voices[n] for n in sorted(turn)], library, scenes.num_channels)
-        for turn in turns
-    ]
-    waveform = np.concatenate(parts, axis=1)[:, : round(num_frames / fps * SAMPLE_RATE)]
-    return ComposedClip(np.stack(frames), np.stack(masks), waveform, fps, SAMPLE_RATE)
+        owners.append(picture.owner)
+        sounding.append(frozenset(n for n, one in enumerate(moved.things, start=1) if one.sounds))
+    waveform = plan.sound(library, scenes.num_channels)
+    return ComposedClip(
+        np.stack(frames),
+        np.stack(masks),
+        np.stack(owners),
+        tuple(sounding),
+        waveform[:, : round(num_frames / fps * SAMPLE_RATE)],
+        fps,
+        SAMPLE_RATE,
+    )
 
 
 def _voices(plan: ScenePlan, library: Library) -> dict[int, Source]:
@@ -101,30 +173,13 @@ def _draw_turns(
     return turns
 
 
-def _at_time(
-    plan: ScenePlan, turn: frozenset[int], phases: NDArray[np.float64], time: float
-) -> ScenePlan:
-    """The scene at a time, s: objects have moved, and others sound."""
-    objects = tuple(
-        replace(_drift(item, phase, time), sounds=number in turn)
-        for number, (item, phase) in enumerate(zip(plan.objects, phases, strict=True))
-    )
-    backdrop = plan.backdrop
-    if backdrop is not None:
-        backdrop = replace(backdrop, sounds=len(objects) in turn)
-    return replace(plan, objects=objects, backdrop=backdrop)
-
-
 def _drift(item: PlacedObject, phase: NDArray[np.float64], time: float) -> PlacedObject:
     x, y = np.array(item.center) + _DRIFT * np.sin(phase + 1.3 * time)
     return replace(item, center=(float(x), float(y)))
 
 
-def _mix_turn(
-    rng: np.random.Generator, voices: list[Source], library: Library, channels: int
-) -> Waveform:
+def _mix_turn(sources: Sequence[Source], library: Library, channels: int) -> Waveform:
     """The sound of one turn, faded in and out so that it does not click."""
-    sources = [replace(voice, phase=rng.random()) for voice in voices]
     length = round(TURN_SECONDS * SAMPLE_RATE)
     ramp = np.minimum(np.arange(length), np.arange(length)[::-1]) / (_FADE_SECONDS * SAMPLE_RATE)
     mixed = mix_sources(sources, library, num_samples=length, channels=channels)

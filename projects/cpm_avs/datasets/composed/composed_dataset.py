@@ -9,7 +9,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import DATASETS, TRANSFORMS
 
-from ...media.audio_functional import SAMPLE_RATE
+from ...media.audio_functional import SAMPLE_RATE, Waveform
 from ..avs_dataset import AVSDataset
 from ..palette import voc_palette
 from .index import choose, read_index
@@ -186,11 +186,20 @@ class ComposedDataset(AVSDataset):
             img=picture.image,
             gt_seg_map=picture.class_map(plan.things, all_visible=False, num_labelled=labelled),
             visible_map=picture.class_map(plan.things, all_visible=True, num_labelled=labelled),
-            waveform=mix_sources(
-                heard.sources, library, num_samples=self.num_samples, channels=self.num_channels
-            ),
+            waveform=self.sound(audio_index, heard),
             sound_classes=sorted(plan.sounding_classes),
             sound_positions=[(source.class_index, source.position) for source in plan.sources],
+        )
+
+    def sound(self, scene_index: int, plan: ScenePlan) -> Waveform:
+        """What is heard of a scene, (A, L).
+
+        Args:
+            scene_index: Which one.
+            plan: Its plan.
+        """
+        return mix_sources(
+            plan.sources, self.library, num_samples=self.num_samples, channels=self.num_channels
         )
 
     def heard_classes(self, info: dict[str, Any]) -> set[int]:

@@ -1,0 +1,88 @@
+"""Score a model on composed clips: mIoU, flicker, onset and offset errors, time a frame.
+
+    python tools/score_clips.py configs/cpm_mbv2-yamnet_stamps.py
+    python tools/score_clips.py CONFIG CHECKPOINT --clips 20 --out clips.json
+
+Objects move, and take turns to sound; the truth of every frame is known. The clips are of the
+config's own test set, which has to be a composed one. Frames go through the model one at a time, as
+of a stream. docs/metrics.md tells what the numbers mean.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ..benchmarking.clip_scores import ClipScores, clip_scenes, score_clips
+from ..files import write_whole
+from ..inference import AVSInferencer
+from ..inference.model_loading import load_config
+from ..launch import at_least, built_from, output_file, read_config
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line; None is the process's own."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="name in configs/ or file, of a composed data set")
+    parser.add_argument(
+        "checkpoint", nargs="?", type=Path, help="weights (default: those that come with it)"
+    )
+    parser.add_argument("--clips", type=at_least(1), default=20, help="default: %(default)s")
+    parser.add_argument("--seconds", type=at_least(0.5), default=6.0, help="default: %(default)s")
+    parser.add_argument("--fps", type=at_least(1.0), default=12.0, help="default: %(default)s")
+    parser.add_argument("--seed", type=at_least(0), help="of the clips (default: the config's)")
+    parser.add_argument("--device", help="such as cuda:0 or cpu (default: the GPU, if any)")
+    parser.add_argument("--out", type=output_file(".json"), help="file for the numbers")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Score, print and write."""
+    args = parse_args(argv)
+    console = Console(stderr=True, highlight=False)
+    config = read_config(args.config, read=load_config)
+    with built_from(config):
+        scenes = clip_scenes(config, clips=args.clips, seed=args.seed)
+        inferencer = AVSInferencer(config, args.checkpoint, args.device, batch_size=1)
+        with console.status("clips") as status:
+            scores = score_clips(
+                inferencer,
+                scenes,
+                seconds=args.seconds,
+                fps=args.fps,
+                progress=lambda done: status.update(f"{done} of {args.clips} clips"),
+            )
+    Console(highlight=False).print(table_of(scores))
+    if args.out is not None:
+        numbers = {k: None if math.isnan(v) else v for k, v in asdict(scores).items()}
+        write_whole(args.out, json.dumps(numbers, indent=1) + "\n")
+        print(args.out)
+
+
+def table_of(scores: ClipScores) -> Table:
+    """A row a number, with its unit."""
+    table = Table(title=f"{scores.clips} clips, {scores.frames} frames")
+    table.add_column("")
+    table.add_column("", justify="right")
+    back = "no frame" if scores.window == 1 else f"{scores.window - 1} frames"
+    for name, value in (
+        ("mIoU", f"{scores.miou:.1f} %"),
+        ("flicker", f"{scores.flicker:.2f} %"),
+        ("onset error", f"{scores.onset:.2f} s"),
+        ("offset error", f"{scores.offset:.2f} s"),
+        ("stretches missed", f"{scores.missed} of {scores.stretches}"),
+        ("stretches too many", f"{scores.false}"),
+        ("looks back over", back),
+        ("delay", f"{scores.delay} frames"),
+        ("sound after the frame", f"{scores.sound_ahead:.2f} s"),
+        ("time a frame", f"{scores.ms_per_frame:.1f} ms"),
+    ):
+        table.add_row(name, value)
+    return table

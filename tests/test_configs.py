@@ -9,12 +9,11 @@ from unittest.mock import ANY
 
 import pytest
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
-from mmengine.registry import init_default_scope
+from mmengine.registry import FUNCTIONS, init_default_scope
 from mmengine.visualization import Visualizer
 from mmseg.registry import DATASETS, HOOKS, MODELS
 from tiny import tiny_batch
-from tiny_config import COMPOSED, check_step_and_prediction, shrink
+from tiny_config import COMPOSED, check_step_and_prediction, frames_of, shrink
 
 from projects.cpm_avs.ablation.rows import TABLE_4, TABLE_5
 
@@ -115,6 +114,23 @@ SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
         "model.decode_head.stereo_position": {"type": "StereoPosition"},
         "model.audio_backbone.in_channels": 1,
     },
+    ("cpm_mbv2-yamnet_stamps_time", "cpm_mbv2-yamnet_stamps"): {
+        "model.decode_head.time": dict(type="ClipAttention", window=8),
+        "load_from": "data/checkpoints/cpm_mbv2-yamnet_stamps-394c6a35.pth",
+        "optim_wrapper.optimizer.lr": 3e-4,
+        "train_cfg.max_iters": 300,
+        **{
+            f"{name}_dataloader.{key}": value
+            for name in ("train", "val", "test")
+            for key, value in dict(batch_size=2, collate_fn=ANY).items()
+        },
+        **of_data(type="ClipDataset", dataset=ANY),
+        # They moved inside.
+        **of_data(
+            **dict.fromkeys(("image_size", "num_scenes", "pipeline", "split", "subset"), MISSING)
+        ),
+        **{f"{name}_dataloader.dataset.test_mode": MISSING for name in ("val", "test")},
+    },
     ("cpm_mbv2-yamnet_real-ms", "cpm_mbv2-yamnet_real"): of_data(
         subset="ms", num_sounding=[2], plain_prob=0.0
     )
@@ -189,6 +205,7 @@ class TestLeaves:
                 "load_visual", "load_window", "load_second", "load_clip", "load_mix", "pack",
                 "crop_size", "scale_range", "random_crop", "random_crop_224", "resize_224",
                 "middle_224", "augment", "pad", "pad_224",
+                "clip", "collate_fn", "frames",
                 "img_scale", "train_loader", "test_loader", "duplicates",
                 *(
                     f"{split}_pipeline{end}"
@@ -249,11 +266,16 @@ def made_batch(name: str) -> dict[str, Any]:
     """Composed scenes, or made tensors where the data would have to be downloaded."""
     cfg = shrink(load(name), narrow=False)
     dataset = cfg.train_dataloader.dataset
-    if dataset.type not in COMPOSED:
+    if frames_of(dataset).type not in COMPOSED:
         return tiny_batch(num_classes=cfg.num_classes, channels=cfg.audio_channels)
     # With these seeds the two scenes have no class in common, so that their sounds can be mixed.
     seed = 1 if dataset.type == "StampsDataset" else 3
-    return pseudo_collate(list(DATASETS.build(dataset | dict(seed=seed))))
+    frames_of(dataset).seed = seed
+    made = DATASETS.build(dataset)
+    collate = FUNCTIONS.get(
+        cfg.train_dataloader.get("collate_fn", dict(type="pseudo_collate")).type
+    )
+    return collate([made[k] for k in range(len(made))])
 
 
 @pytest.fixture(autouse=True)

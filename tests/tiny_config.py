@@ -12,17 +12,23 @@ from photo_set import shared_photo_set
 from tiny import SAMPLES, SIZE, build_tiny, predictions_of
 
 # What has no gradient before the first step: the position of deformable attention, whose offsets
-# start at weight 0, residuals of the audio ResNet and of TPAVI, which start at 0 and can leave it,
-# and the code of silence, where nothing is silent.
+# start at weight 0, residuals of the audio ResNet, of TPAVI and of what looks back in time, which
+# start at 0 and can leave it, and the code of silence, where nothing is silent.
 STILL_AT_FIRST = re.compile(
     r"decode_head\.stereo_position\.silence_embed|"
     r"decode_head\.pixel_decoder\.level_encoding|audio_backbone\.layer\d\.\d\.(conv|bn)\d|"
-    r"decode_head\.attention\.\d\.(align|theta|phi|g|out\.0)\."
+    r"decode_head\.attention\.\d\.(align|theta|phi|g|out\.0)\.|"
+    r"decode_head\.decoder\.time\.layers\.\d\.(norm|in_proj|time_bias)"
 )
 
 
 #: Data sets that need no file of a user's.
-COMPOSED = ("StampsDataset", "ComposedDataset")
+COMPOSED = ("StampsDataset", "ComposedDataset", "StampsClipFrames")
+
+
+def frames_of(dataset: dict[str, Any]) -> dict[str, Any]:
+    """The config of a set of frames, of which another one may make clips."""
+    return dataset["dataset"] if dataset["type"] == "ClipDataset" else dataset
 
 
 def shrink(cfg: Config, *, narrow: bool) -> Config:
@@ -49,13 +55,14 @@ def shrink(cfg: Config, *, narrow: bool) -> Config:
         model.criterion.set_loss = dict(points=dict(type="uncertain", num_points=64))
     if model.criterion.mixture is not None:
         model.criterion.mixture.update(bank_size=32, max_per_push=8, min_samples=4)
-    if cfg.train_dataloader.dataset.type in COMPOSED:
+    if frames_of(cfg.train_dataloader.dataset).type in COMPOSED:
         for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-            loader.dataset.update(
-                image_size=SIZE, num_samples=SAMPLES, num_scenes=2, silent_prob=0.0
-            )
-            if loader.dataset.type == "ComposedDataset":
-                loader.dataset.update(
+            frames = frames_of(loader.dataset)
+            frames.update(image_size=SIZE, num_samples=SAMPLES, num_scenes=2, silent_prob=0.0)
+            if frames.type == "StampsClipFrames":
+                frames.update(num_frames=2)
+            if frames.type == "ComposedDataset":
+                frames.update(
                     data_root=shared_photo_set(cfg.model.decode_head.num_classes), plain_prob=0.0
                 )
     return cfg
@@ -111,7 +118,8 @@ def check_step_and_prediction(cfg: Config, batch: dict[str, Any]) -> None:
     ).metainfo
     assert len(evaluator.dataset_meta["classes"]) == num_classes
     evaluator.process(data_samples=samples, data_batch=batch)
-    scores = evaluator.evaluate(len(samples))
+    items = sum(1 / sample.get("clip_length", 1) for sample in samples)
+    scores = evaluator.evaluate(round(items))
     best = cfg.default_hooks.checkpoint.save_best
     # The best checkpoint is never chosen on a test set.
     tested = cfg.val_dataloader.dataset.get("split") == "test"

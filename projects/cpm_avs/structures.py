@@ -4,9 +4,11 @@ Shorthand: B batch, Q queries, D embedding width, C classes with background, h w
 T F spectrogram frames and bins, Ta Fa audio lattice at stride 16.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -123,6 +125,40 @@ class Prompts:
 
 
 @dataclass(frozen=True)
+class ClipFrames:
+    """Which frames of a batch follow one another, for a decoder that looks back over them.
+
+    Attributes:
+        lengths: Frames of each clip; the clips of a batch follow one another, B frames together.
+        past: What came before the first clip's: of each place where the decoder looks back, the
+            queries of the P frames before, oldest first, (P, Q, D). Empty for a clip's beginning.
+    """
+
+    lengths: tuple[int, ...]
+    past: tuple[Tensor, ...] = ()
+
+
+def clip_lengths(metas: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Frames of each clip of a batch, whose frames are in their order.
+
+    Args:
+        metas: Metainfo of every frame.
+
+    Raises:
+        ValueError: A clip is not whole.
+    """
+    lengths: list[int] = []
+    while (done := sum(lengths)) < len(metas):
+        lengths.append(metas[done].get("clip_length", 1))
+    if sum(lengths) != len(metas):
+        raise ValueError(
+            f"the batch's last clip has {lengths[-1]} frames, of which "
+            f"{len(metas) - sum(lengths[:-1])} are there; use collate_fn=dict(type='clip_collate')"
+        )
+    return lengths
+
+
+@dataclass(frozen=True)
 class DecoderOutput:
     """Predictions of all supervised layers; index 0 is the one after TD-A.
 
@@ -135,12 +171,15 @@ class DecoderOutput:
         mask_embeddings: What a mask's logit at a cell is the product of, with the features there,
             (layers, B, Q, D).
         mask_features: At stride 4, (B, D, h, w).
+        timed: Of each place where the decoder looks back, what the frames to come will look at,
+            (B, Q, D); see ``ClipFrames``. Empty for a decoder that sees every frame by itself.
     """
 
     embeddings: Tensor
     cls_logits: Tensor
     mask_embeddings: Tensor
     mask_features: Tensor
+    timed: tuple[Tensor, ...] = ()
 
     def part(self, queries: slice) -> "DecoderOutput":
         """Predictions of some of the queries."""

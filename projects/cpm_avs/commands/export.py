@@ -66,7 +66,7 @@ def main(args: list[str] | None = None) -> int:
     export_onnx(program, options.out_dir / "model.onnx")
     write_whole(options.out_dir / "classes.txt", "\n".join(classes) + "\n")
 
-    inputs = example_inputs(**shapes, count=model.clip_length)
+    inputs = example_inputs(**shapes, count=model.frames_of_a_graph)
     with torch.no_grad():
         expected = ExportableModel(model)(*inputs).numpy()
     worst = max(

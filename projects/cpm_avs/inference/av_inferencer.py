@@ -25,7 +25,7 @@ from .model_loading import build_model, find_checkpoint, find_device, load_confi
 from .mono_sound import telling_of_mono
 from .output_names import result_folder
 from .outputs import ClipOutputs
-from .predictor import Predictor
+from .predictor import FrameMemory, Predictor
 from .preparation import Preparation
 from .results import ClipResult, FrameResult, fit_class_map
 from .sources import OnError, Source, attempt, open_sources
@@ -218,6 +218,7 @@ class AVSInferencer:
         owners: list[int] = []  # place in `batch` of the frame whose masks they show
         batch: list[Frame] = []
         sounds: list[Waveform] = []
+        memory = FrameMemory()
         last: FrameResult | None = None
         most_held = _MOST_HELD if self._clip_length == 1 else _MOST_HELD_OF_CLIPS
         # On a grid from `start` on, so that errors don't add up and parts are as the whole.
@@ -230,28 +231,22 @@ class AVSInferencer:
             held.append(frame)
             owners.append(len(batch) - 1)
             if len(batch) == self.batch_size or len(held) == most_held * self.batch_size:
-                last = yield from self._emit(held, owners, batch, sounds, last)
+                last = yield from _emit(held, owners, self.predict(batch, sounds, memory), last)
                 held, owners, batch, sounds = [], [], [], []
-        yield from self._emit(held, owners, batch, sounds, last)
-
-    def _emit(
-        self,
-        held: list[Frame],
-        owners: list[int],
-        batch: list[Frame],
-        sounds: list[Waveform],
-        last: FrameResult | None,
-    ) -> Generator[tuple[Frame, FrameResult], None, FrameResult | None]:
-        results = self.predict(batch, sounds)
-        for frame, owner in zip(held, owners, strict=True):
-            last = results[owner] if owner >= 0 else last
-            assert last is not None  # the first frame of a clip is always predicted
-            yield frame, last
-        return last
+        yield from _emit(held, owners, self.predict(batch, sounds, memory), last)
 
     @torch.inference_mode()
-    def predict(self, frames: Sequence[Frame], windows: Sequence[Waveform]) -> list[FrameResult]:
-        """Segment frames, which follow one another, with a window of sound (A, L) each."""
+    def predict(
+        self,
+        frames: Sequence[Frame],
+        windows: Sequence[Waveform],
+        memory: FrameMemory | None = None,
+    ) -> list[FrameResult]:
+        """Segment frames, which follow one another, with a window of sound (A, L) each.
+
+        With the memory of the calls before, a model that looks back sees a clip go on.
+        """
+        memory = memory or FrameMemory()
         results: list[FrameResult] = []
         if not frames:
             return results
@@ -266,7 +261,7 @@ class AVSInferencer:
         for begin in range(0, len(frames), together):
             part = list(frames[begin : begin + together])
             data = self.preparation(part, list(windows[begin : begin + together]), size)
-            for frame, sample in zip(part, self._predictor(data), strict=True):
+            for frame, sample in zip(part, self._predictor(data, memory), strict=True):
                 results.append(self._result(frame, sample))
         return results
 
@@ -285,6 +280,16 @@ class AVSInferencer:
             scores={label: float(totals[label] / sizes[label]) for label in found},
             classes=self.classes,
         )
+
+
+def _emit(
+    held: list[Frame], owners: list[int], results: list[FrameResult], last: FrameResult | None
+) -> Generator[tuple[Frame, FrameResult], None, FrameResult | None]:
+    for frame, owner in zip(held, owners, strict=True):
+        last = results[owner] if owner >= 0 else last
+        assert last is not None  # the first frame of a clip is always predicted
+        yield frame, last
+    return last
 
 
 def _next_due(time: float, due: float, step: float) -> float:

@@ -126,6 +126,10 @@ def export_program(
 ) -> ExportedProgram:
     """Trace a model with ``torch.export``, for one picture, or one clip where it sees clips.
 
+    Of a model whose queries look back, the graph takes a window of T frames, oldest first, as a
+    clip of their own, and scores them all; those of the newest frame are the last. Memory from
+    frame to frame, as ``AVSInferencer`` keeps it, is not part of the graph.
+
     Args:
         model: A segmentor built without a criterion.
         size: Height and width to trace with, multiples of 32. A dynamic graph takes other ones
@@ -143,7 +147,7 @@ def export_program(
             "(--fixed-size, or dynamic=False)"
         )
     inputs = example_inputs(
-        size=size, channels=channels, num_samples=num_samples, count=model.clip_length
+        size=size, channels=channels, num_samples=num_samples, count=model.frames_of_a_graph
     )
     shapes = None
     if dynamic:

@@ -6,11 +6,23 @@ from typing import Any
 import torch
 from mmengine.model import BaseModel
 from mmseg.structures import SegDataSample
+from torch import Tensor
 
 from ..structures import UserError
 from .recorded import record
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class FrameMemory:
+    """What is kept of a clip's frames while the next ones are predicted.
+
+    Of a model that looks back, its queries in the last T - 1 frames, however long the clip is; of
+    one that sees every frame by itself, nothing. Each clip has its own.
+    """
+
+    def __init__(self) -> None:
+        self.past: tuple[Tensor, ...] = ()
 
 
 class Predictor:
@@ -28,12 +40,24 @@ class Predictor:
     ) -> None:
         if precision not in PRECISIONS:
             raise UserError(f"precision={precision!r}: give one of {', '.join(PRECISIONS)}")
+        self._follow: Any = model.follow if getattr(model, "time_window", 1) > 1 else None
+        if recorded and self._follow is not None:
+            raise UserError(
+                "a model whose queries look back over a clip carries them from frame to frame, "
+                "which a recorded network does not; leave recorded (--record) out"
+            )
+        self._preprocess = model.data_preprocessor
         self.model = record(model) if recorded else model
         self.device, self.precision = device, precision
 
-    def __call__(self, data: dict[str, Any]) -> list[SegDataSample]:
+    def __call__(self, data: dict[str, Any], memory: FrameMemory) -> list[SegDataSample]:
+        """Predict frames that follow on those that the memory is of."""
         with torch.inference_mode(), autocast(self.device, self.precision):
-            return self.model.test_step(data)
+            if self._follow is None:
+                return self.model.test_step(data)
+            batch = self._preprocess(data, False)
+            samples, memory.past = self._follow(batch["inputs"], batch["data_samples"], memory.past)
+            return samples
 
 
 def autocast(device: str | torch.device, precision: str) -> AbstractContextManager:

@@ -8,6 +8,7 @@ from .clip_segmentor import ClipSegmentor
 from .cpm.audio_decoder import AudioDecoder
 from .cpm.av_decoder import AVDecoder
 from .cpm.classifiers import GMMClassifier, LinearClassifier
+from .cpm.clip_attention import ClipAttention
 from .cpm.cpm_head import CPMHead
 from .cpm.stereo_position import StereoPosition
 from .data_preprocessor import AVDataPreprocessor
@@ -18,6 +19,7 @@ __all__ = [
     "AVDecoder",
     "AVSegmentor",
     "AudioDecoder",
+    "ClipAttention",
     "ClipSegmentor",
     "CPMHead",
     "DenseSegmentor",

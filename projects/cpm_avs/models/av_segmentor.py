@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from ..structures import AudioFeatures, DecoderOutput, VisualFeatures
+from ..structures import AudioFeatures, ClipFrames, DecoderOutput, VisualFeatures, clip_lengths
 from .base_segmentor import BaseAVSegmentor, ConfigType
 from .mask_merge import MERGE_RULES, Resize, merge_max, merge_max_static
 from .unheard import without_unheard
@@ -144,9 +144,48 @@ class AVSegmentor(BaseAVSegmentor):
     ) -> DecoderOutput:
         """Class-agnostic path without post-processing.
 
-        The last layer's class logits are those of ``least_heard`` and ``no_object_odds``.
+        The last layer's class logits are those of ``least_heard`` and ``no_object_odds``. Queries
+        that look back do so over the frames of a ``ClipDataset``'s clip, and over the whole batch
+        where there is no metainfo, as in a graph.
         """
-        output = self.decode_head(*self.extract_feat(inputs))
+        clips = None
+        if self.time_window > 1:
+            clips = ClipFrames(tuple(clip_lengths(batch_img_metas) or [len(inputs["img"])]))
+        return self._decode(inputs, clips)
+
+    @property
+    def time_window(self) -> int:  # type: ignore[override]
+        """Frames that a prediction looks back over, its own among them; 1 without ``time``."""
+        time = self.decode_head.time
+        return 1 if time is None else time.window
+
+    def follow(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: list[SegDataSample],
+        past: tuple[Tensor, ...] = (),
+    ) -> tuple[list[SegDataSample], tuple[Tensor, ...]]:
+        """Segment the next frames of a clip, for a model with ``time``.
+
+        Frame by frame or many at once, the predictions are those of the whole clip, and what is
+        kept of it does not grow.
+
+        Args:
+            inputs: The preprocessed frames.
+            data_samples: Of the frames; predictions are written to them as by ``predict``.
+            past: What this method gave of the frames before; empty at a clip's beginning.
+
+        Returns:
+            tuple: The samples, and the ``past`` of the frames to come.
+        """
+        clips = ClipFrames((len(inputs["img"]),), past)
+        output = self._decode(inputs, clips)
+        height, width = inputs["img"].shape[-2:]
+        samples = self.note(output, (height, width), data_samples)
+        return samples, self.decode_head.time.keep(clips, output.timed)
+
+    def _decode(self, inputs: dict[str, Tensor], clips: ClipFrames | None) -> DecoderOutput:
+        output = self.decode_head(*self.extract_feat(inputs), clips=clips)
         logits = output.cls_logits
         last = without_unheard(logits[-1], logits[0], self.least_heard) + self.no_object_shift
         return replace(output, cls_logits=torch.cat([logits[:-1], last.unsqueeze(0)]))

@@ -38,6 +38,13 @@ class BaseAVSegmentor(BaseSegmentor):
 
     #: Frames that see one another; a batch for a prediction should hold a multiple of it.
     clip_length: int = 1
+    #: Frames that a prediction looks back over, its own among them; see ``AVSegmentor.follow``.
+    time_window: int = 1
+
+    @property
+    def frames_of_a_graph(self) -> int:
+        """Frames of one clip that a graph takes: those that see one another, or are looked over."""
+        return max(self.clip_length, self.time_window)
 
     def __init__(
         self,
@@ -144,6 +151,18 @@ class BaseAVSegmentor(BaseSegmentor):
             meta = dict(ori_shape=padded, img_shape=padded, pad_shape=padded)
             data_samples = [SegDataSample(metainfo=meta) for _ in inputs["img"]]
         output = self.encode_decode(inputs, [sample.metainfo for sample in data_samples])
+        return self.note(output, padded, data_samples)
+
+    def note(
+        self, output: Any, padded: tuple[int, int], data_samples: list[SegDataSample]
+    ) -> list[SegDataSample]:
+        """Write the predictions to the samples.
+
+        Args:
+            output: Of ``encode_decode``.
+            padded: Height and width of the batch's pictures.
+            data_samples: With their sizes in the metainfo.
+        """
         for picture, sample in zip(self.per_picture(output), data_samples, strict=True):
             padding = sample.metainfo.get("img_padding_size", (0, 0, 0, 0))
             cropped = (padded[0] - padding[3], padded[1] - padding[1])

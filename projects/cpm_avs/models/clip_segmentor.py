@@ -3,13 +3,12 @@
 Shorthand: F frames of all clips, C classes with background.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..structures import DenseOutput
+from ..structures import DenseOutput, clip_lengths
 from .dense_segmentor import DenseSegmentor
 
 
@@ -34,23 +33,3 @@ class ClipSegmentor(DenseSegmentor):
         """Logits at the head's own stride, of frames that have seen the others of their clip."""
         lengths = clip_lengths(batch_img_metas) or [len(inputs["img"])]
         return self.decode_head(*self.extract_feat(inputs), lengths)
-
-
-def clip_lengths(metas: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Frames of each clip of a batch, whose frames are in their order.
-
-    Args:
-        metas: Metainfo of every frame.
-
-    Raises:
-        ValueError: A clip is not whole.
-    """
-    lengths: list[int] = []
-    while (done := sum(lengths)) < len(metas):
-        lengths.append(metas[done].get("clip_length", 1))
-    if sum(lengths) != len(metas):
-        raise ValueError(
-            f"the batch's last clip has {lengths[-1]} frames, of which "
-            f"{len(metas) - sum(lengths[:-1])} are there; use collate_fn=dict(type='clip_collate')"
-        )
-    return lengths

@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..structures import DecoderOutput
+from ..structures import ClipFrames, DecoderOutput, clip_lengths
 from .ccdm.mixture_fitting import MixtureFitting
 from .finite import FiniteGuard
 from .prompting.offscreen_noise import offscreen_noise, sounds_of_ranks
@@ -23,6 +23,9 @@ from .set_prediction.targets import SegmentTargets, build_targets
 @MODELS.register_module()
 class CPMCriterion(BaseModule):
     """All of training that inference does without; a stripped checkpoint drops it whole.
+
+    Frames of a clip that have no label are seen and heard, for others to look back at, and count in
+    no loss, no mixture and no noise of others.
 
     Args:
         num_classes: C, classes with background; the segmentor fills it in.
@@ -79,17 +82,20 @@ class CPMCriterion(BaseModule):
         Args:
             model: The segmentor, whose parts are called one by one.
             inputs: The preprocessed batch.
-            data_samples: With ``gt_sem_seg``.
+            data_samples: With ``gt_sem_seg``, or some without; with ``clip_length`` in the metainfo
+                where frames are those of clips.
         """
+        clips = ClipFrames(tuple(clip_lengths([sample.metainfo for sample in data_samples])))
         targets = build_targets(data_samples, self.num_classes)
         visual = model.extract_visual(inputs["img"])
         path, head, prompted = self.prompted_path, model.decode_head, None
         if path is None:
-            output = head(visual, model.extract_audio(inputs["specgram"], inputs.get("view")))
+            audio = model.extract_audio(inputs["specgram"], inputs.get("view"))
+            output = head(visual, audio, clips=clips)
         else:
-            noise = offscreen_noise(inputs, targets.sounding, sounds_of_ranks)
+            noise = offscreen_noise(inputs, targets.may_sound, sounds_of_ranks)
             drawn = path.draw(model, inputs, targets.sounding, noise, data_samples)
-            output = head(visual, drawn.clean, drawn.prompts)
+            output = head(visual, drawn.clean, drawn.prompts, clips)
             prompted = path.finish(drawn, output)
 
         queries = output.part(slice(head.num_queries))
@@ -103,7 +109,7 @@ class CPMCriterion(BaseModule):
 
         assigned = parts[0].labels
         if self.finite.check(losses, data_samples):
-            self._remember(head.classifier, queries, assigned)
+            self._remember(head.classifier, queries, assigned, targets)
         else:
             self.last_assignment = torch.full_like(assigned[-1], self.num_classes)
         return losses
@@ -114,11 +120,17 @@ class CPMCriterion(BaseModule):
         labels = matching.assigned_labels(
             targets.labels, queries.cls_logits.shape[:3], self.num_classes
         )
-        return Assignment(labels, matching, torch.ones_like(labels[0], dtype=torch.bool))
+        counted = torch.ones_like(labels[0], dtype=torch.bool)
+        counted[list(targets.unlabelled)] = False
+        return Assignment(labels, matching, counted)
 
     @torch.no_grad()
     def _remember(
-        self, classifier: GenerativeClassifier, output: DecoderOutput, assigned: Tensor
+        self,
+        classifier: GenerativeClassifier,
+        output: DecoderOutput,
+        assigned: Tensor,
+        targets: SegmentTargets,
     ) -> None:
         """Keep the last layer's matches for STS and, normalised, for the mixtures."""
         self.last_assignment = assigned[-1]
@@ -129,8 +141,9 @@ class CPMCriterion(BaseModule):
                 f"{'None' if self.mixture is None else 'a mixture'}"
             )
         if self.mixture is not None:
-            points = classifier.normalize(output.embeddings[-1])
-            self.mixture.collect(points.flatten(0, 1), self.last_assignment.flatten())
+            points = targets.of_labelled(classifier.normalize(output.embeddings[-1]))
+            labels = targets.of_labelled(self.last_assignment)
+            self.mixture.collect(points.flatten(0, 1), labels.flatten())
 
     def update_classifier(self, classifier: GenerativeClassifier, *, pace: float = 1.0) -> None:
         """Move the classifier's mixtures, if it has any, one step of EM (``EMUpdateHook``).

@@ -4,7 +4,14 @@ from typing import Literal, Protocol
 
 from torch import Tensor, nn
 
-from ..structures import AudioFeatures, DecoderOutput, GaussianState, Prompts, VisualFeatures
+from ..structures import (
+    AudioFeatures,
+    ClipFrames,
+    DecoderOutput,
+    GaussianState,
+    Prompts,
+    VisualFeatures,
+)
 
 
 class GenerativeClassifier(Protocol):
@@ -29,7 +36,11 @@ class PromptableHead(Protocol):
     def classifier(self) -> GenerativeClassifier: ...
 
     def __call__(
-        self, visual: VisualFeatures, audio: AudioFeatures, prompts: Prompts | None = None
+        self,
+        visual: VisualFeatures,
+        audio: AudioFeatures,
+        prompts: Prompts | None = None,
+        clips: ClipFrames | None = None,
     ) -> DecoderOutput: ...
 
 

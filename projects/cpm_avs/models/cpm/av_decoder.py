@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ...structures import AudioFeatures, DecoderOutput, VisualFeatures
+from ...structures import AudioFeatures, ClipFrames, DecoderOutput, VisualFeatures
 from .decoder_layer import DecoderLayer
 from .positions import column_codes, sine_encoding
 from .sound_localizer import SoundLocalizer
@@ -103,6 +103,8 @@ class AVDecoder(BaseModule):
         num_visual_layers: Layers of TD-V; layer l reads the memory l mod 3, coarsest first.
         num_levels: Visual memories.
         hears_places: Whether sounds have positions, which queries then follow.
+        time: Built ``ClipAttention``, for queries that look back over a clip; None: every frame is
+            seen by itself.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class AVDecoder(BaseModule):
         num_visual_layers: int,
         num_levels: int = 3,
         hears_places: bool = False,
+        time: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if min(num_audio_layers, num_visual_layers) < 1:
@@ -144,6 +147,7 @@ class AVDecoder(BaseModule):
         self.level_embed = nn.Embedding(num_levels, embed_dims)
         self.post_norm = nn.LayerNorm(embed_dims)
         self.classifier = classifier
+        self.time = time
         self.mask_embed = nn.Sequential(
             nn.Linear(embed_dims, embed_dims),
             nn.ReLU(inplace=True),
@@ -170,6 +174,7 @@ class AVDecoder(BaseModule):
         *,
         self_mask: Tensor | None = None,
         sound_mask: Tensor | None = None,
+        clips: ClipFrames | None = None,
     ) -> DecoderOutput:
         """Run all layers.
 
@@ -180,6 +185,7 @@ class AVDecoder(BaseModule):
             sounds: Features of the sounds that the queries shall listen to.
             self_mask: Which queries a query looks at, (B, 1, Q, Q) bool; all if None.
             sound_mask: Which cells of all the sounds it hears, (1, 1, Q, K) bool; all if None.
+            clips: Which frames follow one another; without ``time`` it makes no difference.
 
         Returns:
             DecoderOutput: 1 + ``num_visual_layers`` predictions, the first one after TD-A.
@@ -190,6 +196,10 @@ class AVDecoder(BaseModule):
             query = layer(
                 query, query_pos, keys, values, self_mask=self_mask, cross_mask=sound_mask
             )
+        timed: list[Tensor] = []
+        if self.time is not None:
+            query, own = self.time(0, query, clips)
+            timed.append(own)
 
         draw: Callable[[Tensor], Tensor] = self.mask_embed
         if self.localizer is not None:
@@ -213,10 +223,14 @@ class AVDecoder(BaseModule):
                 query, query_pos, *maps[level], self_mask=self_mask, cross_mask=cross_mask
             )
             queries.append(query)
+        if self.time is not None:
+            queries[-1], own = self.time(1, query, clips)
+            timed.append(own)
         embeddings = self.post_norm(torch.stack(queries))
         return DecoderOutput(
             embeddings,
             self.classifier(embeddings),
             draw(embeddings),
             visual.mask_features,
+            tuple(timed),
         )

@@ -9,7 +9,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ...structures import AudioFeatures, DecoderOutput, Prompts, VisualFeatures
+from ...structures import AudioFeatures, ClipFrames, DecoderOutput, Prompts, VisualFeatures
 from .av_decoder import AVDecoder
 from .gaussian_functional import full_precision
 from .pixel_decoder import PixelDecoder
@@ -34,6 +34,8 @@ class CPMHead(BaseModule):
         stereo_position: Config of the ``StereoPosition``, with which the head hears two channels:
             what sounds in their mean, through a mono audio backbone, and where in their ratio. None
             leaves both to the audio backbone.
+        time: Config of the ``ClipAttention`` by which queries look back over the frames of a clip;
+            the head fills in all but the window. None: every frame is seen by itself.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class CPMHead(BaseModule):
         num_visual_layers: int = 9,
         num_heads: int = 8,
         stereo_position: dict[str, Any] | None = None,
+        time: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -70,6 +73,11 @@ class CPMHead(BaseModule):
             feedforward_channels=feedforward_channels,
             num_audio_layers=num_audio_layers,
             num_visual_layers=num_visual_layers,
+            time=None
+            if time is None
+            else MODELS.build(
+                dict(time, embed_dims=embed_dims, num_queries=num_queries, num_heads=num_heads)
+            ),
             hears_places=stereo_position is not None,
         )
         self.stereo_position = (
@@ -85,6 +93,11 @@ class CPMHead(BaseModule):
         """The classifier slot."""
         return self.decoder.classifier
 
+    @property
+    def time(self) -> nn.Module | None:
+        """The ``ClipAttention``, if there is one."""
+        return self.decoder.time
+
     def decode_pixels(self, feature_maps: Sequence[Tensor]) -> VisualFeatures:
         """Run the pixel decoder on the image backbone's maps; clean and prompted path share it.
 
@@ -96,17 +109,22 @@ class CPMHead(BaseModule):
         return VisualFeatures(mask_features, tuple(memories))
 
     def forward(
-        self, visual: VisualFeatures, audio: AudioFeatures, prompts: Prompts | None = None
+        self,
+        visual: VisualFeatures,
+        audio: AudioFeatures,
+        prompts: Prompts | None = None,
+        clips: ClipFrames | None = None,
     ) -> DecoderOutput:
         """Decode the N class-agnostic queries, and in training the prompts behind them.
 
         They go through the decoder together, which reads the image once, but as if by themselves.
+        With ``time``, queries look back over the frames that ``clips`` says follow one another.
         """
         batch_size = len(visual.mask_features)
         query = self.query_feat.weight.expand(batch_size, -1, -1)
         position = self.query_embed.weight.expand(batch_size, -1, -1)
         if prompts is None:
-            return self.decoder(query, position, visual, [audio])
+            return self.decoder(query, position, visual, [audio], clips=clips)
         cells = audio.memory.shape[-2:].numel()
         self_mask, sound_mask = masks_apart(self.num_queries, prompts.padding, cells)
         return self.decoder(
@@ -116,6 +134,7 @@ class CPMHead(BaseModule):
             [audio, prompts.audio],
             self_mask=self_mask,
             sound_mask=sound_mask,
+            clips=clips,
         )
 
 

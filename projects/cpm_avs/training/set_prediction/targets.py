@@ -21,6 +21,8 @@ class SegmentTargets:
         masks: (S, H, W) bool.
         label_map: (B, H, W) int64, 255 where nothing is known.
         sounding: Classes that sound in an image, (B, C) bool, background excluded.
+        unlabelled: Images of which nothing is known, as frames of a clip that are there for the
+            others to look back at.
     """
 
     labels: Tensor
@@ -28,6 +30,23 @@ class SegmentTargets:
     masks: Tensor
     label_map: Tensor
     sounding: Tensor
+    unlabelled: tuple[int, ...] = ()
+
+    @property
+    def may_sound(self) -> Tensor:
+        """Classes that an image's sound may hold, (B, C) bool: all, where nothing is known."""
+        if not self.unlabelled:
+            return self.sounding
+        return self.sounding.index_fill(0, self._places(self.unlabelled), True)
+
+    def of_labelled(self, values: Tensor) -> Tensor:
+        """Of values (B, ...) those of images with a label."""
+        if not self.unlabelled:
+            return values
+        return values[self._places(sorted({*range(len(values))} - {*self.unlabelled}))]
+
+    def _places(self, numbers: Sequence[int]) -> Tensor:
+        return torch.tensor(numbers, device=self.sounding.device, dtype=torch.long)
 
     @property
     def valid(self) -> Tensor:
@@ -65,12 +84,20 @@ def build_targets(data_samples: Sequence[SegDataSample], num_classes: int) -> Se
     Args:
         data_samples: With ``gt_sem_seg`` (1, H, W), all of one size; 255 is left out. What sounds
             is ``sound_classes`` of the metainfo where the data set has it, else the mask's classes.
+            Some may have no ``gt_sem_seg``: nothing is known of these.
         num_classes: C, classes with background.
 
     Raises:
-        ValueError: A label is neither below ``num_classes`` nor 255.
+        ValueError: A label is neither below ``num_classes`` nor 255, or there is none at all.
     """
-    label_maps = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples]).long()
+    known = [sample.gt_sem_seg.data[0] for sample in data_samples if "gt_sem_seg" in sample]
+    if not known:
+        raise ValueError("no frame of the batch has a label; give clips with a labelled frame")
+    nothing = torch.full_like(known[0], IGNORE_INDEX)
+    label_maps = torch.stack(
+        [s.gt_sem_seg.data[0] if "gt_sem_seg" in s else nothing for s in data_samples]
+    ).long()
+    unlabelled = tuple(k for k, s in enumerate(data_samples) if "gt_sem_seg" not in s)
     valid = label_maps != IGNORE_INDEX
     batch_size = len(label_maps)
     # One histogram for the batch: image b's class c falls into bin b * (C + 1) + c, ignored
@@ -90,7 +117,9 @@ def build_targets(data_samples: Sequence[SegDataSample], num_classes: int) -> Se
 
     sounding = torch.where(*_known_sounds(data_samples, num_classes, present.device), present)
     sounding[:, 0] = False
-    return SegmentTargets(labels, image_index, masks, label_maps, sounding)
+    for index in unlabelled:  # prompts of what sounds would learn that there is nothing to see
+        sounding[index] = False
+    return SegmentTargets(labels, image_index, masks, label_maps, sounding, unlabelled)
 
 
 def _known_sounds(

@@ -22,7 +22,7 @@ from projects.cpm_avs.models.spectrogram import (
     stft_magnitude,
 )
 
-NAMES = ["VGGish", "AudioResNet", "YAMNet"]
+NAMES = ["VGGish", "AudioResNet", "YAMNet", "Cnn14"]
 NORM = dict(type="BN", eps=1e-4)
 
 
@@ -160,7 +160,7 @@ def test_yamnet_ends_with_the_last_layer_that_is_named() -> None:
 
 
 def test_unknown_stages_are_refused() -> None:
-    for name, stage in (("VGGish", 4), ("YAMNet", 12)):
+    for name, stage in (("VGGish", 4), ("YAMNet", 12), ("Cnn14", 5)):
         with pytest.raises(ValueError, match=f"out_indices is \\({stage},\\)"):
             MODELS.build(dict(type=name, out_indices=(stage,)))
 

@@ -60,6 +60,9 @@ ROWS: dict[str, dict[str, Any]] = {
     **{f"m{count}": {f"{CLASSIFIER}.num_components": count} for count in (1, 5, 7)},
     **{f"lambda{x}": {f"{CRITERION}.prompt_weight": x} for x in (0.1, 0.3, 0.7, 1.0)},
 }
+OF_RESNET = (
+    "depth", "num_stages", "out_indices", "norm_cfg", "norm_eval", "zero_init_residual", "style"
+)  # fmt: skip
 # Leaf, what it is compared with, and all that differs.
 SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("cpm_r50_avss-224", "cpm_r50_avss"): of_data(pipeline=ANY),
@@ -153,6 +156,66 @@ SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
         "model.decode_head.in_channels": [24, 48, 120, 352],
     },
 }
+PVTV2_B5 = {
+    "model.backbone.type": "mmdet.PyramidVisionTransformerV2",
+    **{f"model.backbone.{key}": MISSING for key in OF_RESNET},
+    "model.backbone.embed_dims": 64,
+    "model.backbone.num_layers": [3, 6, 40, 3],
+    "model.backbone.mlp_ratios": (4, 4, 4, 4),
+    "model.backbone.init_cfg.checkpoint": "weights/pvtv2-b5_imagenet.pth",
+    "model.decode_head.in_channels": [64, 128, 320, 512],
+}
+SWIN_B = {
+    "model.backbone.type": "SwinTransformer",
+    **{f"model.backbone.{key}": MISSING for key in (*OF_RESNET, "init_cfg")},
+    "model.backbone.embed_dims": 128,
+    "model.backbone.depths": [2, 2, 18, 2],
+    "model.backbone.num_heads": [4, 8, 16, 32],
+    "model.backbone.window_size": 12,
+    "model.backbone.drop_path_rate": 0.3,
+    "model.decode_head.in_channels": [128, 256, 512, 1024],
+    "load_from": "weights/mask2former-swin-b.pth",
+}
+RULES = "optim_wrapper.paramwise_cfg.custom_keys"
+DINOV2_B = {
+    "model.backbone.type": "DINOv2",
+    **{f"model.backbone.{key}": MISSING for key in OF_RESNET},
+    "model.backbone.arch": "base",
+    "model.backbone.init_cfg.checkpoint": "weights/dinov2-b_lvd142m.pth",
+    "model.decode_head.in_channels": [768] * 4,
+    **{
+        f"{RULES}.backbone.{name}": ANY
+        for name in (
+            *(f"vit.layers.{layer}." for layer in range(12)),
+            "vit.cls_token", "vit.pos_embed", "vit.patch_embed", "vit.ln1", "pyramid",
+        )
+    },
+}  # fmt: skip
+SIBLINGS["cpm_r50-cnn14_avss", "cpm_r50_avss"] = {
+    "model.audio_backbone.type": "Cnn14",
+    "model.audio_backbone.norm_eval": True,
+    "model.audio_backbone.init_cfg.checkpoint": "weights/cnn14_audioset.pth",
+}
+SIBLINGS["cpm_r50-htsat_avss", "cpm_r50_avss"] = {
+    "model.audio_backbone.type": "HTSAT",
+    "model.audio_backbone.init_cfg.checkpoint": "weights/htsat_audioset.pth",
+}
+SIBLINGS["cpm_r50_avss-stage1", "cpm_r50_avss"] = {
+    **of_data(type="SoundingDataset", dataset=ANY),
+    **of_data(data_root=MISSING, split=MISSING, pipeline=MISSING),
+    "train_dataloader.dataset.frames_per_clip": MISSING,
+    **{f"{split}_dataloader.dataset.test_mode": MISSING for split in ("val", "test")},
+    "model.decode_head.num_classes": 2,
+    # Without the coverage score.
+    "val_evaluator": ANY,
+    "test_evaluator": ANY,
+}
+SIBLINGS["cpm_r50_avss-stage2", "cpm_r50_avss"] = {
+    "load_from": "work_dirs/cpm_r50_avss-stage1/epoch_100.pth"
+}
+for name, changed in (("pvtv2-b5", PVTV2_B5), ("swin-b", SWIN_B), ("dinov2-b", DINOV2_B)):
+    for size in ("", "-224"):
+        SIBLINGS[f"cpm_{name}_avss{size}", f"cpm_r50_avss{size}"] = changed
 # What a run reads; other top-level names are only variables of the data sets' bases.
 READ = (
     "model", "train_dataloader", "val_dataloader", "test_dataloader", "train_cfg", "val_cfg",
@@ -267,7 +330,9 @@ def made_batch(name: str) -> dict[str, Any]:
     cfg = shrink(load(name), narrow=False)
     dataset = cfg.train_dataloader.dataset
     if frames_of(dataset).type not in COMPOSED:
-        return tiny_batch(num_classes=cfg.num_classes, channels=cfg.audio_channels)
+        return tiny_batch(
+            num_classes=cfg.model.decode_head.num_classes, channels=cfg.audio_channels
+        )
     # With these seeds the two scenes have no class in common, so that their sounds can be mixed.
     seed = 1 if dataset.type == "StampsDataset" else 3
     frames_of(dataset).seed = seed
@@ -294,7 +359,7 @@ def test_main_configs_train_and_predict(name):
         HOOKS.build(hook)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         dataset = DATASETS.build(loader.dataset | dict(lazy_init=True))
-        assert len(dataset.metainfo["classes"]) == cfg.num_classes
+        assert len(dataset.metainfo["classes"]) == cfg.model.decode_head.num_classes
 
 
 @pytest.mark.parametrize("name", ABLATION)

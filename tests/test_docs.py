@@ -107,10 +107,9 @@ def test_own_data(written, tmp_path):
 
 def test_own_image_backbone(written, tmp_path):
     files = written("own-backbone.md")
-    cfg = Config.fromfile(files["configs/cpm_pvtv2-b5_avss.py"])
+    cfg = Config.fromfile(files["configs/cpm_swin-t_avss.py"])
     backbone = cfg.model.backbone
-    assert list(backbone.num_layers) == [3, 6, 40, 3]  # B5
-    backbone.num_layers = [1, 1, 1, 1]
+    assert list(backbone.depths) == [2, 2, 6, 2]  # Swin-T
     small = shrink(cfg, narrow=False)
     small.model.audio_backbone = dict(type="TinyAudioBackbone")
     check_step_and_prediction(small, tiny_batch(num_classes=71))

@@ -22,6 +22,18 @@ STILL_AT_FIRST = re.compile(
 )
 
 
+#: Image backbones of hundreds of millions of numbers, made small, and the channels of their maps.
+SMALL_EYES = {
+    "mmdet.PyramidVisionTransformerV2": (
+        dict(embed_dims=8, num_layers=[1, 1, 1, 1]),
+        [8, 16, 40, 64],
+    ),
+    "SwinTransformer": (
+        dict(embed_dims=16, depths=[2, 1, 1, 1], num_heads=[1, 2, 4, 8], window_size=4),
+        [16, 32, 64, 128],
+    ),
+    "DINOv2": (dict(arch="small", num_layers=1), [384] * 4),
+}
 #: Data sets that need no file of a user's.
 COMPOSED = ("StampsDataset", "ComposedDataset", "StampsClipFrames")
 
@@ -47,6 +59,11 @@ def shrink(cfg: Config, *, narrow: bool) -> Config:
         model.decode_head.in_channels = [32, 64, 128, 256]
         channels = model.audio_backbone.get("in_channels", 1)
         model.audio_backbone = dict(type="TinyAudioBackbone", in_channels=channels)
+    if model.backbone.type in SMALL_EYES:
+        small, model.decode_head.in_channels = SMALL_EYES[model.backbone.type]
+        model.backbone.update(small)
+    if model.audio_backbone.type == "HTSAT":
+        model.audio_backbone.update(embed_dims=16, depths=(2, 1, 1), num_heads=(1, 2, 4))
     model.decode_head.update(
         embed_dims=32, num_queries=6, num_encoder_layers=1, feedforward_channels=64,
         num_audio_layers=1, num_visual_layers=2,

@@ -54,10 +54,8 @@ def class_names(settings: Any) -> tuple[str, ...] | None:
 
 
 def _own_names(settings: dict[str, Any]) -> tuple[str, ...] | None:
-    settings = dict(settings)
-    kind = settings.pop("type")
-    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-    known = getattr(kind, "METAINFO", {})
+    kind, known = _kind(settings)
+    settings = {key: value for key, value in settings.items() if key != "type"}
     names = (settings.get("metainfo") or {}).get("classes") or known.get("classes")
     if names is None and isinstance(kind, type) and issubclass(kind, BaseDataset):
         with suppress(ValueError, TypeError, OSError):  # its files, which are not here, say them
@@ -65,11 +63,20 @@ def _own_names(settings: dict[str, Any]) -> tuple[str, ...] | None:
     return tuple(names) if isinstance(names, (list, tuple)) else None
 
 
+def _kind(settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The class of a data set, and what it says of itself without a file."""
+    kind = settings["type"]
+    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+    return kind, getattr(kind, "METAINFO", {})
+
+
 def _data_sets(settings: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The settings themselves, or those of all that they wrap, with their places."""
     if not isinstance(settings, dict) or "type" not in settings:
         return
     yield where, settings
+    if "classes" in _kind(settings)[1]:
+        return  # what it may wrap has other names, which the model does not see
     yield from _data_sets(settings.get("dataset"), f"{where}.dataset")
     for place, part in enumerate(settings.get("datasets", ())):
         yield from _data_sets(part, f"{where}.datasets.{place}")

@@ -8,6 +8,7 @@ from . import (  # noqa: F401
     offscreen_noise,
     samplers,
     scaled_crop,
+    sounding_dataset,
     transforms,
 )
 from .benchmarks import avsbench, benchmark_transforms, vpo  # noqa: F401

@@ -20,6 +20,7 @@ from .known_pictures import name_pictures
 from .methods import METHODS
 from .mobilenet_reference import mobilenet_v2_features
 from .recipe import Package, Recipe, from_file
+from .stronger_backbones import STRONGER
 from .tensor_bundle import read_tensor_bundle
 from .yamnet_tagger import YAMNetTagger
 
@@ -164,5 +165,6 @@ RECIPES = {
         ),
         convert=from_file(converters.pvt_v2),
     ),
+    **STRONGER,
     **METHODS,
 }

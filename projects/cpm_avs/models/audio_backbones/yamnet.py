@@ -5,7 +5,7 @@ network hears 64 mel bands; its maps are brought back to linear frequency, becau
 with the bins of the linear spectrogram.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from operator import mul
 from typing import Any
@@ -75,11 +75,20 @@ def log_mel(specgram: Tensor, filters: Tensor) -> Tensor:
         return torch.log(specgram.float() @ filters + LOG_MEL_OFFSET)
 
 
-def mel_to_linear(stride: int, drop_bin: DropBin = "nyquist") -> Tensor:
+def mel_to_linear(
+    stride: int,
+    drop_bin: DropBin = "nyquist",
+    band_position: Callable[[Tensor], Tensor] = mel_band_position,
+) -> Tensor:
     """Interpolation from the mel cells of a map at ``stride`` to its linear-frequency cells.
 
     Each linear cell reads the mel axis at the frequency of its centre, between the two nearest mel
     cells; beyond the outer mel cells it reads those.
+
+    Args:
+        stride: Of the map.
+        drop_bin: As in ``stft_magnitude``.
+        band_position: Frequencies (Hz) to places on the axis of the 64 bands.
 
     Returns:
         (64 / stride, 256 / stride), the columns of which sum to 1.
@@ -87,7 +96,7 @@ def mel_to_linear(stride: int, drop_bin: DropBin = "nyquist") -> Tensor:
     cells = MEL_BANDS // stride
     linear_cells = torch.arange(NUM_BINS // stride)
     centres = linear_cells * stride + (stride - 1) / 2 + first_bin(drop_bin)
-    bands = mel_band_position(bin_frequencies(centres))
+    bands = band_position(bin_frequencies(centres))
     # A mel cell is taken to lie in the middle of its bands. By SAME padding the middle of the
     # receptive field is up to half a cell higher, but the learned kernels lean the other way: with
     # pure tones, AudioSet's weights answer nearer to here (at stride 4, 0.1 band off on average

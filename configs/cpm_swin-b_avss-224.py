@@ -1,0 +1,13 @@
+_base_ = [
+    "_base_/default_runtime.py",
+    "_base_/schedules/schedule_100e.py",
+    "_base_/models/cpm_swin-b.py",
+    "_base_/datasets/avss-224.py",
+]
+
+model = dict(
+    audio_backbone=dict(in_channels=_base_.audio_channels),
+    decode_head=dict(num_classes=_base_.num_classes),
+)
+# ADE20K's or COCO's: `tools/prepare_weights.py mask2former-swin-b --src FILE`.
+load_from = "weights/mask2former-swin-b.pth"

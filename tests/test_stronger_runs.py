@@ -16,12 +16,20 @@ from tiny_run import write_config
 from projects.cpm_avs.inference.export import ExportableModel, example_inputs, export_program
 from projects.cpm_avs.safe_checkpoint import load_safely
 
+#: What hears beside each of the eyes: a run tests both.
+EARS: dict[str, dict[str, Any]] = {
+    "mmdet.PyramidVisionTransformerV2": dict(type="TinyAudioBackbone"),
+    "SwinTransformer": dict(type="Cnn14", out_indices=(1, 2)),
+    "DINOv2": dict(type="HTSAT", embed_dims=16, depths=(2, 1, 1), num_heads=(1, 2, 4)),
+}
+
 
 def settings(eyes: str, **changed: Any) -> dict[str, Any]:
     small, channels = SMALL_EYES[eyes]
     drop_path = {} if eyes == "DINOv2" else dict(drop_path_rate=0.3)
     return tiny_model_cfg(
         backbone=dict(type=eyes, **small, **drop_path),
+        audio_backbone=EARS[eyes],
         decode_head=dict(in_channels=channels),
         **changed,
     )

@@ -11,8 +11,8 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 from toy_avs import AUGMENT, PIPELINE, ToySet, write_toy_files
 
-from projects.cpm_avs.datasets.avs_dataset import seeded
 from projects.cpm_avs.datasets.sample_index import SampleIndex
+from projects.cpm_avs.datasets.seeding import seeded
 from projects.cpm_avs.structures import BadSampleError
 
 

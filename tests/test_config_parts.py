@@ -129,6 +129,11 @@ LOADER, HEAD, RULES = "train_dataloader", "model.decode_head", "optim_wrapper.pa
         (f"{HEAD}.feedforward_channels", 0, "give 1 or more"),
         ("model.criterion.prompt_weight", -1, "give 0 or more"),
         ("model.criterion.prompting.acp_weight", float("nan"), "give 0 or more"),
+        # pictures of no size
+        (f"{LOADER}.dataset.pipeline", [dict(type="Resize", scale=(0, 9))], ".0.scale.0 is 0; g"),
+        (f"{LOADER}.dataset.pipeline", [dict(type="Resize", scale=-5)], ".0.scale is -5; give 1"),
+        (f"{LOADER}.dataset.pipeline", [dict(type="Resize", scale_factor=0.0)], "more than 0"),
+        (f"{LOADER}.dataset.pipeline", [dict(type="RandomCrop", crop_size=(5, -1))], "give 1 or"),
         # what nothing stands in for
         ("randomness", None, "is None, and nothing stands in for it"),
         (f"{LOADER}.batch_size", None, "is None, and nothing stands in for it"),

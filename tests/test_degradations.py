@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from projects.cpm_avs.datasets.avs_dataset import seeded
 from projects.cpm_avs.datasets.degradations import (
     DegradePicture,
     DegradeSound,
@@ -11,6 +10,7 @@ from projects.cpm_avs.datasets.degradations import (
     low_pass,
     reverberate,
 )
+from projects.cpm_avs.datasets.seeding import seeded
 
 TIME = np.arange(16000) / 16000
 

@@ -10,7 +10,7 @@ from mmseg.registry import MODELS, TRANSFORMS
 from tiny import build_tiny, losses_of, tiny_batch, tiny_model_cfg
 from toy_avs import LOAD, ToySet, write_toy_files
 
-from projects.cpm_avs.datasets.avs_dataset import seeded
+from projects.cpm_avs.datasets.seeding import seeded
 from projects.cpm_avs.models.spectrogram import stft_magnitude
 from projects.cpm_avs.structures import BadSampleError
 from projects.cpm_avs.training.prompting.offscreen_noise import draw_partners as draw_from_pool

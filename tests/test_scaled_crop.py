@@ -92,3 +92,15 @@ def test_factors_are_over_the_whole_range():
     assert len(heights) > 10 and min(heights) < 50 and max(heights) > 120
     with pytest.raises(ValueError, match="rising"):
         RandomScaledCrop(crop_size=(8, 8), scale_range=(2.0, 0.5))
+
+
+@pytest.mark.parametrize("size", [0, 32, (32,), (0, 32), (32, -1), (32.5, 32)])
+def test_a_size_that_no_picture_has_is_refused(size):
+    for name in ("crop_size", "base_size"):
+        with pytest.raises(ValueError, match=f"{name}=.*give height and width, each 1 or more"):
+            RandomScaledCrop(**(dict(crop_size=(8, 8)) | {name: size}))
+
+
+def test_a_frame_is_never_resized_to_nothing():
+    found = RandomScaledCrop(crop_size=(8, 8), scale_range=(1e-4, 1e-4))(frame())
+    assert found["img"].shape == (1, 1, 3) and found["gt_seg_map"].shape == (1, 1)

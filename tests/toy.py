@@ -13,7 +13,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from projects.cpm_avs.datasets.avs_dataset import seeded
+from projects.cpm_avs.datasets.seeding import seeded
 from projects.cpm_avs.training.finite import FiniteGuard
 
 

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import TRANSFORMS
 
-from ..datasets.avs_dataset import seeded
+from ..datasets.seeding import seeded
 from ..launch import build_dataset, built_from
 from ..model_fit import check_config_classes
 from .batches import coarse_regions

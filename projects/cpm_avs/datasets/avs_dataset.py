@@ -1,9 +1,7 @@
 """The base of all audio-visual sets: the index, bad samples, repeatable draws, test conditions."""
 
 import logging
-import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +15,8 @@ from ..structures import BadSampleError, UserError
 from .mask_decoding import decode_mask, read_mask, values_in
 from .negative_sounds import NEGATIVE_SOUNDS, without_objects
 from .sample_index import SampleIndex
+from .seeding import seeded
+from .steps import check_packed, run_steps
 
 Prepared = TypeVar("Prepared")
 
@@ -166,6 +166,17 @@ class AVSDataset(BaseSegDataset):
     def _fetch(self, idx: int) -> dict[str, Any]:
         return self.usable(idx, self.prepare_data, self._rand_another)
 
+    def check_first_item(self) -> None:
+        """Run the pipeline once, so that what is wrong with its steps is told before a run begins.
+
+        No random state moves.
+
+        Raises:
+            UserError: A step can't do its work, or what comes out is nothing that a model takes.
+        """
+        with seeded(self.seed):
+            check_packed(self[0], self.pipeline.transforms)
+
     def usable(
         self,
         idx: int,
@@ -212,7 +223,7 @@ class AVSDataset(BaseSegDataset):
         if self.audio_condition == "offscreen":
             donor = self.get_data_info(self.offscreen_donor(idx))
             info.update({key: donor[key] for key in self.AUDIO_KEYS})
-        packed = self.pipeline(info)
+        packed = run_steps(self.pipeline.transforms, info)
         packed.pop("sound_set", None)  # where nothing is packed
         if self.audio_condition in ("silence", "noise"):
             waveform = packed["inputs"]["waveform"]
@@ -276,19 +287,3 @@ class AVSDataset(BaseSegDataset):
     def visible_classes(self, info: dict[str, Any]) -> set[Any]:
         """What is known to be in an item's picture; where only what sounds is labelled, that."""
         return self.heard_classes(info)
-
-
-@contextmanager
-def seeded(*numbers: int) -> Iterator[None]:
-    """Seed Python's, numpy's and torch's CPU random state inside, and give the old ones back."""
-    states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
-    words = np.random.SeedSequence(numbers).generate_state(3)
-    random.seed(int(words[0]))
-    np.random.seed(words[1])
-    torch.default_generator.manual_seed(int(words[2]))
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.default_generator.set_state(states[2])

@@ -12,8 +12,9 @@ from mmengine.registry import FUNCTIONS
 from mmseg.registry import DATASETS
 from torch.utils.data import Dataset
 
-from .avs_dataset import AVSDataset, seeded
+from .avs_dataset import AVSDataset
 from .sample_index import SampleIndex
+from .seeding import seeded
 
 
 @DATASETS.register_module()

@@ -55,6 +55,9 @@ class RandomScaledCrop(BaseTransform):
     ) -> None:
         if not 0 < scale_range[0] <= scale_range[1]:
             raise ValueError(f"scale_range={scale_range}: give two positive factors, rising.")
+        for name, size in (("crop_size", crop_size), ("base_size", base_size)):
+            if size is not None and not _is_size(size):
+                raise ValueError(f"{name}={size}: give height and width, each 1 or more.")
         self.crop_size, self.scale_range, self.base_size = crop_size, scale_range, base_size
 
     @cache_randomness
@@ -68,7 +71,7 @@ class RandomScaledCrop(BaseTransform):
     def transform(self, results: dict) -> dict:
         factor = self._random_factor()
         frame = results["img"].shape[:2]
-        scaled = [round(side * factor) for side in self.base_size or frame]
+        scaled = [max(round(side * factor), 1) for side in self.base_size or frame]
         spans = []
         for source, length, crop in zip(frame, scaled, self.crop_size, strict=True):
             start = self._random_start(max(length - crop, 0))
@@ -83,6 +86,11 @@ class RandomScaledCrop(BaseTransform):
         results["scale_factor"] = columns.scaled / columns.source, rows.scaled / rows.source
         results["keep_ratio"] = False
         return results
+
+
+def _is_size(size: object) -> bool:
+    sides = size if isinstance(size, (tuple, list)) else ()
+    return len(sides) == 2 and all(isinstance(side, int) and side >= 1 for side in sides)
 
 
 def resize_part(image: Array, rows: Span, columns: Span) -> Array:

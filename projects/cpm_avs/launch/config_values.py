@@ -19,11 +19,13 @@ from mmseg import registry
 from ..config_files import ConfigError, hint_of_unregistered, is_registered, nearest
 
 _LOADER = r"(train|val|test)_dataloader"
+_STEP = rf"{_LOADER}\..+\.(pipeline|transforms)\.\d+"
 _HOOK = r"(default|custom)_hooks\.\w+"
 #: Place -> the least that a number may be there.
 _AT_LEAST = {
     r"train_cfg\.(max_iters|max_epochs|val_interval)": 1,
     r"train_cfg\.val_begin": 0,
+    rf"{_STEP}\.(scales?|size|crop_size|base_size)(\.\d+)*": 1,
     rf"{_LOADER}\.(batch_size|prefetch_factor)": 1,
     rf"{_LOADER}\.(num_workers|timeout)": 0,
     r"optim_wrapper\.optimizer\.lr": 0,
@@ -37,6 +39,11 @@ _AT_LEAST = {
     r"model\.decode_head\.(num_queries|embed_dims|feedforward_channels)": 1,
     r"model\.criterion\.(\w+\.)?\w+_weight": 0,
 }
+#: Where a number must be more than 0.
+_POSITIVE = (
+    rf"{_STEP}\.(scale_factor|scale_range|ratio_range)(\.\d+)*|"
+    r"param_scheduler(\.[a-z]+)?(\.\d+)?\.start_factor"
+)
 #: Places that may be left out of a config, but where None means nothing.
 _NOT_NONE = (
     rf"{_LOADER}\.(batch_size|dataset)|optim_wrapper\.optimizer(\.lr)?|"
@@ -94,8 +101,8 @@ def check_value(where: str, value: Any) -> None:
             raise ConfigError(f"{where} is {value!r}, which is not registered; {hint}")
     if re.fullmatch(rf"{_HOOK}\.priority", where):
         _check_priority(where, value)
-    if re.fullmatch(r"param_scheduler(\.[a-z]+)?(\.\d+)?\.start_factor", where) and value == 0:
-        raise ConfigError(f"{where} is 0, which no warm-up leaves; give more than 0, up to 1")
+    if isinstance(value, (int, float)) and re.fullmatch(_POSITIVE, where) and not value > 0:
+        raise ConfigError(f"{where} is {value}; give more than 0")
 
 
 def check_hook(where: str, hook: dict[str, Any]) -> None:

@@ -7,11 +7,13 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
+from ..config_files import ConfigError
 from ..model_fit import check_backbones, check_classes, check_sound
+from ..structures import BadSampleError, UserError
 
 
 class ModelFitHook(Hook):
-    """Refuses backbones and data that the model can't take."""
+    """Refuses backbones, data and pipelines that the model can't take."""
 
     def before_run(self, runner: Runner) -> None:
         """The loops are built by now, and with them the data sets."""
@@ -23,6 +25,22 @@ class ModelFitHook(Hook):
                 dataset, where = loop.dataloader.dataset, f"{name}_dataloader.dataset"
                 check_classes(model, dataset, where)
                 check_sound(model, _sound_channels(dataset), where)
+                _check_first_item(dataset, where)
+
+
+def _check_first_item(dataset: Any, where: str) -> None:
+    """Of a data set that knows how, or of all that it wraps."""
+    wrapped = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
+    if hasattr(dataset, "check_first_item"):
+        try:
+            dataset.check_first_item()
+        except BadSampleError:
+            raise
+        except UserError as error:
+            raise ConfigError(f"{where}: {error}") from error
+        return
+    for part in (one for one in wrapped if one is not None):
+        _check_first_item(part, where)
 
 
 def _sound_channels(dataset: Any) -> int | None:

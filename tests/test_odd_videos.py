@@ -57,6 +57,17 @@ class TestClock:
             38, abs=2
         )
 
+    def test_a_joined_mp4_shows_and_sounds_as_its_first_part(self, tmp_path):
+        """As players have it; a warning names the file."""
+        part = make_clip(tmp_path / "a.mp4", frames=25, sound=click_track(1, (0.5,)))
+        path = tmp_path / "twice.mp4"
+        path.write_bytes(part.read_bytes() * 2)
+        with pytest.warns(UserWarning, match=r"twice\.mp4: 2 recordings .* ffmpeg -f concat"):
+            info = probe(path)
+        assert info.frames == 25
+        heard = sum(one.shape[1] for one in read_sound(path, sample_rate=16000, channels=1))
+        assert heard / 16000 == pytest.approx(1, abs=0.1)
+
     @pytest.mark.parametrize("begin", [95441.7, 95400.0])  # a clock of 33 bits ends at 95443.7
     def test_a_clock_that_ends(self, tmp_path, begin):
         """FFmpeg counts from the end of the clock where it is near: times are below zero."""

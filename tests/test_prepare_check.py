@@ -115,6 +115,19 @@ def plant(root: Path) -> list[tuple[object, ...]]:
     return rows
 
 
+@pytest.mark.parametrize("cell", ["", "_", "  "])
+def test_a_row_that_names_nothing_that_sounds_is_reported(tmp_path, cell):
+    """Its clip would be in no part of the test set, single-source or multi-source."""
+    root = make_avss(tmp_path)
+    rows = [[*row] for row in AVSS_ROWS]
+    rows[-1][4] = cell
+    write_csv(root / "metadata.csv", HEADER, *rows)
+    status, report = check("avss", root)
+    assert status == 1 and report["by_kind"] == dict(unknown_class=1)
+    assert report["defects"][0]["line"] == len(rows) + 1
+    assert report["defects"][0]["detail"] == "nothing is named that sounds"
+
+
 @pytest.mark.parametrize("workers", ["1", "4"])
 def test_every_planted_kind_is_reported_once_and_nothing_else(tmp_path, workers, capsys):
     root = make_avss(tmp_path)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from projects.cpm_avs.media.joined import parts_of
 from projects.cpm_avs.media.sound_io import load_waveform, read_sound
+from projects.cpm_avs.media.window_loading import load_window
 from projects.cpm_avs.structures import BadSampleError
 
 
@@ -34,6 +36,15 @@ def write_mp3(path: Path, seconds: float, *, xing: bool, bit_rate: int = 64_000)
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path.read_bytes()
+
+
+def write_m4a(path: Path, samples: np.ndarray) -> None:
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples.T.copy(), "fltp", "mono")
+        frame.sample_rate, frame.time_base = 16000, Fraction(1, 16000)
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
 
 
 class TestLength:
@@ -80,6 +91,48 @@ class TestLength:
         soundfile.write(path, noise(1.0), 16000)
         path.write_bytes(path.read_bytes() * 2)
         assert load_waveform(path).shape[1] == pytest.approx(32000, abs=3200)
+
+    @pytest.mark.parametrize("suffix", ["flac", "wav", "rf64", "aiff", "au", "m4a"])
+    @pytest.mark.parametrize("length", [16000, 15999])  # bytes of which FLAC or WAV add one
+    def test_all_of_a_joined_file_is_heard(self, tmp_path, suffix, length):
+        """`cat a b c`: FFmpeg would leave out frames at the joints, or all but the first one."""
+        files = [tmp_path / f"{name}.{suffix}" for name in ("a", "b", "c")]
+        for number, path in enumerate(files):
+            part = noise(1.0)[: length + 20 * number] * (number + 1) / 3
+            if suffix == "m4a":
+                write_m4a(path, part)
+            else:
+                subtype = "PCM_U8" if suffix == "wav" else "PCM_16"
+                soundfile.write(path, part, 16000, subtype=subtype)
+        path = tmp_path / f"joined.{suffix}"
+        path.write_bytes(b"".join(one.read_bytes() for one in files))
+        expected = np.concatenate([load_waveform(one) for one in files], axis=1)
+        np.testing.assert_array_equal(load_waveform(path), expected)
+        np.testing.assert_array_equal(streamed(path), expected)
+        np.testing.assert_array_equal(
+            load_window(path, start=20000, length=9000), expected[:, 20000:29000]
+        )
+        late = np.concatenate(
+            [*read_sound(path, sample_rate=16000, channels=1, origin=0.0, start=1.5, end=2.5)], 1
+        )
+        np.testing.assert_array_equal(late, expected[:, 24000:40000])
+
+    def test_a_joined_file_that_is_cut_off_is_refused(self, tmp_path):
+        for suffix in ("wav", "flac"):
+            path = tmp_path / f"a.{suffix}"
+            soundfile.write(path, noise(1.0), 16000)
+            content = path.read_bytes()
+            path.write_bytes(content + content[: len(content) // 2])
+            with pytest.raises(
+                BadSampleError, match=rf"a\.{suffix}: the sound .*(truncated|damaged)"
+            ):
+                load_waveform(path)
+            assert 20000 < streamed(path).shape[1] < 26000
+
+    @pytest.mark.parametrize("odd", [b"RIFF", b".snd", b"FORM\0\0\0\0AIFF", b"\0\0\0\1ftypm4a "])
+    def test_a_stump_has_one_part(self, tmp_path, odd):
+        (tmp_path / "stump").write_bytes(odd)
+        assert parts_of(tmp_path / "stump") == [(0, len(odd))]
 
     def test_one_sample(self, tmp_path):
         soundfile.write(tmp_path / "one.wav", noise(1 / 16000), 16000)

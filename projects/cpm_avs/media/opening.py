@@ -10,6 +10,7 @@ from typing import TypeVar
 import av
 
 from ..structures import BadSampleError
+from .joined import Part, Span
 
 # FFmpeg also reads playlists, which name other files and addresses to open: not from a stranger.
 _FORMATS = (
@@ -67,15 +68,16 @@ def check_file(path: str | Path) -> None:
         raise forbidden(path)
 
 
-def open_media(path: str | Path) -> av.container.InputContainer:
-    """Open a file as one of the usual containers.
+def open_media(path: str | Path, part: Span | None = None) -> av.container.InputContainer:
+    """Open a file, or one of the recordings that were joined in it, as one of the usual containers.
 
     Raises:
         BadSampleError: It is missing, empty, or something else.
     """
     check_file(path)
     try:
-        return av.open(media_url(path), options=ONLY_MEDIA, metadata_errors="replace")
+        source = media_url(path) if part is None else Part(path, part)
+        return av.open(source, mode="r", options=ONLY_MEDIA, metadata_errors="replace")
     except PermissionError as error:  # PyAV's is one, too
         raise forbidden(path) from error
     except (av.FFmpegError, OSError, ValueError) as error:

@@ -5,7 +5,7 @@ Shorthand: A channels, n samples.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +15,8 @@ import soundfile
 
 from ..structures import BadSampleError
 from .audio_functional import RATES, Waveform
-from .opening import check_file, open_media, sound_track, steady_packets
+from .joined import parts_of
+from .opening import check_file, default_track, open_media, sound_track, steady_packets
 from .sound_headers import is_cut_off, is_whole, states_its_length
 
 _REMEDY = "Extract the sound again or leave it out"
@@ -145,23 +146,42 @@ def _plain_blocks(path: str | Path, start: float, channels: int) -> Iterator[Blo
 def _any_blocks(
     path: str | Path, start: float, channels: int, track: int | None, strict: bool
 ) -> Iterator[Block]:
+    parts = parts_of(path)
+    if len(parts) == 1:
+        with open_media(path) as container:
+            yield from _blocks_of(container, path, start, channels, track, strict)
+        return
+    for number, part in enumerate(parts):
+        with open_media(path, part) as container:
+            if number and default_track(container.streams.video) is not None:
+                return  # of whose pictures the first recording's alone are shown
+            for block in _blocks_of(container, path, -math.inf, channels, track, strict):
+                yield replace(block, time=None) if number else block
+
+
+def _blocks_of(
+    container: av.container.InputContainer,
+    path: str | Path,
+    start: float,
+    channels: int,
+    track: int | None,
+    strict: bool,
+) -> Iterator[Block]:
     decoded = 0.0
-    with open_media(path) as container:
-        stream = sound_track(container, path, track)
-        if stream is None:
-            kind = "of an unknown codec" if container.streams.audio else "missing"
-            raise BadSampleError(
-                path, f"has no sound track that can be decoded (it is {kind})",
-                "Give a file with sound",
-            )  # fmt: skip
-        stated = 0.0
-        if stream.duration and stream.time_base and states_its_length(container, Path(path)):
-            stated = float(stream.duration * stream.time_base)
-        to_floats = _ToFloats(channels)
-        frames = _frames(container, path, stream, start, strict)
-        for block in _in_pieces(one for frame in frames for one in to_floats(frame)):
-            decoded += block.samples.shape[1] / block.rate
-            yield block
+    stream = sound_track(container, path, track)
+    if stream is None:
+        kind = "of an unknown codec" if container.streams.audio else "missing"
+        raise BadSampleError(
+            path, f"has no sound track that can be decoded (it is {kind})", "Give a file with sound"
+        )
+    stated = 0.0
+    if stream.duration and stream.time_base and states_its_length(container, Path(path)):
+        stated = float(stream.duration * stream.time_base)
+    to_floats = _ToFloats(channels)
+    frames = _frames(container, path, stream, start, strict)
+    for block in _in_pieces(one for frame in frames for one in to_floats(frame)):
+        decoded += block.samples.shape[1] / block.rate
+        yield block
     if strict and decoded < stated - _SHORT:
         raise BadSampleError(path, "the sound track is truncated", _REMEDY)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import av
 
+from .joined import parts_of
+
 # Programs that write to a pipe can't go back to fill in sizes, and leave 0 or nearly 2 or 4 GiB.
 _UNKNOWN_SIZE = 0x7FFF0000
 _OGG_HEADER, _OGG_LAST_PAGE = 27, 0x04  # bytes before the table of segments; a flag
@@ -22,7 +24,7 @@ def is_whole(path: Path) -> bool:
     """
     chunks = _wav_chunks(path)
     if chunks is not None:
-        return 0 < chunks[0] <= chunks[1]
+        return 0 < chunks[0] <= chunks[1] and len(parts_of(path)) == 1
     with path.open("rb") as file:
         if file.read(4) != b"OggS" or not _ends_with_last_page(path):
             return False
@@ -35,7 +37,7 @@ def is_cut_off(path: Path) -> bool:
 
     Decoders read both without a word.
     """
-    chunks = _wav_chunks(path)
+    chunks = _wav_chunks(path, parts_of(path)[-1][0])
     if chunks is not None:
         stated, there = chunks
         return there + 1 < stated < _UNKNOWN_SIZE  # some writers count a pad byte they leave out
@@ -49,9 +51,10 @@ def states_its_length(container: av.container.InputContainer, path: Path) -> boo
     return name.startswith(_STATED) or (name == "mp3" and _has_xing(path))
 
 
-def _wav_chunks(path: Path) -> tuple[int, int] | None:
+def _wav_chunks(path: Path, begin: int = 0) -> tuple[int, int] | None:
     """Bytes of sound that a RIFF WAVE file states, and those that are there; None of another."""
     with path.open("rb") as file:
+        file.seek(begin)
         head = file.read(12)
         if head[:4] != b"RIFF" or head[8:] != b"WAVE":
             return None

@@ -1,5 +1,6 @@
 """Reading a video, with its true times and upright, in constant memory."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,6 +11,7 @@ import av
 import numpy as np
 
 from ..structures import BadSampleError
+from .joined import parts_of
 from .opening import default_track, open_media, sound_track, steady_packets
 from .orientation import square_size, upright
 from .sound_decoding import decode_sound, undecodable
@@ -105,6 +107,12 @@ def probe(
     """
     container, stream = _open_video(path, most_pixels)
     with container:
+        if container.format.name.startswith("mov,") and len(parts := parts_of(path)) > 1:
+            warnings.warn(
+                f"{path}: {len(parts)} recordings are joined in it, of which the first alone is "
+                "read, as players do; join them by ffmpeg -f concat",
+                stacklevel=2,
+            )
         first = next(_pictures(container, path, stream, most_pixels=most_pixels), None)
         tick = stream.time_base
         if first is None or tick is None:

@@ -76,7 +76,10 @@ def check_rows(clips: Sequence[Clip], benchmark: Benchmark) -> Iterator[Defect]:
                 yield Defect("bad_row", clip.clip_id, row.line, "", fault)
         line = clip.rows[0].line
         if benchmark.names and (unknown := sorted(set(clip.classes) - benchmark.names)):
-            yield Defect("unknown_class", clip.clip_id, line, "", ", ".join(unknown))
+            detail = ", ".join(name or "an empty name" for name in unknown)
+            yield Defect("unknown_class", clip.clip_id, line, "", detail)
+        if benchmark.names and not clip.classes and not fault:
+            yield Defect("unknown_class", clip.clip_id, line, "", "nothing is named that sounds")
 
 
 def check_media(clip: Clip, rules: MaskRules) -> list[Defect]:

@@ -1,0 +1,129 @@
+"""Recordings that ``cat`` joined into one file.
+
+FFmpeg reads through the joints of mp3, Ogg, ADTS, AC-3, MPEG-TS and Matroska. Of WAV, AIFF, AU and
+mp4 it reads the first recording alone, and of FLAC it loses frames at each joint, without a word.
+"""
+
+import io
+import struct
+from collections.abc import Callable
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+
+Span = tuple[int, int]
+#: A FLAC file begins so: its mark, and the header of STREAMINFO (34 bytes), the last block or not.
+_FLAC = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
+_MOST_BOXES = 100_000  # of an mp4 that are looked through
+
+
+def parts_of(path: str | Path) -> list[Span]:
+    """Where the recordings of a file lie: its first byte and the one behind its last.
+
+    Args:
+        path: A file that is not empty.
+
+    Returns:
+        One of a file that was not joined, or whose format FFmpeg reads through joints.
+    """
+    with Path(path).open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        size, begins = len(content), [0]
+        end_of = _end_by_kind(content, 0)
+        while end_of is not None:
+            end = end_of(content, begins[-1])
+            if not begins[-1] < end < size or _end_by_kind(content, end) is not end_of:
+                break
+            begins.append(end)
+    return list(zip(begins, [*begins[1:], size], strict=True))
+
+
+class Part(io.FileIO):
+    """A stretch of a file, as a file to read.
+
+    Args:
+        path: The whole.
+        span: The stretch's first byte, and the one behind its last.
+    """
+
+    def __init__(self, path: str | Path, span: Span) -> None:
+        super().__init__(path)
+        self._begin, self._end = span
+        self.seek(0)
+
+    def tell(self) -> int:
+        return super().tell() - self._begin
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_CUR: super().tell(), io.SEEK_END: self._end}.get(whence, self._begin)
+        return super().seek(max(base + offset, self._begin)) - self._begin
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(self._end - super().tell(), 0)
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+
+def _end_by_kind(content: mmap, at: int) -> Callable[[mmap, int], int] | None:
+    """What finds the end of the recording that begins at a byte; None of other kinds."""
+    head = content[at : at + 12]
+    if head[:8] in _FLAC:
+        return _end_of_flac
+    if head[:4] == b"RIFF" and head[8:] == b"WAVE":
+        return _end_of_wav
+    if head[:4] == b"RF64" and head[8:] == b"WAVE":
+        return _end_of_rf64
+    if head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
+        return _end_of_aiff
+    if head[:4] == b".snd":
+        return _end_of_au
+    return _end_of_mp4 if head[4:8] == b"ftyp" else None
+
+
+def _end_of_flac(content: mmap, begin: int) -> int:
+    """Where the next one begins; -1 where there is none."""
+    found = [content.find(mark, begin + 1) for mark in _FLAC]
+    return min((one for one in found if one >= 0), default=-1)
+
+
+def _end_of_wav(content: mmap, begin: int) -> int:
+    return _end_of_chunk(content, begin, "<4xI")
+
+
+def _end_of_rf64(content: mmap, begin: int) -> int:
+    """Its size is in a chunk of its own."""
+    if content[begin + 12 : begin + 16] != b"ds64" or len(content) < begin + 28:
+        return -1
+    return begin + 8 + struct.unpack_from("<Q", content, begin + 20)[0]
+
+
+def _end_of_aiff(content: mmap, begin: int) -> int:
+    return _end_of_chunk(content, begin, ">4xI")
+
+
+def _end_of_chunk(content: mmap, begin: int, header: str) -> int:
+    """An odd number of bytes is followed by one more, which some writers leave out."""
+    end = begin + 8 + struct.unpack_from(header, content, begin)[0]
+    padded = end % 2 != begin % 2 and _end_by_kind(content, end) is None
+    return end + padded
+
+
+def _end_of_au(content: mmap, begin: int) -> int:
+    if len(content) < begin + 12:
+        return -1
+    offset, size = struct.unpack_from(">II", content, begin + 4)
+    return begin + offset + size
+
+
+def _end_of_mp4(content: mmap, begin: int) -> int:
+    """Its boxes up to the next one that says what kind of file follows; -1 where there is none."""
+    at = begin
+    for _ in range(_MOST_BOXES):
+        if len(content) < at + 16:
+            return -1
+        size, name = struct.unpack_from(">I4s", content, at)
+        if name == b"ftyp" and at > begin:
+            return at
+        if size == 1:
+            size = struct.unpack_from(">Q", content, at + 8)[0]
+        if size < 8:  # 0 is up to the end
+            return -1
+        at += size
+    return -1

@@ -1,12 +1,17 @@
 """Files that a clip can't be read from for what they are: forbidden, or with frames too large."""
 
+import inspect
 import os
+import struct
+import zlib
 
 import av
 import numpy as np
 import pytest
+import soundfile
 from clips import make_clip, make_jpegs
 from fake_segmentor import write_model
+from PIL import Image
 
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.clip import read_image
@@ -38,6 +43,39 @@ def test_clips_of_a_folder_and_a_list(tmp_path):
     for source in (tmp_path, [tmp_path / "c.avi"]):
         with pytest.raises(BadSampleError, match="more than 10000 pixels"):
             open_sources(source, silent_ok=True, most_pixels=10_000)
+
+
+@pytest.mark.filterwarnings("error")  # Pillow's, which has no remedy
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [((9500, 9500), "has 9500 x 9500 pixels, which is too large"), ((14000, 13000), "has more")],
+)
+def test_a_picture_is_held_to_the_limit_before_it_is_decoded(tmp_path, size, reason):
+    """Decoding would take a second a quarter gigabyte, and segmenting as much again."""
+    small = tmp_path / "small.png"
+    Image.new("RGB", (8, 8)).save(small)
+    header = struct.pack(">II", *size)
+    chunk = b"IHDR" + header + small.read_bytes()[24:29]
+    content = small.read_bytes()[:12] + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (tmp_path / "x" / "frames").mkdir(parents=True)
+    large = tmp_path / "x" / "frames" / "0.png"
+    large.write_bytes(content + small.read_bytes()[33:])
+    soundfile.write(tmp_path / "x/sound.wav", np.zeros(16000), 16000)
+    sound = tmp_path / "x" / "sound.wav"
+    wanted = rf"0\.png: {reason}.*\. Make it smaller, to at most 89478485 pixels"
+    for source, audio in ((large, sound), ((large, sound), None), (tmp_path / "x", None)):
+        with pytest.raises(BadSampleError, match=wanted):
+            open_sources(source, audio=audio)
+    with pytest.raises(BadSampleError, match="small.png: has 8 x 8 .* at most 63 pixels"):
+        open_sources(small, audio=sound, most_pixels=63)
+
+
+def test_an_array_and_a_video_have_the_same_limit(tmp_path, monkeypatch):
+    huge = np.broadcast_to(np.zeros(3, np.uint8), (9500, 9500, 3))
+    with pytest.raises(UserError, match="frames of 9500 x 9500 pixels are more than the 89478485"):
+        open_sources((huge, np.zeros(16000, np.float32)))
+    assert inspect.signature(read_frames).parameters["most_pixels"].default == 89478485
+    assert inspect.signature(probe).parameters["most_pixels"].default == 89478485
 
 
 @pytest.mark.parametrize("name", ["c.mp4", "c.jpg"])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..files import check_folder
 from ..media.audio_functional import RATES
+from ..media.opening import MOST_PIXELS
 from ..structures import UserError
 
 _LOUDEST = 16.0  # resampling and mixing may pass 1 a little; numbers of 16 bits do by far
@@ -90,6 +91,12 @@ def check_frames(frames: object) -> NDArray[np.uint8]:
         raise UserError(f"frames of type {type(frames).__name__} can't be read; {_FRAMES}")
     images = frames[None] if frames.ndim == 3 else frames
     if images.ndim == 4 and images.shape[-1] == 3 and images.dtype == np.uint8 and images.size:
+        height, width = images.shape[1:3]
+        if height * width > MOST_PIXELS:
+            raise UserError(
+                f"frames of {width} x {height} pixels are more than the {MOST_PIXELS} that are "
+                "taken; make them smaller, such as 1920 wide"
+            )
         return images
     hint = ""
     if not images.size:

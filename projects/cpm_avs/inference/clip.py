@@ -4,6 +4,7 @@ Shorthand: A audio channels, L samples, N frames of H W.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +16,8 @@ from PIL import Image, ImageOps
 
 from ..datasets.mask_decoding import UNREADABLE
 from ..media.audio_functional import Waveform, resample, to_channels
-from ..media.kinds import PICTURES
-from ..media.opening import check_file, forbidden
+from ..media.kinds import PICTURES, check_picture_size
+from ..media.opening import MOST_PIXELS, check_file, forbidden, too_large
 from ..media.sound_io import read_sound
 from ..media.video_io import Frame, probe, read_frames
 from ..structures import BadSampleError
@@ -65,7 +66,7 @@ def video_clip(
     audio: str | Path | None,
     silent_ok: bool,
     track: int | None = None,
-    most_pixels: int | None = None,
+    most_pixels: int = MOST_PIXELS,
 ) -> Clip:
     """A video file, with its own sound, another file's, or none; see ``open_sources``."""
     own = track if audio is None else None
@@ -103,9 +104,14 @@ def video_clip(
     )
 
 
-def pair_clip(picture: Picture, sound: SoundSource, track: int | None = None) -> Clip:
+def pair_clip(
+    picture: Picture,
+    sound: SoundSource,
+    track: int | None = None,
+    most_pixels: int = MOST_PIXELS,
+) -> Clip:
     """An image, or several spread evenly over the sound."""
-    count, image_at = _open_picture(picture)
+    count, image_at = _open_picture(picture, most_pixels)
     chunks, duration, sample_rate = _open_sound(sound, track)
     share = duration / count  # of the sound
 
@@ -133,12 +139,15 @@ def pair_clip(picture: Picture, sound: SoundSource, track: int | None = None) ->
     )
 
 
-def _open_picture(picture: Picture) -> tuple[int, Callable[[int], NDArray[np.uint8]]]:
+def _open_picture(
+    picture: Picture, most_pixels: int
+) -> tuple[int, Callable[[int], NDArray[np.uint8]]]:
     """Number of images, and one of them by call."""
     if isinstance(picture, (str, Path)):
         path = picture
-        read_image(path)  # refuses it now; held until its turn, a folder of them would fill memory
-        return 1, lambda _: read_image(path)
+        # Refuses it now; held until its turn, a folder of them would fill memory.
+        read_image(path, most_pixels)
+        return 1, lambda _: read_image(path, most_pixels)
     images = check_frames(picture)
     return len(images), lambda index: images[index]
 
@@ -193,10 +202,16 @@ def _silence(sample_rate: int, channels: int, start: float, end: float) -> Itera
         left -= sample_rate
 
 
-def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """(H, W, 3) BGR, turned by its EXIF orientation; of an animation the first picture."""
+def read_image(path: str | Path, most_pixels: int = MOST_PIXELS) -> NDArray[np.uint8]:
+    """(H, W, 3) BGR, turned by its EXIF orientation; of an animation the first picture.
+
+    Raises:
+        BadSampleError: It is no picture, or has more than ``most_pixels``.
+    """
     check_file(path)
     try:
+        with suppress(OSError, SyntaxError):  # of a format that Pillow lacks
+            check_picture_size(path, most_pixels)
         content = np.fromfile(path, np.uint8)
         turned = content[8:12].tobytes() in _LEFT_TURNED
         image = None if turned else cv2.imdecode(content, cv2.IMREAD_COLOR)
@@ -205,6 +220,10 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
                 image = np.array(ImageOps.exif_transpose(opened).convert("RGB"))[..., ::-1]
     except PermissionError as error:
         raise forbidden(path) from error
+    except BadSampleError:
+        raise
     except (cv2.error, *UNREADABLE) as error:  # such as a size that no picture has
         raise BadSampleError(path, "is no image that can be read", "Give a jpg or png") from error
+    if image.shape[0] * image.shape[1] > most_pixels:
+        raise too_large(path, f"has more than {most_pixels} pixels", most_pixels)
     return np.ascontiguousarray(image, np.uint8)

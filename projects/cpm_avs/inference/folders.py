@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ..media.kinds import called, kind_of, visible
-from ..media.opening import forbidden, is_folder
+from ..media.opening import MOST_PIXELS, forbidden, is_folder
 from ..media.video_io import Frame
 from ..structures import BadSampleError
 from .clip import Clip, pair_clip, read_image, video_clip
@@ -30,7 +30,7 @@ class Wanted:
     track: int | None = None
     silent_ok: bool = False
     picture_rate: float = 1.0
-    most_pixels: int | None = None
+    most_pixels: int = MOST_PIXELS
 
 
 def folder_clips(folder: Path, wanted: Wanted) -> list[Callable[[], Clip]]:
@@ -67,7 +67,10 @@ def folder_clips(folder: Path, wanted: Wanted) -> list[Callable[[], Clip]]:
     if images and not paired and len(sounds) == 1 and (numbered or not kinds["video"]):
         steps.append(partial(numbered_clip, folder, images, sounds[0], wanted))
         alone = {}
-    steps += [partial(pair_clip, path, by_stem[path.stem], wanted.track) for path in paired]
+    steps += [
+        partial(pair_clip, path, by_stem[path.stem], wanted.track, wanted.most_pixels)
+        for path in paired
+    ]
     if not steps:
         raise BadSampleError(
             folder,
@@ -111,7 +114,8 @@ def numbered_clip(folder: Path, images: list[Path], sound: Path, wanted: Wanted)
     rate = wanted.picture_rate
     frames_of = {path.stem: path for path in sorted(images, key=lambda p: p.suffix != ".png")}
     by_number = _numbered(folder, frames_of, counts_seconds=rate == 1)
-    base = pair_clip(read_image(next(iter(by_number.values()))), sound, wanted.track)
+    most = wanted.most_pixels
+    base = pair_clip(read_image(next(iter(by_number.values())), most), sound, wanted.track)
     duration = (max(by_number) + 1) / rate
     _compare(folder, len(by_number), duration, base.duration, rate)
 
@@ -120,7 +124,7 @@ def numbered_clip(folder: Path, images: list[Path], sound: Path, wanted: Wanted)
             shown = number / rate
             if shown >= start and (end is None or shown < end):
                 heard = shown + _AVSBENCH_CENTRE / rate
-                yield Frame(heard, read_image(path), shown_from=shown)
+                yield Frame(heard, read_image(path, most), shown_from=shown)
 
     return replace(
         base,

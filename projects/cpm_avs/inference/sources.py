@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..media.kinds import kind_of
-from ..media.opening import is_folder
+from ..media.opening import MOST_PIXELS, is_folder
 from ..structures import BadSampleError, UserError
 from .arguments import check_rate, check_track
 from .clip import Clip, Picture, SoundSource, pair_clip, video_clip
@@ -23,7 +23,7 @@ def open_sources(
     audio_track: int | None = None,
     silent_ok: bool = False,
     picture_rate: float = 1.0,
-    most_pixels: int | None = None,
+    most_pixels: int = MOST_PIXELS,
     on_error: OnError | None = None,
 ) -> list[Clip]:
     """Clips of a source.
@@ -39,7 +39,7 @@ def open_sources(
         audio_track: Number of the sound track that is heard, from 1; None takes the default one.
         silent_ok: Whether a video without sound is taken as silent rather than refused.
         picture_rate: Numbered images of a folder in a second; AVSBench has one.
-        most_pixels: Of each frame of a video; None sets no limit.
+        most_pixels: Of each picture and each frame of a video.
         on_error: Called with what is wrong with a clip of a folder or a list, which is then left
             out; None raises it.
 
@@ -73,7 +73,7 @@ def _open_one(source: Source, wanted: Wanted, on_error: OnError | None) -> list[
     if isinstance(source, tuple):
         if len(source) != 2:
             raise UserError(f"a source of {len(source)} parts is not known; give (image, sound)")
-        return [pair_clip(*source, wanted.track)]
+        return [pair_clip(*source, wanted.track, wanted.most_pixels)]
     if not isinstance(source, (str, Path)):
         raise UserError(
             f"a source of type {type(source).__name__} is not known; give a path, an (image, "
@@ -89,7 +89,7 @@ def _open_one(source: Source, wanted: Wanted, on_error: OnError | None) -> list[
         return [video_clip(path, wanted.audio, wanted.silent_ok, wanted.track, wanted.most_pixels)]
     if wanted.audio is None:
         raise BadSampleError(path, "is an image without a sound", "Name its sound: --audio FILE")
-    return [pair_clip(path, wanted.audio, wanted.track)]
+    return [pair_clip(path, wanted.audio, wanted.track, wanted.most_pixels)]
 
 
 def attempt(

@@ -1,14 +1,16 @@
 """What a file is: asked of those who decode it, since suffixes are many, missing or wrong."""
 
 import mimetypes
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 from PIL import Image
 
 from ..structures import BadSampleError
-from .opening import check_file, default_track, open_media
+from .opening import check_file, default_track, open_media, too_large
 
 Kind = Literal["picture", "sound", "video"]
 
@@ -31,6 +33,33 @@ def visible(paths: Iterable[Path]) -> list[Path]:
     return [one for one in paths if one.name[0] != "." and one.name.lower() not in _LITTER]
 
 
+@contextmanager
+def _header_of(path: str | Path) -> Iterator[Image.Image]:
+    """A picture of which nothing is decoded yet; a warning of its size would tell no remedy."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(path, formats=PICTURES)
+    with image:
+        yield image
+
+
+def check_picture_size(path: str | Path, most_pixels: int) -> None:
+    """Refuse a picture that is too large by its header.
+
+    Raises:
+        BadSampleError: It has more than ``most_pixels``.
+        OSError, ValueError, SyntaxError: It is no picture that Pillow knows.
+    """
+    try:
+        with _header_of(path) as image:
+            width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise too_large(path, f"has more than {most_pixels} pixels", most_pixels) from error
+    if width * height > most_pixels:
+        reason = f"has {width} x {height} pixels, which is too large"
+        raise too_large(path, reason, most_pixels)
+
+
 def kind_of(path: Path) -> Kind:
     """Whether a file is a picture, a sound, or a video (with or without sound).
 
@@ -39,7 +68,7 @@ def kind_of(path: Path) -> Kind:
     """
     check_file(path)
     try:
-        with Image.open(path, formats=PICTURES) as image:  # reads the header only
+        with _header_of(path) as image:
             kind, moves = image.format, getattr(image, "is_animated", False)
     except Image.DecompressionBombError:  # whoever reads it says so
         return "picture"

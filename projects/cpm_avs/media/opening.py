@@ -20,6 +20,10 @@ _FORMATS = (
 #: Options with which PyAV opens a file of the user.
 ONLY_MEDIA = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 
+#: Of a picture or a video's frame: from there on Pillow, too, suspects that a file is meant to
+#: fill the memory. A server may want less.
+MOST_PIXELS = 89_478_485
+
 # What FFmpeg's own program takes for a joint rather than for an irregular time, seconds.
 _BACK, _AHEAD = 0.1, 10.0
 _ADDRESS = re.compile(r"[a-z]{2,}:/")  # a Path has one slash of https://, and C:/ is no address
@@ -84,6 +88,11 @@ def open_media(path: str | Path, part: Span | None = None) -> av.container.Input
         raise BadSampleError(
             path, "is no video or sound that can be read", "Convert it to mp4 or wav"
         ) from error
+
+
+def too_large(path: str | Path, reason: str, most_pixels: int) -> BadSampleError:
+    """What to raise of a picture or a frame of more than ``most_pixels``."""
+    return BadSampleError(path, reason, f"Make it smaller, to at most {most_pixels} pixels")
 
 
 def forbidden(path: str | Path) -> BadSampleError:

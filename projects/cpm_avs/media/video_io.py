@@ -12,7 +12,7 @@ import numpy as np
 
 from ..structures import BadSampleError
 from .joined import parts_of
-from .opening import default_track, open_media, sound_track, steady_packets
+from .opening import MOST_PIXELS, default_track, open_media, sound_track, steady_packets, too_large
 from .orientation import square_size, upright
 from .sound_decoding import decode_sound, undecodable
 
@@ -66,15 +66,14 @@ class Frame:
 
 
 def _open_video(
-    path: str | Path, most_pixels: int | None
+    path: str | Path, most_pixels: int
 ) -> tuple[av.container.InputContainer, av.VideoStream]:
     container = open_media(path)
     stream = default_track(container.streams.video)
     if stream is not None:
         stream.thread_type = "AUTO"
-        if most_pixels is not None:
-            # So the decoder takes no memory for a frame that is far larger; it counts some margin.
-            stream.codec_context.options = {"max_pixels": str(2 * most_pixels)}
+        # So the decoder takes no memory for a frame that is far larger; it counts some margin.
+        stream.codec_context.options = {"max_pixels": str(2 * most_pixels)}
         return container, stream
     cover = av.stream.Disposition.attached_pic
     tracks = [one for one in container.streams.video if not one.disposition & cover]
@@ -89,7 +88,7 @@ def _open_video(
 
 
 def probe(
-    path: str | Path, *, track: int | None = None, most_pixels: int | None = None
+    path: str | Path, *, track: int | None = None, most_pixels: int = MOST_PIXELS
 ) -> VideoInfo:
     """Read a video's properties; counts its packets, since headers are often missing or wrong.
 
@@ -99,7 +98,7 @@ def probe(
     Args:
         path: A video.
         track: Number of the sound track, from 1; None takes the default one.
-        most_pixels: Of its first frame; None sets no limit.
+        most_pixels: Of its first frame.
 
     Raises:
         BadSampleError: The file is missing, empty, not a video, has no frame or a too large one, or
@@ -168,7 +167,7 @@ def read_frames(
     origin: float | None = None,
     start: float = 0.0,
     end: float | None = None,
-    most_pixels: int | None = None,
+    most_pixels: int = MOST_PIXELS,
 ) -> Iterator[Frame]:
     """Decode frames one by one, as they are shown, with their times.
 
@@ -177,7 +176,7 @@ def read_frames(
         origin: ``VideoInfo.origin``; None takes the time of the first frame.
         start: First second wanted.
         end: Frames at or after this second are left out; None reads to the end.
-        most_pixels: Of each frame; None sets no limit.
+        most_pixels: Of each frame.
 
     Raises:
         BadSampleError: The file can't be read, or has too large a frame.
@@ -205,7 +204,7 @@ def _key_before(path: str | Path, moment: float) -> int:
     what follows up to the next key frame; so packets are looked through instead.
     """
     key = 0
-    container, stream = _open_video(path, None)
+    container, stream = _open_video(path, MOST_PIXELS)
     with container:
         for number, packet in enumerate(steady_packets(container, path, stream)):
             time = packet.dts if packet.pts is None else packet.pts
@@ -233,7 +232,7 @@ def _pictures(
     path: str | Path,
     stream: av.VideoStream,
     first: int = 0,
-    most_pixels: int | None = None,
+    most_pixels: int = MOST_PIXELS,
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     """Pictures from a packet on, in the order shown, with the container's time in seconds."""
     unordered = _is_unordered(container, stream)
@@ -245,7 +244,7 @@ def _pictures(
             continue
         except av.FFmpegError as error:
             # So the decoder refuses a size, but it may mean something else, too.
-            if most_pixels is not None and isinstance(error, av.error.ArgumentError):
+            if isinstance(error, av.error.ArgumentError):
                 raise BadSampleError(
                     path,
                     f"has a frame of more than {most_pixels} pixels, or one that can't be decoded",
@@ -254,12 +253,9 @@ def _pictures(
             raise undecodable(path) from error
         for picture in decoded:
             width, height = square_size(picture, stream.sample_aspect_ratio)
-            if most_pixels is not None and width * height > most_pixels:
-                raise BadSampleError(
-                    path,
-                    f"has a frame of {width} x {height} pixels, which is too large",
-                    f"Make its frames smaller, to at most {most_pixels} pixels",
-                )
+            if width * height > most_pixels:
+                reason = f"has a frame of {width} x {height} pixels, which is too large"
+                raise too_large(path, reason, most_pixels)
             time = picture.time
             if unordered:  # only the times of decoding rise
                 # Pictures that the decoder holds to the end have none.

@@ -1,15 +1,18 @@
 """What of a run's start reaches the screen, and what its log file keeps."""
 
 import logging
+import os
 import re
+from contextlib import suppress
 
+import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.runner import Runner
 
-from projects.cpm_avs.launch import QuietRunner, quiet_runner
+from projects.cpm_avs.launch import QuietRunner, built_from, plain_errors, quiet_runner
 
 
 def _records(logger: logging.Logger, monkeypatch) -> dict[str, list[str]]:
@@ -48,6 +51,29 @@ def test_the_screen_is_spared_the_start_and_the_classes(tmp_path, monkeypatch, c
     runner.logger.warning("a clip is damaged")
     assert seen["screen"] == ["Per class, in percent\n| cat | 1 |", "a clip is damaged"]
     assert len(seen["file"]) == 4
+
+
+def test_a_run_ends_with_who_reads_its_output(tmp_path, monkeypatch, capfd):
+    """logging would print "--- Logging error ---" at each line, and training go on unseen."""
+    monkeypatch.setattr(Runner, "build_model", lambda self, model: torch.nn.Linear(1, 1))
+    cfg = Config(dict(model=dict(type="ToyModel"), work_dir=str(tmp_path), experiment_name="pipe"))
+    logger = QuietRunner.from_cfg(cfg).logger
+    reading, writing = os.pipe()
+    screen = next(one for one in logger.handlers if not isinstance(one, logging.FileHandler))
+    with os.fdopen(writing, "w") as pipe:
+        monkeypatch.setattr(screen, "stream", pipe)
+        logger.info("iteration %d", 1)
+        os.close(reading)
+        with pytest.raises(SystemExit) as end, plain_errors(), built_from(cfg):
+            logger.info("iteration %d", 2)
+        with suppress(BrokenPipeError):
+            pipe.close()
+    assert end.value.code == 141 and "Logging error" not in capfd.readouterr().err
+    (log,) = tmp_path.glob("*/*.log")
+    assert re.search(r"iteration 2\n.*WARNING - What read the output.*--resume\n", log.read_text())
+    monkeypatch.setattr(screen, "stream", None)
+    logger.info("iteration %d", 3)  # another error is logging's own
+    assert "Logging error" in capfd.readouterr().err
 
 
 def test_the_patterns_are_mmengines_words(monkeypatch):

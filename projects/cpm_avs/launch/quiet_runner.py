@@ -2,6 +2,10 @@
 
 import logging
 import re
+import sys
+from collections.abc import Sequence
+from copy import copy
+from functools import partial
 from typing import Any
 from weakref import ref
 
@@ -30,7 +34,10 @@ _PER_CLASS = (r"Per class",)
 
 
 class QuietRunner(Runner):
-    """MMEngine's, with a filter on what reaches the screen; the log file has everything."""
+    """MMEngine's, with a filter on what reaches the screen; the log file has everything.
+
+    A run whose output is a pipe ends with who reads it, as other programs do.
+    """
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
@@ -40,11 +47,32 @@ class QuietRunner(Runner):
         for handler in logger.handlers:
             if handler not in files:
                 handler.addFilter(lambda record: _is_for_the_screen(record, runner()))
+                end = partial(_end_with_reader, handler, files)
+                handler.handleError = end  # type: ignore[method-assign]
         for handler in files:
             logger.info(
                 f"Environment, config, hooks and initial weights are in {handler.baseFilename}"
             )
         return logger
+
+
+def _end_with_reader(
+    handler: logging.Handler, files: Sequence[logging.Handler], record: logging.LogRecord
+) -> None:
+    """Raise what logging would print at every line from now on, and go on."""
+    if not isinstance(sys.exc_info()[1], BrokenPipeError):
+        logging.Handler.handleError(handler, record)
+        return
+    last = copy(record)
+    last.levelno, last.levelname, last.args = logging.WARNING, "WARNING", ()
+    last.msg = (
+        "What read the output, as `| head` does, is gone, and the run ends with it; send the "
+        "output to a file, and go on with --resume"
+    )
+    for file in files:
+        file.handle(record)
+        file.handle(last)
+    raise
 
 
 def _is_for_the_screen(record: logging.LogRecord, runner: Runner | None) -> bool:

@@ -27,6 +27,7 @@ from projects.cpm_avs.corpus.manifest import Video, read_manifest
 from projects.cpm_avs.corpus.pieces import Finding, Piece, cut
 from projects.cpm_avs.corpus.progress import Tally, clock
 from projects.cpm_avs.corpus.running import Ledger, take_stock
+from projects.cpm_avs.corpus.search import Search
 from projects.cpm_avs.corpus.shards import Shards
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.results import FrameResult
@@ -338,6 +339,9 @@ class TestGoingOn:
         (out / "pieces" / "000003.parquet").write_bytes(b"PAR1 half")
         with pytest.raises(UserError, match=r"000003.parquet: is damaged .* delete it"):
             start(model, videos, out)
+        (out / "videos" / "000000.parquet").write_bytes(b"PAR1 half")
+        with pytest.raises(UserError, match="out: its videos can't be read .*000000.parquet"):
+            Search(out).hits("green square", most=1)
 
     def test_an_interrupt_amid_writing_leaves_nothing_twice(self, tmp_path, monkeypatch):
         shards = Shards(tmp_path)

@@ -12,6 +12,7 @@ from test_tools import tool
 from projects.cpm_avs import AVSInferencer
 from projects.cpm_avs.config_files import ConfigError
 from projects.cpm_avs.inference.model_loading import find_checkpoint
+from projects.cpm_avs.launch import plain_errors
 from projects.cpm_avs.safe_checkpoint import CheckpointError, load_safely
 
 pytest.importorskip("safetensors", reason="tools/setup_env.sh installs it")
@@ -53,6 +54,32 @@ def test_the_card_has_what_was_measured(folder: Path) -> None:
     card = (folder / "README.md").read_text()
     assert "- dataset, total, 500 frames: mIoU 56.29\n" in card
     assert "| Sound | YAMNet" in card and "| Classes | 18 |" in card
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"\xff\xfe", b"[" * 20000, b"[1]", b"5", b'{"mIoU": 1}', b'{"results": [{}]}']
+)
+def test_metrics_that_are_none_are_told_and_nothing_is_written(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "m.json").write_bytes(content)
+    words = ["cpm_mbv2-yamnet_real", find_checkpoint(None, None), tmp_path / "model"]
+    words += ["--metrics", tmp_path / "m.json"]
+    with pytest.raises(SystemExit, match="^error: .* give the metrics.json"), plain_errors():
+        tool("hub_folder").main([str(word) for word in words])
+    assert not (tmp_path / "model").exists()
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    """A folder with them could be loaded by nobody."""
+    words = ["cpm_mbv2-yamnet_stamps", find_checkpoint(None, None), tmp_path / "model"]
+    with pytest.raises(ValueError, match="classes"):
+        tool("hub_folder").main([str(word) for word in words])
+    (tmp_path / "model" / "README.md").mkdir(parents=True)
+    words[0] = "cpm_mbv2-yamnet_real"
+    with pytest.raises(IsADirectoryError, match="README.md"):
+        tool("hub_folder").main([str(word) for word in words])
+    assert [one.name for one in (tmp_path / "model").iterdir()] == ["README.md"]
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,11 @@ STAMPS = "configs/cpm_mbv2-yamnet_stamps.py"
         ("demo {clip} --config {part} --out {tmp}/o.mp4", "{part}", "give a whole config"),
         ("demo {clip} --config {file} --out {tmp}/o.mp4", "{file}", "py/yml"),
         ("demo {clip} --out {tmp}", "{tmp}", "name a file in it"),
+        ("make_clip {tmp}/x.mp4 --seconds inf", "--seconds: inf", "no finite number"),
+        ("corpus {file} --out {tmp}/o --fps inf", "--fps: inf", "no finite number"),
+        ("corpus {file} --out {tmp}/o --piece inf", "--piece: inf", "no finite number"),
+        ("score {tmp} {tmp} --size 16384", "--size: '16384'", "4096x4096 at most"),
+        ("score {tmp} {tmp} --foreground-size 9x0", "--foreground-size: '9x0'", "WIDTHxHEIGHT"),
         ("export --config {part}", "{part}", "give a whole config"),
         ("export --out-dir {file}/x", "{file}' is a file", "name a folder"),
         ("app --at-once 0", "--at-once: 0", "1 or more"),
@@ -163,6 +168,8 @@ def test_mistakes_end_in_one_sentence(
 def test_only_refusals_of_the_project_lose_their_traceback() -> None:
     with pytest.raises(SystemExit, match="error: device 'gpu' can't be used"), plain_errors():
         find_device("gpu")
+    with pytest.raises(SystemExit, match="error: device 'meta' can't be used"), plain_errors():
+        find_device("meta")  # whose tensors have no values
     with pytest.raises(ValueError), plain_errors():
         torch.distributions.Normal(0.0, -1.0)
     with pytest.raises(ValueError), plain_errors():  # within the project's code, but no refusal
@@ -188,6 +195,13 @@ def test_a_refusal_is_known_behind_code_without_source() -> None:
     ("error", "told"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried"), "CUDA out of memory; .*batch_size"),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate "
+                "memory: you tried to allocate 9 bytes. Error code 12 (Cannot allocate memory)"
+            ),
+            "out of memory .tried to allocate 9 bytes.; give smaller batches",
+        ),
         (MemoryError("Unable to allocate 9 GiB"), "out of memory .Unable to allocate 9 GiB.;"),
         (
             RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),

@@ -228,6 +228,16 @@ def test_writer_keeps_sound_in_sync(tmp_path, size, cut):
     assert first_loud(heard[:, 16000:], 16000) == pytest.approx(0.5, abs=0.005)
 
 
+def test_an_overlay_as_mkv_says_nothing_of_options(tmp_path, caplog):
+    """Of which PyAV would tell that they were not used."""
+    writer = VideoWriter(
+        tmp_path / "a.mkv", width=16, height=16, rate=Fraction(5), time_base=Fraction(1, 5)
+    )
+    writer.write(np.zeros((16, 16, 3), np.uint8), 0.0)
+    writer.close()
+    assert caplog.messages == [] and probe(tmp_path / "a.mkv").frames == 1
+
+
 def test_one_frame(tmp_path):
     clip = make_clip(tmp_path / "one.mp4", frames=1, sound=click_track(0.04, (0.0,)))
     info = probe(clip)

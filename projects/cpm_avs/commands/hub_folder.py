@@ -9,10 +9,20 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..inference.hub_folder import write_folder
 from ..inference.model_loading import find_checkpoint, load_config
 from ..launch import output_folder, read_config
+from ..structures import UserError
+
+
+def read_metrics(path: Path) -> Any:
+    """What a JSON file holds; ValueError where it is none."""
+    try:
+        return json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is no JSON ({error}); give the metrics.json of a test") from error
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -26,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--metrics", type=Path, help="metrics.json of a test, for the card")
     args = parser.parse_args(argv)
     config = read_config(args.config, read=load_config)
-    metrics = json.loads(args.metrics.read_text()) if args.metrics else None
+    metrics = read_metrics(args.metrics) if args.metrics else None
     checkpoint = find_checkpoint(config, args.checkpoint)
     name = Path(args.config).name.removesuffix(".py")
     print(write_folder(args.out, config, checkpoint, name=name, metrics=metrics))

@@ -42,12 +42,18 @@ CHOICES = {
 }
 
 
+#: Side of the largest masks that are scored; a slip at the keyboard would fill the memory.
+_LARGEST = 4096
+
+
 def size(text: str) -> tuple[int, int]:
     """A type for argparse: '224' or '1280x720', as width and height."""
     sides = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
     width, height = (int(sides[1]), int(sides[2] or sides[1])) if sides else (0, 0)
-    if not 0 < width <= 16384 or not 0 < height <= 16384:
+    if not width * height:
         raise argparse.ArgumentTypeError(f"{text!r}: give a number of pixels or WIDTHxHEIGHT")
+    if width * height > _LARGEST**2:
+        raise argparse.ArgumentTypeError(f"{text!r}: give {_LARGEST}x{_LARGEST} at most")
     return width, height
 
 

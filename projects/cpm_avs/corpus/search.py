@@ -111,6 +111,13 @@ class Search:
 
     def _ask(self, question: str, table: str, **values: object) -> Sequence[Any]:
         files = [str(path) for path in shards_of(self.folder, table)]
-        return (
-            self._tables.execute(question, dict(files=files, **values)).fetchall() if files else []
-        )
+        if not files:
+            return []
+        try:
+            return self._tables.execute(question, dict(files=files, **values)).fetchall()
+        except duckdb.Error as error:
+            told = str(error).splitlines()[0]
+            raise UserError(
+                f"{self.folder}: its {table} can't be read ({told}); `corpus --out` with this "
+                "folder says what to delete, and does that part again"
+            ) from error

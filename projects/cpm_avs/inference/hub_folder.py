@@ -11,10 +11,11 @@ from typing import Any
 from mmengine.config import Config
 
 from ..config_files import ConfigError, refuse_paths_to_code
-from ..files import write_whole
+from ..files import check_file, write_whole
 from ..safe_checkpoint import load_safely, weights_of
 from ..safetensors_format import safetensors_of
 from .model_card import model_card
+from .model_loading import build_model
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 #: What names other files or modules, and so could make a downloaded file run code.
@@ -96,8 +97,15 @@ def write_folder(
 
     Returns:
         Path: The folder.
+
+    Raises:
+        ValueError: The weights are not those of the config's model, or ``metrics`` are no scores;
+            nothing is written.
     """
     folder = Path(folder)
+    for file in (CONFIG, WEIGHTS, CARD):
+        check_file(folder / file)
+    build_model(config, checkpoint, "cpu")  # refuses what does not fit
     content = load_safely(checkpoint)
     weights = {
         key: value
@@ -106,10 +114,11 @@ def write_folder(
     }
     meta = content.get("meta") or {}
     settings = inference_settings(config)
+    card = model_card(name, settings, metrics, weights)
     write_whole(folder / CONFIG, json.dumps(settings, indent=1) + "\n")
     kept = {key: meta[key] for key in _KEPT_META if key in meta}
     write_whole(folder / WEIGHTS, safetensors_of(weights, kept))
-    write_whole(folder / CARD, model_card(name, settings, metrics, weights))
+    write_whole(folder / CARD, card)
     return folder
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ..structures import UserError
+
 _HEAD = """---
 library_name: cpm-avs
 pipeline_tag: image-segmentation
@@ -39,6 +41,9 @@ def model_card(
         settings: As ``hub_folder.inference_settings`` gives them.
         metrics: Contents of ``metrics.json``; None says that nothing was measured.
         weights: The model's.
+
+    Raises:
+        UserError: The metrics are something else.
     """
     model = settings["model"]
     data = settings["test_dataloader"]["dataset"]
@@ -58,12 +63,17 @@ def model_card(
 def _scores(metrics: dict[str, Any] | None) -> str:
     if not metrics:
         return "None were measured.\n"
-    lines = [
-        f"- {row['protocol']}, {row['subset']}, {row['frames']} frames: "
-        + ", ".join(f"{key} {value:.2f}" for key, value in row["scores"].items())
-        for row in metrics["results"]
-    ]
-    sounds = ", ".join(metrics.get("audio", ["normal"]))
+    try:
+        lines = [
+            f"- {row['protocol']}, {row['subset']}, {row['frames']} frames: "
+            + ", ".join(f"{key} {value:.2f}" for key, value in row["scores"].items())
+            for row in metrics["results"]
+        ]
+        sounds = ", ".join(metrics.get("audio", ["normal"]))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            "the metrics are no scores of a test; give the metrics.json that tools/test.py wrote"
+        ) from error
     return (
         f"In {metrics.get('unit', 'percent')}, with sound: {sounds}.\n\n" + "\n".join(lines) + "\n"
     )

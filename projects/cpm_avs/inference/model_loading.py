@@ -65,7 +65,7 @@ def find_device(device: str | torch.device | None) -> torch.device:
     gpu = torch.cuda.is_available()
     try:
         found = torch.device(device or ("cuda" if gpu else "cpu"))
-        torch.empty(0, device=found)
+        torch.zeros(1, device=found).cpu()  # 'meta' has no values to give back
     except (RuntimeError, AssertionError) as error:
         known = "'cpu' or 'cuda:0' and so on" if gpu else "'cpu': torch sees no GPU"
         raise ValueError(f"device {str(device)!r} can't be used here; give {known}") from error

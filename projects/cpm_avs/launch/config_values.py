@@ -38,6 +38,10 @@ _AT_LEAST = {
     r"env_cfg\.resource_limit": 1,
     r"model\.decode_head\.(num_queries|embed_dims|feedforward_channels)": 1,
     r"model\.criterion\.(\w+\.)?\w+_weight": 0,
+    r"model\.data_preprocessor\.size_divisor": 1,
+    r"optim_wrapper\.paramwise_cfg\.(.+\.)?\w+_mult": 0,
+    rf"{_LOADER}\.num_batch_per_epoch": 1,
+    rf"{_LOADER}\.dataset\.(.+\.)?max_refetch": 0,
 }
 #: Where a number must be more than 0.
 _POSITIVE = (
@@ -51,6 +55,15 @@ _NOT_NONE = (
 )
 _NEVER = -1  # or "all", of a hook that saves checkpoints
 _BACKENDS = {*torch.distributed.Backend.backend_list, "cncl", "hccl", "mccl", "smddp"}
+#: Labels, of which a mask has 8 bits.
+_LABELS = rf"model\.data_preprocessor\.seg_pad_val|{_STEP}\.(seg_pad_val|pad_val\.seg)"
+_LARGEST_LABEL = 255
+#: What mmengine takes for true unless it is empty.
+_SWITCHES = (
+    rf"find_unused_parameters|{_LOADER}\.(persistent_workers|pin_memory|drop_last)|"
+    r"randomness\.(deterministic|diff_rank_seed)|env_cfg\.cudnn_benchmark|(val|test)_cfg\.fp16"
+)
+_TEXTS = r"load_from|work_dir|experiment_name"
 #: Place -> what may stand there.
 _ONE_OF: dict[str, tuple] = {
     r"env_cfg\.mp_cfg\.mp_start_method": (*multiprocessing.get_all_start_methods(), None),
@@ -90,6 +103,7 @@ def check_value(where: str, value: Any) -> None:
     for pattern, least in _AT_LEAST.items():
         if isinstance(value, (int, float)) and re.fullmatch(pattern, where) and not value >= least:
             raise ConfigError(f"{where} is {value}; give {least} or more")  # nor is it NaN
+    _check_kind(where, value)
     for pattern, choices in _ONE_OF.items():
         if re.fullmatch(pattern, where) and value not in choices:
             known = ", ".join(map(str, choices))
@@ -103,6 +117,32 @@ def check_value(where: str, value: Any) -> None:
         _check_priority(where, value)
     if isinstance(value, (int, float)) and re.fullmatch(_POSITIVE, where) and not value > 0:
         raise ConfigError(f"{where} is {value}; give more than 0")
+
+
+def _check_kind(where: str, value: Any) -> None:
+    """Labels, switches, texts and samplers."""
+    if re.fullmatch(_LABELS, where) and not (
+        isinstance(value, int) and 0 <= value <= _LARGEST_LABEL
+    ):
+        raise ConfigError(
+            f"{where} is {value!r}; give a whole number from 0 to {_LARGEST_LABEL}, such as 255, "
+            "which losses and scores leave out"
+        )
+    if re.fullmatch(_SWITCHES, where) and not isinstance(value, bool):
+        raise ConfigError(f"{where} is {value!r}; give True or False")
+    if (
+        re.fullmatch(_TEXTS, where)
+        and value is not None
+        and (not isinstance(value, str) or not value)
+    ):
+        raise ConfigError(f"{where} is {value!r}; give a text, or None")
+    if re.fullmatch(rf"{_LOADER}\.sampler", where) and value is None:
+        training = where.startswith("train")
+        meant = "type='InfiniteDrawSampler'" if training else "type='DefaultSampler', shuffle=False"
+        raise ConfigError(
+            f"{where} is None: every process would read all of the data, in their order; give "
+            f"dict({meant})"
+        )
 
 
 def check_hook(where: str, hook: dict[str, Any]) -> None:

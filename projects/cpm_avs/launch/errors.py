@@ -61,7 +61,10 @@ def _about_memory(error: MemoryError | RuntimeError) -> str | None:
     first = words.split(". ")[0].rstrip(".")
     if isinstance(error, MemoryError):
         return f"out of memory ({words or 'of the machine'}); give smaller batches or files"
-    if type(error).__name__ == "OutOfMemoryError":  # torch's
+    asked = re.search(r"DefaultCPUAllocator: .*(tried to allocate \d+ bytes)", words)
+    if asked:
+        first = f"out of memory ({asked[1]})"
+    if asked or type(error).__name__ == "OutOfMemoryError":  # torch's
         return (
             f"{first}; give smaller batches (train_dataloader.batch_size, or --batch-size) or "
             "pictures"

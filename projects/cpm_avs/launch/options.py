@@ -1,6 +1,7 @@
 """Types and options that the tools' command lines share."""
 
 import argparse
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +16,14 @@ Number = TypeVar("Number", int, float)
 
 
 def at_least(minimum: Number) -> Callable[[str], Number]:
-    """A type for argparse: a number of the minimum's kind."""
+    """A type for argparse: a finite number of the minimum's kind."""
 
     def number(text: str) -> Number:
         value = type(minimum)(text)
         if not value >= minimum:  # nor is NaN
             raise argparse.ArgumentTypeError(f"{text} is too small; give {minimum} or more")
+        if value == math.inf:
+            raise argparse.ArgumentTypeError(f"{text} is no finite number")
         return value
 
     return number

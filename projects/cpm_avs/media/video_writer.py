@@ -53,8 +53,10 @@ class VideoWriter:
         self._pad = ((0, height % 2), (0, width % 2), (0, 0))
         self._first: float | None = None
         self._last_tick = -1
-        # The index in front lets a browser play while it loads.
-        self._container = av.open(media_url(path), "w", options={"movflags": "+faststart"})
+        # The index in front lets a browser play while it loads; a .mkv has none to move.
+        movable = Path(path).suffix.lower() != ".mkv"
+        flags = {"movflags": "+faststart"} if movable else {}
+        self._container = av.open(media_url(path), "w", options=flags)
         if "libx264" in av.codecs_available:
             codec, options = "libx264", {"crf": "20", "preset": "veryfast"}
         else:

@@ -48,7 +48,7 @@ class QuietRunner(Runner):
             if handler not in files:
                 handler.addFilter(lambda record: _is_for_the_screen(record, runner()))
                 end = partial(_end_with_reader, handler, files)
-                handler.handleError = end  # type: ignore[method-assign]
+                handler.handleError = end
         for handler in files:
             logger.info(
                 f"Environment, config, hooks and initial weights are in {handler.baseFilename}"

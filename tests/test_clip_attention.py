@@ -18,6 +18,7 @@ from tiny import (
 )
 
 from projects.cpm_avs.inference.export import ExportableModel, example_inputs, export_program
+from projects.cpm_avs.inference.predictor import FrameMemory, Predictor
 from projects.cpm_avs.models.cpm.clip_attention import ClipAttention, TimeAttention, frames_ago
 from projects.cpm_avs.structures import ClipFrames
 
@@ -149,6 +150,23 @@ def test_a_stream_is_the_whole_clip(sizes):
     # What is kept: at two places N queries of at most T - 1 frames.
     frames = np.minimum(np.cumsum(sizes), WINDOW - 1)
     assert kept == (2 * frames * NUM_QUERIES * WIDTH).tolist()
+
+
+def test_a_predictor_remembers_each_clip_by_itself():
+    model = timed_model(criterion=None)
+    predictor = Predictor(model, torch.device("cpu"), precision="fp32", recorded=False)
+    batch = clip_batch(4)
+    whole = [one.seg_logits.data for one in predictions_of(model, batch)]
+    memories = FrameMemory(), FrameMemory()  # of two clips that are seen in turns
+    for number in range(4):
+        for memory in memories:
+            inputs = {name: [values[number]] for name, values in batch["inputs"].items()}
+            samples = [deepcopy(batch["data_samples"][number])]
+            (found,) = predictor(dict(inputs=inputs, data_samples=samples), memory)
+            assert torch.allclose(found.seg_logits.data, whole[number], atol=1e-5)
+            assert [len(one) for one in memory.past] == [min(number + 1, WINDOW - 1)] * 2
+    with pytest.raises(ValueError, match="leave recorded"):
+        Predictor(model, torch.device("cpu"), precision="fp32", recorded=True)
 
 
 def test_frames_further_back_than_two_windows_are_forgotten():

@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, HOOKS
+from mmseg.structures import SegDataSample
 from tiny import FRAMES, SAMPLES, SIZE, build_tiny, linear_cfg, tiny_batch, tiny_model_cfg
 
 from projects.cpm_avs.config_files import ConfigError
@@ -52,6 +53,15 @@ def test_indices_are_spread(length, count, expected):
 
 
 class TestSeparateSamples:
+    def test_of_a_clip_its_first_frame_with_a_label_counts(self, model):
+        path = model.criterion.prompted_path
+        frames = items(8)
+        bare = dict(frames[2], data_samples=SegDataSample(metainfo=dict(clip_id="bare")))
+        clips = [frames[:2], [bare, frames[3]], frames[4:6], frames[6:]]
+        batches = separate_samples(model, path, clips, 4, batch_size=4)
+        (named,) = [[sample.clip_id for sample in batch["data_samples"]] for batch, _ in batches]
+        assert named == ["clip0", "clip3", "clip4", "clip6"]
+
     def test_every_sample_comes_once_and_batches_span_the_set(self, model):
         path = model.criterion.prompted_path
         batches = list(separate_samples(model, path, items(10), 10, batch_size=4))

@@ -24,6 +24,13 @@ def spread_indices(length: int, count: int) -> list[int]:
     return [index * length // count for index in range(count)]
 
 
+def single_frame(item: dict[str, Any] | Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A packed sample; of a clip the first frame with a label, for its others sound alike."""
+    if isinstance(item, dict):
+        return item
+    return next((one for one in item if "gt_sem_seg" in one["data_samples"]), item[0])
+
+
 def sample_batches(
     model: PromptableModel, dataset: Sequence[dict[str, Any]], count: int, batch_size: int
 ) -> Iterator[dict[str, Any]]:
@@ -32,7 +39,7 @@ def sample_batches(
     # Every `step`-th one, so that a batch spans the whole set.
     step = -(-len(indices) // batch_size)
     for start in range(step):
-        batch = pseudo_collate([dataset[index] for index in indices[start::step]])
+        batch = pseudo_collate([single_frame(dataset[index]) for index in indices[start::step]])
         yield model.data_preprocessor(batch, True)  # pads the masks with the images
 
 

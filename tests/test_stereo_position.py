@@ -3,10 +3,12 @@
 import math
 import warnings
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import TRANSFORMS
 from mmseg.structures import SegDataSample
@@ -20,7 +22,9 @@ from tiny import (
     tiny_batch,
     tiny_model_cfg,
 )
+from tiny_config import shrink
 
+from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.export import (
     ExportableModel,
     example_inputs,
@@ -336,3 +340,26 @@ def test_a_mono_sound_is_told_of(model):
         list(telling_of_mono(iter([quiet, apart, same]), "clip", model))
         mono = build_tiny(tiny_model_cfg(criterion=None))
         list(telling_of_mono(iter([same[:1]]), "clip", mono))
+
+
+@pytest.mark.filterwarnings("ignore:clip")
+def test_the_inferencer_hears_places(tmp_path):
+    root = Path(__file__).resolve().parents[1]
+    path = root / "configs/cpm_mbv2-yamnet_stamps-msmi_position.py"
+    cfg = shrink(Config.fromfile(path), narrow=True)
+    cfg.dump(tmp_path / "small.py")
+    torch.save(build_tiny(cfg.model).state_dict(), tmp_path / "small.pth")
+    inferencer = AVSInferencer(tmp_path / "small.py", tmp_path / "small.pth", device="cpu")
+    heard = []
+    inferencer.model.extract_audio, extract = (
+        lambda *args: heard.append(args) or extract(*args),
+        inferencer.model.extract_audio,
+    )
+    picture = np.zeros((48, 80, 3), np.uint8)  # scaled to 64 x 107, and padded to 128
+    inferencer((picture, panned(0.25)[0].numpy()))
+    with pytest.warns(UserWarning, match="the sound is mono"):
+        inferencer((picture, panned(0.5)[0].mean(0).numpy()))
+    for (specgram, view), expected in zip(heard, (0.25, 0.5), strict=True):
+        x, _ = panning(specgram, (1, 1))
+        assert x.item() == pytest.approx(expected, abs=1e-3)
+        assert view.tolist() == [[0, pytest.approx(107 / 128)]]

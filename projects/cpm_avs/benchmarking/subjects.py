@@ -85,13 +85,17 @@ def of_config(
         model, optimiser = _build(cfg, device, precision)
         check_backbones(model)
 
+    channels = cfg.model.audio_backbone.get("in_channels", preparation.channels)
+    if getattr(model, "hears_places", False):  # its backbone hears the mean of two
+        channels = preparation.channels
+
     def batch(size: tuple[int, int], count: int) -> dict[str, Any]:
         return made_batch(
             size=size,
             count=count,
             num_classes=cfg.model.decode_head.num_classes,
             num_samples=preparation.num_samples,
-            channels=cfg.model.audio_backbone.get("in_channels", preparation.channels),
+            channels=channels,
         )
 
     return Subject(name, model, optimiser, batch, precision, device)

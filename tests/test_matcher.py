@@ -88,9 +88,9 @@ def one_image(output: DecoderOutput, targets: SegmentTargets, image: int, layer:
 def test_cost_pieces_hand_numbers():
     # Query 0 says 0.8 everywhere (logit ln 4), query 1 says 0.5; the segment has points 1, 0, 1
     # and one without a label.
-    logits = torch.tensor([[[math.log(4)] * 4, [0.0] * 4]])
-    segment = torch.tensor([[[1.0, 0.0, 1.0, 1.0]]])
-    valid = torch.tensor([[1.0, 1.0, 1.0, 0.0]])
+    logits = torch.tensor([[math.log(4)] * 4, [0.0] * 4])
+    segment = torch.tensor([[1.0, 0.0, 1.0, 1.0]])
+    valid = torch.tensor([1.0, 1.0, 1.0, 0.0])
     focal, dice = mask_costs(logits, segment, valid)
 
     def hand_focal(p: float) -> float:
@@ -101,15 +101,15 @@ def test_cost_pieces_hand_numbers():
     def hand_dice(p: float) -> float:
         return 1 - (2 * (2 * p) + 1) / (3 * p + 2 + 1)
 
-    assert focal[0, :, 0].tolist() == pytest.approx([hand_focal(0.8), hand_focal(0.5)])
-    assert dice[0, :, 0].tolist() == pytest.approx([hand_dice(0.8), hand_dice(0.5)])
+    assert focal[:, 0].tolist() == pytest.approx([hand_focal(0.8), hand_focal(0.5)])
+    assert dice[:, 0].tolist() == pytest.approx([hand_dice(0.8), hand_dice(0.5)])
 
 
 def test_costs_stay_finite_for_sure_masks():
-    logits = torch.tensor([[[1e4, -1e4, 1e4, -1e4]]])
-    focal, dice = mask_costs(logits, torch.tensor([[[1.0, 0.0, 1.0, 0.0]]]), torch.ones(1, 4))
+    logits = torch.tensor([[1e4, -1e4, 1e4, -1e4]])
+    focal, dice = mask_costs(logits, torch.tensor([[1.0, 0.0, 1.0, 0.0]]), torch.ones(4))
     assert focal.item() == 0 and dice.item() == pytest.approx(0)
-    focal, dice = mask_costs(logits, torch.tensor([[[0.0, 1.0, 0.0, 1.0]]]), torch.ones(1, 4))
+    focal, dice = mask_costs(logits, torch.tensor([[0.0, 1.0, 0.0, 1.0]]), torch.ones(4))
     assert focal.isfinite() and focal > 100 and dice.item() == pytest.approx(1 - 1 / 5)
 
 
@@ -150,7 +150,8 @@ def test_matching_is_the_cheapest_of_all_permutations():
     for layer, image in itertools.product(range(LAYERS), range(IMAGES)):
         cost = brute_cost(*one_image(output, targets, image, layer))
         segments = range(cost.shape[1])
-        np.testing.assert_allclose(costs[layer, image][:, segments], cost, rtol=1e-4)
+        own = slice(starts[image], starts[image + 1])
+        np.testing.assert_allclose(costs[layer, :, own], cost, rtol=1e-4)
         best = min(
             itertools.permutations(range(QUERIES), len(segments)),
             key=lambda queries: sum(cost[queries[s], s] for s in segments),
@@ -187,8 +188,10 @@ def test_pixels_without_a_label_have_no_say():
     loud = all_masks(output)
     loud[:, 2, :, ignored] = 50.0 * torch.randn(LAYERS, QUERIES, int(ignored.sum()))
     changed = drawing(output.embeddings, output.cls_logits, loud)
-    costs = matcher._costs(output, targets, compared)[:, 2, :, : targets.counts[2]]
-    others = matcher._costs(changed, targets, compared)[:, 2, :, : targets.counts[2]]
+    own = targets.image_index == 2
+    costs, others = (
+        matcher._costs(predicted, targets, compared)[..., own] for predicted in (output, changed)
+    )
     torch.testing.assert_close(costs, others)
 
 
@@ -239,8 +242,9 @@ def test_not_a_number_does_not_stop_the_matching():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_costs_are_float32_under_autocast(dtype):
     output, targets = outputs(), targets_of()
-    half = DecoderOutput(*(part.to(dtype) for part in vars(output).values()))
-    back = DecoderOutput(*(part.float() for part in vars(half).values()))
+    names = ("embeddings", "cls_logits", "mask_embeddings", "mask_features")
+    half = DecoderOutput(**{name: getattr(output, name).to(dtype) for name in names})
+    back = DecoderOutput(**{name: getattr(half, name).float() for name in names})
     compared = UncertainPoints(num_points=9).for_matching(half.mask_features, targets)
     seen = []
 
@@ -292,11 +296,10 @@ def test_costs_of_features_at_points_are_those_of_masks_at_points():
         segments = sample_points(targets.masks[own][None].float(), here)
         valid = sample_points(targets.valid[image][None, None].float(), here)[0] > 0.999
         logits = sample_points(output.masks(layer)[image][None], here)
-        focal, dice = mask_costs(logits, segments, valid.float())
+        focal, dice = mask_costs(logits[0], segments[0], valid[0].float())
         cls = -output.cls_logits[layer, image].softmax(-1)[:, targets.labels[own]]
-        expected = 2 * cls + 20 * focal[0] + 5 * dice[0]
-        count = targets.counts[image]
-        torch.testing.assert_close(found[layer, image, :, :count], expected, rtol=1e-5, atol=1e-5)
+        expected = 2 * cls + 20 * focal + 5 * dice
+        torch.testing.assert_close(found[layer][:, own], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_masks_with_fewer_cells_than_points_are_matched_at_all_of_them():
@@ -320,3 +323,28 @@ def test_cells_are_read_at_their_centres():
     known = sample_points(targets.valid[:, None].float(), centres.expand(IMAGES, -1, -1)).squeeze(1)
     assert torch.equal(compared.known, (known > 0.999).float()) and not compared.known.all()
     torch.testing.assert_close(compared.values, sample_points(features, centres.expand(3, -1, -1)))
+
+
+def test_segments_are_read_where_each_of_their_masks_is_unsure():
+    """Of a copy of the segment for each mask, as they were before one reading served them all."""
+    targets = targets_of()
+    everybody = matched(outputs(), targets, AllCells())
+    # Some places stay empty: a layer has not matched everything.
+    chosen = torch.rand(len(everybody.layer), generator=torch.Generator().manual_seed(0)) > 0.3
+    matching = Matching(*(column[chosen] for column in vars(everybody).values()))
+    assert 0 < len(matching.layer) < len(everybody.layer)
+    masks = torch.randn(len(matching.layer), 4, 4)
+    seen = []
+
+    class Spy(UncertainPoints):
+        def near_borders(self, *args):
+            seen.append(super().near_borders(*args))
+            return seen[-1]
+
+    sampler = Spy(num_points=16)
+    compared = sampler.for_loss(masks, targets, matching, matching.layer, LAYERS)
+    copies = torch.stack([targets.masks[matching.segment], targets.valid[matching.image]], 1)
+    truth, known = sample_points(copies.float(), seen[0]).unbind(1)
+    assert torch.equal(compared.truth, truth) and len(set(truth.sum(1).tolist())) > 2
+    assert torch.equal(compared.known, (known > 0.999).float()) and not compared.known.all()
+    assert torch.equal(compared.values, sample_points(masks.unsqueeze(1), seen[0]).squeeze(1))

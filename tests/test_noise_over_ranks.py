@@ -28,10 +28,7 @@ def sounding_classes() -> torch.Tensor:
 def batch_of(part: slice) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Four samples, of which the second and the last are silent."""
     generator = torch.Generator().manual_seed(0)
-    inputs = dict(
-        specgram=torch.rand(4, 1, 3, 5, generator=generator),
-        waveform=torch.rand(4, 1, 7, generator=generator),
-    )
+    inputs = dict(specgram=torch.rand(4, 1, 3, 5, generator=generator))
     inputs["specgram"][[1, 3]] = 0
     return {key: value[part] for key, value in inputs.items()}, sounding_classes()[part]
 
@@ -61,14 +58,13 @@ def acp(images: slice) -> float:
 
 def of_rank(rank: int) -> list:
     inputs, sounding = batch_of(part_of(rank))
-    pool = sounds_of_ranks(inputs["specgram"].requires_grad_(), inputs["waveform"], sounding)
+    pool = sounds_of_ranks(inputs["specgram"].requires_grad_(), sounding)
     noise = offscreen_noise(inputs, sounding, sounds_of_ranks)
     alone = offscreen_noise(inputs, sounding)
     return [
         pool.own.tolist(),
         pool.sounding.tolist(),
         noise.specgram.tolist(),
-        noise.waveform.tolist(),
         noise.mixed.tolist(),
         alone.mixed.tolist(),
         pool.specgram.requires_grad,
@@ -84,20 +80,19 @@ def test_two_ranks_draw_as_one_process_does():
     assert expected.mixed.tolist() == [False, True, False, True]
     assert (first[0], second[0]) == ([0], [1, 2, 3])
     assert first[1] == second[1] == sounding.tolist()
-    assert [*first[4], *second[4]] == expected.mixed.tolist()
-    for index, value in ((2, expected.specgram), (3, expected.waveform)):
-        found = torch.tensor([*first[index], *second[index]])
-        # Two sounds fit the silent samples; either is one of the pool's, whole.
-        source = whole["specgram" if index == 2 else "waveform"]
-        for row, mixed in zip(found, expected.mixed, strict=True):
-            assert any(torch.equal(row, source[k]) for k in (0, 2)) if mixed else not row.any()
-        assert found.shape == value.shape
-    assert not first[5][0]  # alone it had nobody
-    assert first[6] is second[6] is False  # no gradient goes through what is mixed in
+    assert [*first[3], *second[3]] == expected.mixed.tolist()
+    found = torch.tensor([*first[2], *second[2]])
+    # Two sounds fit the silent samples; either is one of the pool's, whole.
+    for row, mixed in zip(found, expected.mixed, strict=True):
+        fitting = (torch.equal(row, whole["specgram"][k]) for k in (0, 2))
+        assert any(fitting) if mixed else not row.any()
+    assert found.shape == expected.specgram.shape
+    assert not first[4][0]  # alone it had nobody
+    assert first[5] is second[5] is False  # no gradient goes through what is mixed in
 
     # One image a rank: without the others' sounds there would be no l_ACP at all.
     whole_loss = acp(slice(0, 2))
-    assert (first[7] + second[7]) / 2 == pytest.approx(whole_loss, rel=1e-5) and whole_loss > 0
+    assert (first[6] + second[6]) / 2 == pytest.approx(whole_loss, rel=1e-5) and whole_loss > 0
 
 
 def test_partners_of_a_part_of_the_pool():

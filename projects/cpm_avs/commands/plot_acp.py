@@ -33,7 +33,6 @@ from ..model_fit import check_backbones
 from ..safe_checkpoint import CheckpointError, check_fit, load_safely, weights_of
 from ..training.diagnostics.deaf_predictor import deaf_ratio
 from ..training.diagnostics.separation import fit_deaf_predictor, separate_samples
-from ..training.set_prediction.targets import build_targets
 from ..visualization.plots import SeparationRow, acp_figure
 
 
@@ -94,9 +93,9 @@ def separated_rows(model: Any, dataset: Any, deaf_logits: Tensor) -> Iterator[Se
     path = model.criterion.prompted_path
     names = dataset.metainfo["classes"]
     for batch, parts in separate_samples(model, path, dataset, len(dataset)):
-        sounding = build_targets(batch["data_samples"], path.num_classes).sounding
         clean, noise = batch["inputs"]["specgram"].mean(1).cpu(), parts.noise.specgram.mean(1).cpu()
-        deaf = deaf_ratio(deaf_logits, sounding.cpu(), clean.shape[1])
+        sounding = parts.sounding.cpu()
+        deaf = deaf_ratio(deaf_logits, sounding, clean.shape[1])
         for index in parts.counted.flatten(1).any(-1).nonzero().flatten().tolist():
             heard = sounding[index].nonzero().flatten().tolist()
             yield SeparationRow(

@@ -87,32 +87,39 @@ class CPMCriterion(BaseModule):
         """
         clips = ClipFrames(tuple(clip_lengths([sample.metainfo for sample in data_samples])))
         targets = build_targets(data_samples, self.num_classes)
-        visual = model.extract_visual(inputs["img"])
-        path, head, prompted = self.prompted_path, model.decode_head, None
+        path, head = self.prompted_path, model.decode_head
         if path is None:
+            visual = model.extract_visual(inputs["img"])
             audio = model.extract_audio(inputs["specgram"], inputs.get("view"))
             output = head(visual, audio, clips=clips)
+            queries = self._match(output.part(slice(head.num_queries)), targets)
+            losses = self._set_losses(output, targets, [queries])
         else:
+            # Prompts come before the picture: on a GPU the host waits for the number of them, and
+            # would wait for the image backbone, too, had it been queued.
             noise = offscreen_noise(inputs, targets.may_sound, sounds_of_ranks)
             drawn = path.draw(model, inputs, targets.sounding, noise, data_samples)
+            visual = model.extract_visual(inputs["img"])
             output = head(visual, drawn.clean, drawn.prompts, clips)
-            prompted = path.finish(drawn, output)
-
-        queries = output.part(slice(head.num_queries))
-        parts = [self._match(queries, targets)]
-        if path is not None and prompted is not None:
-            parts += path.assignments(prompted, targets)
-        losses, *vcp = self.set_criterion(output, targets, parts)
-        losses |= {f"vcp.{name}": loss for own in vcp for name, loss in own.items()}
-        if path is not None and prompted is not None:
+            prompted = path.finish(drawn, output, targets)
+            queries = self._match(output.part(slice(head.num_queries)), targets)
+            losses = self._set_losses(output, targets, [queries, *prompted.assignments])
             losses |= path(prompted, visual, inputs, targets)
 
-        assigned = parts[0].labels
+        assigned = queries.labels[-1]
         if self.finite.check(losses, data_samples):
-            self._remember(head.classifier, queries, assigned, targets)
+            embeddings = output.embeddings[-1, :, : head.num_queries]
+            self._remember(head.classifier, embeddings, assigned, targets)
         else:
-            self.last_assignment = torch.full_like(assigned[-1], self.num_classes)
+            self.last_assignment = torch.full_like(assigned, self.num_classes)
         return losses
+
+    def _set_losses(
+        self, output: DecoderOutput, targets: SegmentTargets, parts: Sequence[Assignment]
+    ) -> dict[str, Tensor]:
+        """l_agn of the first part, and l_VCP with the prefix ``vcp.`` of a second."""
+        losses, *vcp = self.set_criterion(output, targets, parts)
+        return losses | {f"vcp.{name}": loss for own in vcp for name, loss in own.items()}
 
     def _match(self, queries: DecoderOutput, targets: SegmentTargets) -> Assignment:
         """Hungarian matching; queries that are left over are no-object."""
@@ -128,12 +135,12 @@ class CPMCriterion(BaseModule):
     def _remember(
         self,
         classifier: GenerativeClassifier,
-        output: DecoderOutput,
+        embeddings: Tensor,
         assigned: Tensor,
         targets: SegmentTargets,
     ) -> None:
         """Keep the last layer's matches for STS and, normalised, for the mixtures."""
-        self.last_assignment = assigned[-1]
+        self.last_assignment = assigned
         if hasattr(classifier, "load_state") != (self.mixture is not None):
             raise ValueError(
                 "a GMMClassifier needs criterion.mixture, and other classifiers need it to be "
@@ -141,8 +148,8 @@ class CPMCriterion(BaseModule):
                 f"{'None' if self.mixture is None else 'a mixture'}"
             )
         if self.mixture is not None:
-            points = targets.of_labelled(classifier.normalize(output.embeddings[-1]))
-            labels = targets.of_labelled(self.last_assignment)
+            points = targets.of_labelled(classifier.normalize(embeddings))
+            labels = targets.of_labelled(assigned)
             self.mixture.collect(points.flatten(0, 1), labels.flatten())
 
     def update_classifier(self, classifier: GenerativeClassifier, *, pace: float = 1.0) -> None:

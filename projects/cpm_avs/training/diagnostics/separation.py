@@ -9,7 +9,7 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor
 
 from ..prompting.acp_loss import ratio_mask
-from ..prompting.offscreen_noise import offscreen_noise
+from ..prompting.offscreen_noise import OffscreenNoise, offscreen_noise, sounds_of_partners
 from ..prompting.prompted_path import PromptedPath, Separation
 from ..protocols import PromptableModel
 from ..random_state import repeatable
@@ -65,11 +65,13 @@ def separate_samples(
     """
     for batch in sample_batches(model, dataset, count, batch_size):
         inputs = batch["inputs"]
-        sounding = build_targets(batch["data_samples"], path.num_classes).sounding
-        noise = offscreen_noise(inputs, sounding)  # of this batch: all ranks measure the same one
+        targets = build_targets(batch["data_samples"], path.num_classes)
+        # Noise of this batch: all ranks measure the same one.
+        noise = offscreen_noise(inputs, targets.sounding)
+        drawn = path.draw(model, inputs, targets.sounding, noise, batch["data_samples"])
         visual = model.extract_visual(inputs["img"])
-        drawn = path.draw(model, inputs, sounding, noise, batch["data_samples"])
-        prompted = path.finish(drawn, model.decode_head(visual, drawn.clean, drawn.prompts))
+        output = model.decode_head(visual, drawn.clean, drawn.prompts)
+        prompted = path.finish(drawn, output, targets)
         yield batch, path.separate(prompted, inputs["specgram"])
 
 
@@ -145,14 +147,13 @@ def measure_separation(
                 continue
             masks = {"": parts.predicted}
             if deaf_logits is not None:
-                sounding = build_targets(batch["data_samples"], path.num_classes).sounding
                 logits = deaf_logits.to(parts.ratio)
-                masks["deaf_"] = deaf_ratio(logits, sounding, parts.ratio.shape[1])
+                masks["deaf_"] = deaf_ratio(logits, parts.sounding, parts.ratio.shape[1])
             weights.append(
                 loudness(batch["inputs"]["specgram"], parts.noise.specgram)[parts.counted]
             )
             clean = batch["inputs"]["waveform"].mean(1)
-            mixture = clean + parts.noise.waveform.mean(1)
+            mixture = clean + noise_waveform(batch["inputs"], parts.noise).mean(1)
             separable = parts.counted.flatten(1).any(-1)
             half = torch.full_like(parts.ratio, 0.5)
             errors["half_"].append(ratio_errors(half, parts.ratio, parts.counted))
@@ -161,6 +162,13 @@ def measure_separation(
                 rebuilt = rebuild_source(mask, mixture, drop_bin=drop_bin)
                 gains[prefix].append(si_sdr_improvement(rebuilt, mixture, clean)[separable])
     return _means(errors, weights, gains)
+
+
+def noise_waveform(inputs: dict[str, Tensor], noise: OffscreenNoise) -> Tensor:
+    """Waveform (B, A, L) of what was mixed into a batch, if it came with it or out of it."""
+    if noise.partner is None:
+        return inputs["noise_waveform"]
+    return sounds_of_partners(inputs["waveform"], noise.partner)
 
 
 def _means(

@@ -29,12 +29,14 @@ class DrawnPrompts:
     Attributes:
         prompts: K an image.
         labels: Class of each prompt, (B, K).
+        sounding: The classes that were prompted, (B, C) bool.
         noise: What was mixed in.
         clean: Features of the clean sounds.
     """
 
     prompts: Prompts
     labels: Tensor
+    sounding: Tensor
     noise: OffscreenNoise
     clean: AudioFeatures
 
@@ -44,14 +46,14 @@ class PromptedOutput:
     """What the prompts of a batch came to.
 
     Attributes:
-        output: The decoder's predictions for the prompts, K an image.
         drawn: The prompts.
         audio_masks: m_k^a, (B, K, T/4, F/4); None without an audio mask head.
+        assignments: What the prompts shall name and draw for l_VCP; none if it has no weight.
     """
 
-    output: DecoderOutput
     drawn: DrawnPrompts
     audio_masks: Tensor | None
+    assignments: list[Assignment]
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,14 @@ class Separation:
         predicted: Ratio mask of the prompts.
         ratio: a_i / a_p.
         counted: Bins that count, bool.
+        sounding: The classes that were prompted, (B, C) bool.
         noise: What was mixed in.
     """
 
     predicted: Tensor
     ratio: Tensor
     counted: Tensor
+    sounding: Tensor
     noise: OffscreenNoise
 
 
@@ -194,40 +198,43 @@ class PromptedPath(nn.Module):
             noise: What to mix in.
             data_samples: With ``sound_positions`` where prompts have places of their own.
         """
-        clean = inputs["specgram"]
         view = inputs.get("view")
-        clean_audio, mixed_audio = hear_both(model, clean, clean + noise.specgram, view)
+        # Before the sounds: on a GPU the host waits here for all that was queued.
         labels, padding = pad_labels(sounding)
         position = self.prompt_embed.weight.expand(*labels.shape, -1)
         if self.own_places:
             half = position.shape[-1] // 2
             codes = place_codes(labels, known_places(data_samples), view, half)
             position = position + F.pad(codes, (half, 0))
+        clean = inputs["specgram"]
+        clean_audio, mixed_audio = hear_both(model, clean, clean + noise.specgram, view)
         prompts = Prompts(
             content=self.prompter(model.decode_head.classifier, labels),
             position=position,
             padding=padding,
             audio=mixed_audio,
         )
-        return DrawnPrompts(prompts, labels, noise, clean_audio)
+        return DrawnPrompts(prompts, labels, sounding, noise, clean_audio)
 
-    def finish(self, drawn: DrawnPrompts, output: DecoderOutput) -> PromptedOutput:
-        """Let the decoded prompts search the mixed sound.
+    def finish(
+        self, drawn: DrawnPrompts, output: DecoderOutput, targets: SegmentTargets
+    ) -> PromptedOutput:
+        """Let the decoded prompts search the mixed sound, and say what they shall name and draw.
 
         Args:
             drawn: What ``draw`` returned.
             output: The decoder's predictions, of which the last K of each image are the prompts'.
+            targets: Segments of the batch.
         """
-        own = output.part(slice(-drawn.labels.shape[1], None))
-        head = self.audio_mask_head
+        own, head = output.part(slice(-drawn.labels.shape[1], None)), self.audio_mask_head
         masks = None if head is None else head(own.embeddings[-1], drawn.prompts.audio)
-        return PromptedOutput(own, drawn, masks)
+        return PromptedOutput(drawn, masks, self._assignments(drawn, targets, len(own.cls_logits)))
 
-    def assignments(self, prompted: PromptedOutput, targets: SegmentTargets) -> list[Assignment]:
-        """What the prompts shall name and draw for l_VCP; none if it has no weight."""
+    def _assignments(
+        self, drawn: DrawnPrompts, targets: SegmentTargets, layers: int
+    ) -> list[Assignment]:
         if self.vcp_weight == 0:
             return []
-        drawn, layers = prompted.drawn, len(prompted.output.cls_logits)
         own = vcp_assignment(drawn.labels, drawn.prompts.padding, targets, layers)
         return [replace(own, weight=self.vcp_weight)]
 
@@ -235,12 +242,14 @@ class PromptedPath(nn.Module):
     def separate(prompted: PromptedOutput, clean: Tensor) -> Separation:
         """Compare the prompts' ratio mask with that of the clean spectrogram a_i (B, A, T, F)."""
         assert prompted.audio_masks is not None
-        noise, padding = prompted.drawn.noise, prompted.drawn.prompts.padding
+        drawn = prompted.drawn
+        noise, padding = drawn.noise, drawn.prompts.padding
         ratio, defined = ratio_mask(clean, noise.specgram)
         predicted = predict_ratio(prompted.audio_masks, padding, ratio.shape[-2:])
         # Without noise, or without a prompt, there is nothing to separate.
         separable = noise.mixed & ~padding.all(-1)
-        return Separation(predicted, ratio, defined & separable.view(-1, 1, 1), noise)
+        counted = defined & separable.view(-1, 1, 1)
+        return Separation(predicted, ratio, counted, drawn.sounding, noise)
 
     def _pcl(
         self, prompted: PromptedOutput, visual: VisualFeatures, targets: SegmentTargets

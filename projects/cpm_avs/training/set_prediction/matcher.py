@@ -1,4 +1,4 @@
-"""Hungarian matching of queries and segments, all layers and images at once (Sec. 3.1)."""
+"""Hungarian matching of queries and segments, all layers at once (Sec. 3.1)."""
 
 import numpy as np
 import torch
@@ -14,36 +14,27 @@ from .points import Compared
 from .targets import SegmentTargets
 
 
-def mask_costs(
-    logits: Tensor,
-    targets: Tensor,
-    valid: Tensor,
-    alpha: float = FOCAL_ALPHA,
-    gamma: float = FOCAL_GAMMA,
-) -> tuple[Tensor, Tensor]:
-    """Focal and dice cost of every pair of a query and a segment, on sampled points.
+def mask_costs(logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Focal and dice cost of every pair of a query and a segment of an image, on sampled points.
 
     Args:
-        logits: (B, Q, P).
-        targets: Values of the segments at the points, (B, S, P) in [0, 1].
-        valid: 1 where a point has a label, (B, P).
-        alpha: Weight of the positive points.
-        gamma: Focusing exponent.
+        logits: (Q, P).
+        targets: Values of the segments at the points, (S, P) in [0, 1].
+        valid: 1 where a point has a label, (P,).
 
     Returns:
-        tuple: Focal and dice cost, each (B, Q, S).
+        tuple: Focal and dice cost, each (Q, S).
     """
-    logits, valid = logits.float(), valid.unsqueeze(1)
-    targets = (targets * valid).transpose(1, 2)
+    logits, targets = logits.float(), (targets * valid).T
     probability, surprise = logits.sigmoid(), F.softplus(logits)  # -ln(1 - p)
-    positive = alpha * (1 - probability) ** gamma * (surprise - logits)
-    negative = (1 - alpha) * probability**gamma * surprise * valid
+    positive = FOCAL_ALPHA * (1 - probability) ** FOCAL_GAMMA * (surprise - logits)
+    negative = (1 - FOCAL_ALPHA) * probability**FOCAL_GAMMA * surprise * valid
     focal = (positive - negative) @ targets + negative.sum(-1, keepdim=True)
-    focal = focal / valid.sum(-1, keepdim=True).clamp(min=1)
+    focal = focal / valid.sum().clamp(min=1)
 
     probability = probability * valid
     overlap = 2 * probability @ targets
-    total = probability.sum(-1, keepdim=True) + targets.sum(1, keepdim=True)
+    total = probability.sum(-1, keepdim=True) + targets.sum(0)
     return focal, 1 - (overlap + 1) / (total + 1)
 
 
@@ -78,26 +69,26 @@ class HungarianMatcher:
         matrices = costs.nan_to_num(1e4, 1e4, -1e4).cpu().numpy()
         starts = np.cumsum([0, *targets.counts])
         pairs: list[np.ndarray] = [np.zeros((4, 0), np.int64)]
-        for layer, image in np.ndindex(matrices.shape[:2]):
-            start, count = starts[image], targets.counts[image]
-            query, column = linear_sum_assignment(matrices[layer, image, :, :count])
+        for layer, image in np.ndindex(len(matrices), len(targets.counts)):
+            start, stop = starts[image : image + 2]
+            query, column = linear_sum_assignment(matrices[layer, :, start:stop])
             where = [np.full_like(query, layer), np.full_like(query, image)]
             pairs.append(np.stack([*where, query, column + start]))
         return Matching(*torch.from_numpy(np.concatenate(pairs, 1)).to(costs.device))
 
     def _costs(self, output: DecoderOutput, targets: SegmentTargets, compared: Compared) -> Tensor:
-        """(layers, B, Q, largest number of segments); columns past an image's own are junk."""
-        pad = torch.nn.utils.rnn.pad_sequence
-        labels, segments = (
-            pad(x.split(targets.counts), batch_first=True) for x in (targets.labels, compared.truth)
-        )
-        # An image's queries of all layers in one row.
-        layers = len(output.cls_logits)
-        embeddings = full_precision(output.mask_embeddings).transpose(0, 1).flatten(1, 2)
-        masks = embeddings @ compared.values
-        focal, dice = mask_costs(masks, segments, compared.known)
-        probability = output.cls_logits.float().softmax(-1).transpose(0, 1).flatten(1, 2)
-        index = labels.unsqueeze(1).expand(-1, probability.shape[1], -1)
-        cls = -probability.gather(2, index)
-        costs = self.cls_weight * cls + self.focal_weight * focal + self.dice_weight * dice
-        return costs.unflatten(1, (layers, -1)).transpose(0, 1)
+        """Of the queries of an image with its own segments, (layers, Q, S)."""
+        embeddings = full_precision(output.mask_embeddings)
+        probability = output.cls_logits.float().softmax(-1)
+        layers, _, queries, _ = embeddings.shape
+        segments = (x.split(targets.counts) for x in (targets.labels, compared.truth))
+        costs = []
+        # One image after another: all masks at all points would be the largest tensor of a step.
+        for image, (labels, truth) in enumerate(zip(*segments, strict=True)):
+            masks = embeddings[:, image].flatten(0, 1) @ compared.values[image]
+            focal, dice = mask_costs(masks, truth, compared.known[image])
+            cls = -probability[:, image][..., labels].flatten(0, 1)
+            costs.append(
+                self.cls_weight * cls + self.focal_weight * focal + self.dice_weight * dice
+            )
+        return torch.cat(costs, 1).view(layers, queries, -1)

@@ -59,13 +59,17 @@ class PointSampler(Protocol):
             targets: Segments of the batch.
         """
 
-    def for_loss(self, masks: Tensor, targets: SegmentTargets, matching: Matching) -> Compared:
+    def for_loss(
+        self, masks: Tensor, targets: SegmentTargets, matching: Matching, group: Tensor, groups: int
+    ) -> Compared:
         """For each matched mask.
 
         Args:
             masks: Their logits, (n, h, w).
             targets: Segments of the batch.
             matching: Whose masks these are.
+            group: Of each mask, (n,); a group has at most one for each segment, as a layer has.
+            groups: Their number.
         """
 
 
@@ -81,7 +85,9 @@ class AllCells:
             labelled(at_cells(targets.valid, (height, width))),
         )
 
-    def for_loss(self, masks: Tensor, targets: SegmentTargets, matching: Matching) -> Compared:
+    def for_loss(
+        self, masks: Tensor, targets: SegmentTargets, matching: Matching, group: Tensor, groups: int
+    ) -> Compared:
         """See ``PointSampler``."""
         height, width = masks.shape[-2:]
         return Compared(
@@ -123,7 +129,9 @@ class UncertainPoints:
             labelled(sample_points(targets.valid.unsqueeze(1).float(), points).squeeze(1)),
         )
 
-    def for_loss(self, masks: Tensor, targets: SegmentTargets, matching: Matching) -> Compared:
+    def for_loss(
+        self, masks: Tensor, targets: SegmentTargets, matching: Matching, group: Tensor, groups: int
+    ) -> Compared:
         """Points near the masks' borders."""
         masks = full_precision(masks).unsqueeze(1)
         with torch.no_grad():
@@ -131,10 +139,13 @@ class UncertainPoints:
                 targets.valid.unsqueeze(1).float(), masks.shape[-2:], mode="nearest-exact"
             )
             points = self.near_borders(masks, known[matching.image] > 0)
-            truth = torch.stack(
-                [targets.masks[matching.segment], targets.valid[matching.image]], 1
-            ).float()
-            target, valid = sample_points(truth, points).unbind(1)
+            # Each segment is read once, at the points of all masks that are matched with it: a copy
+            # of it for each of them would be as many full-size masks as there are groups.
+            grid = points.new_zeros(len(targets.masks), groups, *points.shape[1:])
+            grid[matching.segment, group] = points
+            truth = torch.stack([targets.masks, targets.valid[targets.image_index]], 1).float()
+            read = sample_points(truth, grid.flatten(1, 2)).unflatten(2, (groups, -1))
+            target, valid = read[matching.segment, :, group].unbind(1)
         return Compared(sample_points(masks, points).squeeze(1), target, labelled(valid))
 
     def near_borders(self, masks: Tensor, known: Tensor) -> Tensor:

@@ -151,7 +151,7 @@ class SetCriterion(nn.Module):
             return zeros, zeros
 
         drawn = matched_masks(output, matching, targets, group, groups)
-        compared = self.points.for_loss(drawn, targets, matching)
+        compared = self.points.for_loss(drawn, targets, matching, group, groups)
         masks = (compared.values, compared.truth, compared.known)
         losses = torch.stack([focal_loss(*masks), dice_loss(*masks)])
         totals = ones.new_zeros(2, groups).index_add(1, group, losses)

@@ -21,7 +21,7 @@ from projects.cpm_avs.inference.export import (
 )
 from projects.cpm_avs.inference.model_loading import load_config
 from projects.cpm_avs.launch import plain_errors
-from projects.cpm_avs.models.mask_merge import merge_max, resizer
+from projects.cpm_avs.models.mask_merge import merge_max, merge_sum, resizer
 from projects.cpm_avs.models.spectrogram import stft_magnitude
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -124,10 +124,16 @@ def test_size_that_does_not_fit(model, size, message):
         export_program(model, size=size, channels=1, num_samples=3200)
 
 
-def test_other_merge_rule_is_refused(model, monkeypatch):
-    monkeypatch.setattr(model, "merge", lambda *args: None)
-    with pytest.raises(ValueError, match="merge='max'"):
-        ExportableModel(model)
+def test_mask2formers_rule_at_another_size(model, monkeypatch):
+    monkeypatch.setattr(model, "merge", merge_sum)
+    program = export_program(model, **SHAPES)
+    img, waveform = other_inputs()
+    batch = dict(img=[img[0].flip(0)], waveform=[waveform[0]])
+    with torch.no_grad():
+        expected = model.test_step(dict(inputs=batch))[0].seg_logits.data
+        given = program.module()(img, waveform)[0]
+    assert expected.max() > 0.01
+    torch.testing.assert_close(given, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_missing_checkpoint_is_one_sentence(tmp_path):

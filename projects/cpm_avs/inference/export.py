@@ -19,7 +19,6 @@ from torch.export import Dim, ExportedProgram
 
 from ..files import write_whole
 from ..models.base_segmentor import BaseAVSegmentor
-from ..models.mask_merge import merge_max
 from ..models.spectrogram import HOP_LENGTH, N_FFT, WIN_LENGTH, first_bin
 
 STRIDE = 32  # images must be a multiple of it, as the data preprocessor pads them
@@ -71,8 +70,6 @@ class ExportableModel(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).cpu().eval()
-        if getattr(self.model, "merge", merge_max) is not merge_max:
-            raise ValueError("only merge='max' can be exported; set model.merge in the config")
         preprocessor = self.model.data_preprocessor
         self.register_buffer("pixel_mean", preprocessor.mean.view(1, 3, 1, 1).float())
         self.register_buffer("pixel_std", preprocessor.std.view(1, 3, 1, 1).float())
@@ -86,7 +83,7 @@ class ExportableModel(nn.Module):
             waveform: (B, A, L) float32 at 16 kHz in [-1, 1].
 
         Returns:
-            (B, C, H, W) scores in [0, 1]; the argmax over C is the class map.
+            (B, C, H, W) scores, not below 0; the argmax over C is the class map.
         """
         inputs = dict(
             img=(img - self.pixel_mean) / self.pixel_std, specgram=self.spectrogram(waveform)

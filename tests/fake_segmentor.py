@@ -17,7 +17,9 @@ CLASSES = ("background", "green square", "red patch")
 
 @MODELS.register_module()
 class FakeSegmentor(BaseSegmentor):
-    """Keeps to the contract of ``AVSegmentor.predict``."""
+    """Keeps to the contract of ``AVSegmentor``: ``predict`` and ``best_step``."""
+
+    draws_all_classes = True
 
     def __init__(self, *, decode_head: dict, criterion: dict | None = None) -> None:
         preprocessor = dict(type="AVDataPreprocessor", mean=[0.0] * 3, std=[255.0] * 3)
@@ -42,6 +44,13 @@ class FakeSegmentor(BaseSegmentor):
             sample.seg_logits = PixelData(data=scores)
             sample.pred_sem_seg = PixelData(data=scores.argmax(0, keepdim=True))
         return data_samples
+
+    def best_step(self, data: dict) -> list[SegDataSample]:
+        samples = self.test_step(data)
+        for sample in samples:
+            sample.pred_scores = PixelData(data=sample.seg_logits.data.amax(0, keepdim=True))
+            del sample.seg_logits
+        return samples
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict: ...
 

@@ -53,7 +53,7 @@ def follow(model, batch, sizes, past=()):
         inputs = {name: values[part] for name, values in data["inputs"].items()}
         with torch.no_grad():
             samples, past = model.follow(inputs, data["data_samples"][part], past)
-        scores += [sample.seg_logits.data for sample in samples]
+        scores += [sample.pred_scores.data for sample in samples]
         kept.append(sum(one.numel() for one in past))
         first += size
     return scores, kept
@@ -143,7 +143,7 @@ def test_a_frame_is_answered_by_the_past_alone_and_by_its_own_clip():
 def test_a_stream_is_the_whole_clip(sizes):
     model = timed_model()
     batch = clip_batch(9)
-    whole = [one.seg_logits.data for one in predictions_of(model, batch)]
+    whole = [one.seg_logits.data.amax(0, keepdim=True) for one in predictions_of(model, batch)]
     parts, kept = follow(model, batch, sizes)
     for one, other in zip(whole, parts, strict=True):
         assert torch.allclose(one, other, atol=1e-5)
@@ -156,14 +156,14 @@ def test_a_predictor_remembers_each_clip_by_itself():
     model = timed_model(criterion=None)
     predictor = Predictor(model, torch.device("cpu"), precision="fp32", recorded=False)
     batch = clip_batch(4)
-    whole = [one.seg_logits.data for one in predictions_of(model, batch)]
+    whole = [one.seg_logits.data.amax(0, keepdim=True) for one in predictions_of(model, batch)]
     memories = FrameMemory(), FrameMemory()  # of two clips that are seen in turns
     for number in range(4):
         for memory in memories:
             inputs = {name: [values[number]] for name, values in batch["inputs"].items()}
             samples = [deepcopy(batch["data_samples"][number])]
             (found,) = predictor(dict(inputs=inputs, data_samples=samples), memory)
-            assert torch.allclose(found.seg_logits.data, whole[number], atol=1e-5)
+            assert torch.allclose(found.pred_scores.data, whole[number], atol=1e-5)
             assert [len(one) for one in memory.past] == [min(number + 1, WINDOW - 1)] * 2
     with pytest.raises(ValueError, match="leave recorded"):
         Predictor(model, torch.device("cpu"), precision="fp32", recorded=True)

@@ -124,9 +124,9 @@ def test_a_recorded_network_predicts_what_the_plain_one_does(dtype):
         batch = tiny_batch(count, seed=seed)
         with torch.no_grad(), torch.autocast(DEVICE, dtype=dtype, enabled=dtype != torch.float32):
             expected = model.test_step(deepcopy(batch))
-            found = recorded.test_step(deepcopy(batch))
+            found = recorded.best_step(deepcopy(batch))
         for one, other in zip(found, expected, strict=True):
-            apart = (one.seg_logits.data - other.seg_logits.data).abs()
+            apart = (one.pred_scores.data - other.seg_logits.data.amax(0, keepdim=True)).abs()
             # In half precision a cell on the edge of an attention mask may fall to either side.
             assert apart.max() < 1e-3 if dtype == torch.float32 else apart.mean() < 0.01
         with torch.no_grad():

@@ -402,6 +402,28 @@ def test_large_frames_are_scored_smaller(tmp_path, inferencer, monkeypatch):
     assert result.frames[0].objects[0].area == pytest.approx(144 / (64 * 48), rel=0.35)
 
 
+def test_the_number_of_classes_neither_shrinks_masks_nor_splits_a_batch(monkeypatch):
+    """The built-in model, said to know 71 classes, sees two frames of 720p."""
+    inferencer = AVSInferencer(device="cpu")
+    inferencer.classes = tuple(map(str, range(71)))
+    given = []
+
+    def noting(data, memory):
+        given.append(predictor(data, memory))
+        return given[-1]
+
+    predictor = inferencer._predictor
+    noting.draws_all_classes = predictor.draws_all_classes
+    monkeypatch.setattr(inferencer, "_predictor", noting)
+    frame = Frame(0.0, np.zeros((720, 1280, 3), np.uint8))
+    length = inferencer.preparation.num_samples
+    window = np.zeros((inferencer.preparation.channels, length), np.float32)
+    results = inferencer.predict([frame] * 2, [window] * 2)
+    (samples,) = given
+    assert [one.pred_sem_seg.data.shape for one in samples] == [(1, 720, 1280)] * 2
+    assert [one.class_map.shape for one in results] == [(720, 1280)] * 2
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_failure_leaves_no_half_result(tmp_path, inferencer, monkeypatch, error):
     """No half video, no report that says that nothing sounded; an earlier video stays."""

@@ -6,7 +6,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from projects.cpm_avs.evaluation.mask_functional import foreground_probability
-from projects.cpm_avs.models.mask_merge import MERGE_RULES, merge_max, merge_sum, resizer
+from projects.cpm_avs.models.mask_merge import (
+    MERGE_RULES,
+    best_of_max,
+    merge_max,
+    merge_sum,
+    resizer,
+)
 
 CLASSES, QUERIES = 4, 6
 
@@ -136,3 +142,45 @@ def test_resizing_keeps_an_original_that_fits_and_counts_in_float32():
     masks = torch.randn(3, 4, 4).half()
     found = resizer((4, 4), (4, 4), (4, 4))(masks)
     assert found.dtype == torch.float32 and torch.equal(found, masks.float())
+
+
+# What each of six queries names; 0 is background, -1 no-object.
+NAMED = {
+    "nothing": [-1] * 6,
+    "everything, background last": [3, 2, 1, 3, 1, 0],
+    "no background": [3, -1, 1, 2, 1, -1],
+    "background alone": [0, -1, 0, -1, -1, -1],
+    "one query": [-1, -1, 2, -1, -1, -1],
+}
+
+
+@pytest.mark.parametrize("named", NAMED.values(), ids=NAMED.keys())
+@pytest.mark.parametrize("ties", [False, True])
+def test_best_of_max_is_the_argmax_over_all_classes(named, ties):
+    """With ties all queries are as sure, and masks have four values: the first class wins."""
+    generator = torch.Generator().manual_seed(0)
+    masks = 3 * torch.randn(QUERIES, 8, 8, generator=generator)
+    labels = torch.tensor(named) % (CLASSES + 1)
+    logits = 4.0 * F.one_hot(labels, CLASSES + 1)
+    if ties:
+        masks = masks.div(4).round()
+        masks[:, 0] = -200.0  # a sigmoid of exactly 0: nobody claims these
+    else:
+        logits = logits + torch.rand(logits.shape, generator=generator)
+    resize = unchanged if ties else resizer((18, 16), (18, 14), (20, 15))
+    expected = merge_max(logits, masks, resize)
+    best, classes = best_of_max(logits, masks, resize)
+    # Not to the bit: a sigmoid's last digit depends on where in memory its number lies.
+    torch.testing.assert_close(best[0], expected.amax(0))
+    assert torch.equal(classes[0], expected.argmax(0)) and classes.dtype == torch.long
+    if ties and len(set(named)) > 2:  # the test means something
+        assert ((expected == expected.amax(0)).sum(0) > 1).any()
+
+
+def test_best_of_max_of_many_random_predictions():
+    for seed in range(200):
+        cls_logits, mask_logits = predictions(seed)
+        expected = merge_max(cls_logits, mask_logits, unchanged)
+        best, classes = best_of_max(cls_logits, mask_logits, unchanged)
+        torch.testing.assert_close(best[0], expected.amax(0))
+        assert torch.equal(classes[0], expected.argmax(0))

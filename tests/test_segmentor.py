@@ -130,6 +130,19 @@ def test_predictions(merge):
         assert merge == "sum" or scores.max() <= 1
 
 
+@pytest.mark.parametrize("merge", ["max", "sum"])
+def test_masks_alone_are_those_of_the_scores(merge):
+    model = build_tiny(tiny_model_cfg(merge=merge)).eval()
+    assert model.draws_all_classes == (merge == "sum")
+    with torch.no_grad():
+        found = model.best_step(tiny_batch())
+    for one, other in zip(found, predictions_of(model, tiny_batch()), strict=True):
+        assert torch.equal(one.pred_sem_seg.data, other.pred_sem_seg.data)
+        best = other.seg_logits.data.amax(0, keepdim=True)
+        torch.testing.assert_close(one.pred_scores.data, best)
+        assert "seg_logits" not in one and one.pred_audio_classes == other.pred_audio_classes
+
+
 def test_the_merge_rule_is_the_configs():
     first, second = (
         predictions_of(build_tiny(tiny_model_cfg(merge=merge)), tiny_batch())

@@ -20,6 +20,7 @@ from mmseg.registry import MODELS
 
 from ..inference.predictor import autocast
 from ..inference.preparation import Preparation
+from ..inference.recorded import RecordedSegmentor
 from ..launch import built_from
 from ..model_fit import check_backbones
 from .batches import made_batch
@@ -52,6 +53,8 @@ class Subject:
         """A prediction, from what a loader gives to class maps."""
         self.model.eval()
         with torch.inference_mode(), autocast(self.device, self.precision):
+            if isinstance(self.model, RecordedSegmentor):  # has no scores of all classes
+                return self.model.best_step(batch)
             return self.model.test_step(batch)
 
     def train(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -30,8 +30,9 @@ from .preparation import Preparation
 from .results import ClipResult, FrameResult, fit_class_map
 from .sources import OnError, Source, attempt, open_sources
 
-# Scores of all classes at full size, (C, H, W) float32, are the largest thing held: here 256 MB.
-_MOST_SCORES = 64_000_000
+# Float32 at full size, 256 MB: of a frame drawn by all classes as many maps (H, W) as these are;
+# else, and while it waits for its batch, its labels (int64) and scores, which are as large as 3.
+_MOST_SCORES, _MAPS = 64_000_000, 3
 # Frames in memory, in batches: with fps= most of them only wait for their masks. A model that sees
 # clips needs whole ones: 5 frames at one a second are 150 of a usual video.
 _MOST_HELD, _MOST_HELD_OF_CLIPS = 4, 32
@@ -253,14 +254,14 @@ class AVSInferencer:
         for frame in frames:
             check_frames(frame.image)
         height, width = frames[0].image.shape[:2]
-        clip = self._clip_length
-        most = _MOST_SCORES // len(self.classes) // clip
-        shrink = min(1.0, math.sqrt(most / (height * width)))
+        maps = len(self.classes) if self._predictor.draws_all_classes else _MAPS
+        shrink = min(1.0, math.sqrt(_MOST_SCORES / maps / (height * width)))
         size = (max(1, int(height * shrink)), max(1, int(width * shrink)))
-        together = clip * max(1, min(self.batch_size // clip, most // (size[0] * size[1])))
-        for begin in range(0, len(frames), together):
-            part = list(frames[begin : begin + together])
-            data = self.preparation(part, list(windows[begin : begin + together]), size)
+        fitting = _MOST_SCORES // _MAPS // (size[0] * size[1])
+        together = self._clip_length * max(1, min(self.batch_size, fitting) // self._clip_length)
+        for i in range(0, len(frames), together):
+            part = list(frames[i : i + together])
+            data = self.preparation(part, list(windows[i : i + together]), size)
             for frame, sample in zip(part, self._predictor(data, memory), strict=True):
                 results.append(self._result(frame, sample))
         return results
@@ -268,17 +269,19 @@ class AVSInferencer:
     def _result(self, frame: Frame, sample: SegDataSample) -> FrameResult:
         labels = sample.pred_sem_seg.data[0].flatten()
         # The score of a label is the mean over its pixels.
-        winning = sample.seg_logits.data.flatten(1).gather(0, labels[None])[0]
-        count = len(self.classes)
-        totals = torch.bincount(labels, weights=winning.double(), minlength=count).cpu()
+        best, count = sample.pred_scores.data.flatten().double(), len(self.classes)
+        totals = torch.bincount(labels, weights=best, minlength=count).cpu()
         sizes = torch.bincount(labels, minlength=count).cpu()
         found = [label for label in range(1, count) if sizes[label]]
         class_map = sample.pred_sem_seg.data[0].to(torch.uint8).cpu().numpy()
+        areas = {label: int(sizes[label]) / labels.numel() for label in found}
+        fits = class_map.shape == frame.image.shape[:2]
         return FrameResult(
             time=frame.time,
             class_map=fit_class_map(class_map, frame.image.shape[:2]),
             scores={label: float(totals[label] / sizes[label]) for label in found},
             classes=self.classes,
+            areas=areas if fits else None,
         )
 
 

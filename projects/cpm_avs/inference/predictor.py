@@ -47,14 +47,16 @@ class Predictor:
                 "which a recorded network does not; leave recorded (--record) out"
             )
         self._preprocess = model.data_preprocessor
-        self.model = record(model) if recorded else model
+        self.model: Any = record(model) if recorded else model
+        #: Whether a map (H, W) of every class is held while a frame is drawn.
+        self.draws_all_classes = recorded or self.model.draws_all_classes
         self.device, self.precision = device, precision
 
     def __call__(self, data: dict[str, Any], memory: FrameMemory) -> list[SegDataSample]:
         """Predict frames that follow on those that the memory is of."""
         with torch.inference_mode(), autocast(self.device, self.precision):
             if self._follow is None:
-                return self.model.test_step(data)
+                return self.model.best_step(data)
             batch = self._preprocess(data, False)
             samples, memory.past = self._follow(batch["inputs"], batch["data_samples"], memory.past)
             return samples

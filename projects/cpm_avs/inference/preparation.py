@@ -57,7 +57,7 @@ class Preparation:
     def __call__(
         self, frames: list[Frame], windows: list[Waveform], output_size: tuple[int, int]
     ) -> dict[str, Any]:
-        """A collated batch for ``model.test_step``.
+        """A collated batch for ``model.best_step``.
 
         Args:
             frames: B pictures, which follow one another.

@@ -31,8 +31,8 @@ class Prediction(NamedTuple):
     """What a graph writes, over and over.
 
     Attributes:
-        scores: (B, C, H, W) at the original size.
-        labels: Their argmax, (B, 1, H, W).
+        scores: The largest of each pixel, (B, 1, H, W) at the original size.
+        labels: Their classes, (B, 1, H, W).
         heard: See ``BaseAVSegmentor.heard``.
     """
 
@@ -74,8 +74,8 @@ class RecordedSegmentor(nn.Module):
         self._shapes: OrderedDict[Shape, Network] = OrderedDict()
 
     @torch.inference_mode()
-    def test_step(self, data: dict[str, Any]) -> list[SegDataSample]:
-        """As the model's own; ``data_samples``, which have the original sizes, must be there."""
+    def best_step(self, data: dict[str, Any]) -> list[SegDataSample]:
+        """As ``best_step`` of the model; ``data_samples`` with the original sizes must be there."""
         samples, pictures = data["data_samples"], data["inputs"]["img"]
         sizes = {
             (one.shape, tuple(sample.ori_shape))
@@ -83,11 +83,11 @@ class RecordedSegmentor(nn.Module):
         }
         if len(sizes) > 1:
             parts = (_part(data, index) for index in range(len(samples)))
-            return [sample for part in parts for sample in self.test_step(part)]
+            return [sample for part in parts for sample in self.best_step(part)]
         batch = self.model.data_preprocessor(data, False)
         found = self._run(batch["inputs"], batch["data_samples"][0])
         for index, sample in enumerate(batch["data_samples"]):
-            sample.seg_logits = PixelData(data=found.scores[index])
+            sample.pred_scores = PixelData(data=found.scores[index])
             sample.pred_sem_seg = PixelData(data=found.labels[index])
         self.model.note_heard(found.heard, batch["data_samples"])
         return batch["data_samples"]
@@ -108,10 +108,11 @@ class RecordedSegmentor(nn.Module):
         output = self.model.encode_decode(dict(img=img, specgram=specgram, view=view), [])
         resize = resizer((height, width), cropped, original)
         # One by one: the claims of all queries at full size are the largest thing there is.
-        pictures = self.model.per_picture(output)
-        scores = torch.stack([self.model.draw_static(one, resize) for one in pictures])
-        # On a CPU max takes a third of argmax's time; both give the first of equal classes.
-        labels = scores.max(1, keepdim=True).indices
+        best = [
+            self.model.draw_static(one, resize).max(0, keepdim=True)
+            for one in self.model.per_picture(output)
+        ]
+        scores, labels = (torch.stack(maps) for maps in zip(*best, strict=True))
         return Prediction(scores, labels, self.model.heard(output))
 
     def _run(self, inputs: dict[str, Tensor], sample: SegDataSample) -> Prediction:

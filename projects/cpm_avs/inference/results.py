@@ -54,28 +54,34 @@ class FrameResult:
         class_map: (H, W) uint8, 0 is the background.
         scores: Mean score of each label that occurs, background left out.
         classes: Names by label.
+        areas: Share of the frame of each label of ``scores``; None has them counted when asked.
     """
 
     time: float
     class_map: NDArray[np.uint8] = field(repr=False)
     scores: Mapping[int, float]
     classes: Sequence[str] = field(repr=False)
+    areas: Mapping[int, float] | None = field(default=None, repr=False)
 
     @cached_property
     def objects(self) -> list[SoundingObject]:
         """The sounding objects, the largest first."""
-        counts = np.bincount(self.class_map.ravel(), minlength=len(self.classes))
+        areas = self._counted() if self.areas is None else self.areas
         found = [
             SoundingObject(
                 name=self.classes[label],
                 label=label,
                 score=score,
-                area=float(counts[label]) / self.class_map.size,
+                area=areas[label],
                 class_map=self.class_map,
             )
             for label, score in self.scores.items()
         ]
         return sorted(found, key=lambda one: -one.area)
+
+    def _counted(self) -> dict[int, float]:
+        counts = np.bincount(self.class_map.ravel(), minlength=len(self.classes))
+        return {label: float(counts[label]) / self.class_map.size for label in self.scores}
 
 
 @dataclass(frozen=True)

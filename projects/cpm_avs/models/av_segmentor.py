@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..structures import AudioFeatures, ClipFrames, DecoderOutput, VisualFeatures, clip_lengths
 from .base_segmentor import BaseAVSegmentor, ConfigType
-from .mask_merge import MERGE_RULES, Resize, merge_max, merge_max_static
+from .mask_merge import MERGE_RULES, Resize, best_of_max, merge_max, merge_max_static
 from .unheard import without_unheard
 
 Picture = tuple[Tensor, Tensor]
@@ -172,7 +172,7 @@ class AVSegmentor(BaseAVSegmentor):
 
         Args:
             inputs: The preprocessed frames.
-            data_samples: Of the frames; predictions are written to them as by ``predict``.
+            data_samples: Of the frames; masks are written to them as by ``best_step``.
             past: What this method gave of the frames before; empty at a clip's beginning.
 
         Returns:
@@ -180,8 +180,7 @@ class AVSegmentor(BaseAVSegmentor):
         """
         clips = ClipFrames((len(inputs["img"]),), past)
         output = self._decode(inputs, clips)
-        height, width = inputs["img"].shape[-2:]
-        samples = self.note(output, (height, width), data_samples)
+        samples = self.note_best(output, inputs, data_samples)
         return samples, self.decode_head.time.keep(clips, output.timed)
 
     def _decode(self, inputs: dict[str, Tensor], clips: ClipFrames | None) -> DecoderOutput:
@@ -197,6 +196,17 @@ class AVSegmentor(BaseAVSegmentor):
     def draw(self, picture: Picture, resize: Resize) -> Tensor:
         """Merge the queries' classes and masks."""
         return self.merge(*picture, resize)
+
+    @property
+    def draws_all_classes(self) -> bool:  # type: ignore[override]
+        """Not by the rule ``'max'``."""
+        return self.merge is not merge_max
+
+    def draw_best(self, picture: Picture, resize: Resize) -> tuple[Tensor, Tensor]:
+        """By the rule ``'max'`` without a map for each class."""
+        if self.merge is merge_max:
+            return best_of_max(*picture, resize)
+        return super().draw_best(picture, resize)
 
     def draw_static(self, picture: Picture, resize: Resize) -> Tensor:
         """As ``draw``, with all queries."""

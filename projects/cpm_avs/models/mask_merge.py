@@ -47,15 +47,53 @@ def merge_max(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> Tensor
         argmax over classes is the rule above, and a pixel that nobody claims is background (0).
     """
     num_classes = cls_logits.shape[-1] - 1
-    scores, labels = cls_logits.softmax(-1).max(-1)
-    kept = labels != num_classes
-    scores, labels = scores[kept], labels[kept]
-    claims = resize(mask_logits[kept]).sigmoid() * scores[:, None, None]
+    queries, scores, labels = _named(cls_logits)
+    claims = resize(mask_logits[queries]).sigmoid() * scores[:, None, None]
     merged = claims.new_zeros(num_classes, *claims.shape[-2:])
     merged.scatter_reduce_(0, labels[:, None, None].expand_as(claims), claims, "amax")
     if len(labels) > 0 and (labels != 0).all():
         merged[0] = background_floor(claims, scores)
     return merged
+
+
+def best_of_max(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> tuple[Tensor, Tensor]:
+    """Of what ``merge_max`` gives the largest score of each pixel and its class, and nothing else.
+
+    Queries are drawn one after the other and no class has a map of its own, so that neither time
+    nor memory grows with the number of classes, nor memory with that of the queries.
+
+    Args:
+        cls_logits: (Q, C + 1), the last class is no-object.
+        mask_logits: (Q, h, w).
+        resize: Brings mask logits (q, h, w) to the output size (q, H, W).
+
+    Returns:
+        Two tensors (1, H, W): scores in [0, 1] and classes, int64. The first of classes with the
+        same score wins, as with an argmax over ``merge_max``.
+    """
+    queries, scores, labels = _named(cls_logits)
+    size = resize(mask_logits[:0]).shape[-2:]
+    best = torch.full((1, *size), -1.0, device=mask_logits.device)  # less than any claim
+    owner = torch.zeros_like(best, dtype=torch.long)
+    for number, query in enumerate(queries.tolist()):
+        claim = resize(mask_logits[query : query + 1]).sigmoid() * scores[number]
+        owner.masked_fill_(claim > best, number)
+        best = torch.maximum(best, claim)
+    if len(queries) == 0:
+        return torch.zeros_like(best), owner
+    classes = labels[owner]
+    if labels[0] == 0:
+        return best, classes
+    floor = scores[owner] - best
+    return torch.maximum(best, floor), classes.masked_fill(floor >= best, 0)
+
+
+def _named(cls_logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The queries that name a class, in the order of the classes; their scores and classes."""
+    scores, labels = cls_logits.softmax(-1).max(-1)
+    queries = labels.argsort(stable=True)
+    queries = queries[labels[queries] < cls_logits.shape[-1] - 1]
+    return queries, scores[queries], labels[queries]
 
 
 def merge_max_static(cls_logits: Tensor, masks: Tensor) -> Tensor:

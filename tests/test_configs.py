@@ -338,7 +338,7 @@ def made_batch(name: str) -> dict[str, Any]:
     frames_of(dataset).seed = seed
     made = DATASETS.build(dataset)
     collate = FUNCTIONS.get(
-        cfg.train_dataloader.get("collate_fn", dict(type="pseudo_collate")).type
+        cfg.train_dataloader.get("collate_fn", dict(type="pseudo_collate"))["type"]
     )
     return collate([made[k] for k in range(len(made))])
 

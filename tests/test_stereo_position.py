@@ -283,6 +283,14 @@ class TestPrompts:
             own = name.startswith(("vcp", "loss_acp", "loss_pcl"))
             assert torch.equal(loss, other[name]) != own, name
 
+    def test_places_need_to_know_what_of_the_frame_a_picture_shows(self):
+        batch = tiny_batch()
+        for sample in batch["data_samples"]:
+            sample.set_metainfo(dict(sound_positions=[(1, 0.5)]))
+        mono = build_tiny(tiny_model_cfg(criterion=dict(prompting=dict(own_places=True))))
+        with pytest.raises(ValueError, match=r"mono sound.*channels=2"):
+            losses_of(mono, batch)
+
 
 def test_in_half_precision():
     model = build_tiny(stereo_cfg())

@@ -19,6 +19,12 @@ _PACKAGE = Path(__file__).resolve().parent
 REPOSITORY = _PACKAGE / ".mim" if (_PACKAGE / ".mim").is_dir() else _PACKAGE.parents[1]
 
 
+#: Label of a pixel that is in no loss and no score.
+IGNORE_INDEX = 255
+#: Rate that sounds are brought to, Hz (Appendix A).
+SAMPLE_RATE = 16_000
+
+
 class UserError(ValueError):
     """Something that the user can put right: the message says what was given and what to do.
 
@@ -169,8 +175,8 @@ class DecoderOutput:
         embeddings: Normalised queries q~, (layers, B, Q, D).
         cls_logits: Unnormalised log-posteriors, (layers, B, Q, C + 1); the last class is no-object.
         mask_embeddings: What a mask's logit at a cell is the product of, with the features there,
-            (layers, B, Q, D).
-        mask_features: At stride 4, (B, D, h, w).
+            (layers, B, Q, E); E is D, and with ``stereo_position``, for the places, 3 D / 2.
+        mask_features: At stride 4, (B, E, h, w).
         timed: Of each place where the decoder looks back, what the frames to come will look at,
             (B, Q, D); see ``ClipFrames``. Empty for a decoder that sees every frame by itself.
     """

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..media.kinds import PICTURES
-from ..structures import BadSampleError
+from ..structures import IGNORE_INDEX, BadSampleError
 
-IGNORE_INDEX = 255
 #: Pillow's modes of one channel of whole numbers.
 INDEX_MODES = ("1", "L", "P", "I;16", "I")
 #: What Pillow raises at a picture that it can't decode.

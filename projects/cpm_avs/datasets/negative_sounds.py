@@ -7,11 +7,11 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
 from ..media.audio_functional import Waveform
+from ..structures import IGNORE_INDEX
 
 #: After AVSBench-Robust (arXiv 2502.00358).
 NEGATIVE_SOUNDS = ("silence", "noise", "offscreen")
 #: Label of pixels that are not scored.
-_IGNORED = 255
 #: Level of the noise that stands in for a clip which is silent itself.
 _NOISE_FLOOR = 0.01
 
@@ -84,6 +84,6 @@ class RandomNegativeSound(BaseTransform):
             results["waveform"] = without_objects(results["waveform"], sound, rng)
         if "gt_seg_map" in results:
             mask = results["gt_seg_map"]
-            results["gt_seg_map"] = np.where(mask == _IGNORED, mask, np.zeros_like(mask))
+            results["gt_seg_map"] = np.where(mask == IGNORE_INDEX, mask, np.zeros_like(mask))
         results.update(audio_condition=sound, sound_classes=[])
         return results

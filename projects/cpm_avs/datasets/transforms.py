@@ -10,9 +10,9 @@ from mmseg.datasets.transforms import PackSegInputs
 from mmseg.datasets.transforms import RandomFlip as SegRandomFlip
 from mmseg.registry import TRANSFORMS
 
-from ..media.audio_functional import SAMPLE_RATE, Waveform
+from ..media.audio_functional import Waveform
 from ..media.window_loading import load_window
-from ..structures import PICTURE_ALONE, BadSampleError
+from ..structures import IGNORE_INDEX, PICTURE_ALONE, SAMPLE_RATE, BadSampleError
 from .mask_decoding import DEEP_MODES, UNREADABLE, decode_mask, frame_mode, read_mask, values_in
 
 META_KEYS = (
@@ -98,7 +98,9 @@ class LoadAVSMask(BaseTransform):
         )
         results["seg_fields"].append("gt_seg_map")
         seen = values_in(results["gt_seg_map"])
-        results.setdefault("sound_classes", [label for label in seen if label not in (0, 255)])
+        results.setdefault(
+            "sound_classes", [label for label in seen if label not in (0, IGNORE_INDEX)]
+        )
         return results
 
 

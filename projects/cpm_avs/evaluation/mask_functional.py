@@ -186,18 +186,17 @@ def threshold_histogram(prob: Tensor, label: Tensor) -> np.ndarray:
     return counts.cpu().numpy().reshape(3, size)[:2]
 
 
-def f_curve(histogram: np.ndarray, beta2: float = BETA2) -> np.ndarray | None:
+def f_curve(histogram: np.ndarray) -> np.ndarray | None:
     """F_beta at every threshold, (K,) float64; None if the truth has no object.
 
     Args:
         histogram: Result of :func:`threshold_histogram`, (2, K).
-        beta2: Weight of recall against precision, squared.
     """
     labelled = histogram[1].sum()
     if labelled == 0:
         return None
     reached = histogram[:, ::-1].cumsum(1)[:, ::-1]
-    return (1 + beta2) * reached[1] / (beta2 * labelled + reached.sum(0))
+    return (1 + BETA2) * reached[1] / (BETA2 * labelled + reached.sum(0))
 
 
 def binary_jaccard(matrix: np.ndarray) -> float | None:

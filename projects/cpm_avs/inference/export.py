@@ -1,8 +1,7 @@
 """The model as one graph without Python, for torch.export and ONNX.
 
-Two parts of the model ask tensors for their shapes, which a graph of unknown image size can't
-follow, or take complex numbers; here they are written with plain shapes and real convolutions. A
-test holds them against the originals.
+The STFT takes complex numbers, which such a graph has not; here it is written with real
+convolutions. A test holds it against the original.
 
 Shorthand: B batch, C classes, H W image size, A audio channels, L samples.
 """

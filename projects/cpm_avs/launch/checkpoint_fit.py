@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 
+from ..model_wrapper import bare_model
 from ..safe_checkpoint import (
     check_fit,
     check_number_of_classes,
@@ -29,7 +29,7 @@ class CheckpointFitHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare names and shapes."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         names = class_names_of(checkpoint, self.source)
         check_number_of_classes(names, model, self.source)
         given = weights_of(checkpoint, self.source)

@@ -3,12 +3,12 @@
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from ..config_files import ConfigError
 from ..model_fit import check_backbones, check_classes, check_sound
+from ..model_wrapper import bare_model
 from ..structures import BadSampleError, UserError
 
 
@@ -17,7 +17,7 @@ class ModelFitHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """The loops are built by now, and with them the data sets."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         check_backbones(model)
         loops = dict(train=runner._train_loop, val=runner._val_loop, test=runner._test_loop)
         for name, loop in loops.items():

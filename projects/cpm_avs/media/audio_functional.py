@@ -13,8 +13,6 @@ from ..structures import UserError
 
 Waveform = NDArray[np.float32]
 
-#: Rate that sounds are brought to, Hz.
-SAMPLE_RATE = 16000
 #: From which to which sounds have, Hz; of a damaged header's 1 Hz a sample would become 16,000.
 RATES = (1000, 1_000_000)
 

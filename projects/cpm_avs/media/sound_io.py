@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from ..structures import BadSampleError, UserError
-from .audio_functional import SAMPLE_RATE, Waveform, to_channels
+from ..structures import SAMPLE_RATE, BadSampleError, UserError
+from .audio_functional import Waveform, to_channels
 from .sound_decoding import Block, decode_sound
 
 _SILENCE_BLOCK = 16384  # samples, so that an hour of silence is no hour of memory

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .audio_functional import SAMPLE_RATE, Waveform, cut_window, resample, to_channels
+from ..structures import SAMPLE_RATE
+from .audio_functional import Waveform, cut_window, resample, to_channels
 from .opening import check_file
 from .sound_decoding import Block, open_plain, refuse_no_sound
 from .sound_io import load_waveform

@@ -21,7 +21,7 @@ class AVDataPreprocessor(ImgDataPreprocessor):
     Images are padded at the right and at the bottom, after normalisation, to the largest of the
     batch and a multiple of ``size_divisor``. In training the label maps are padded with them; at
     test they keep the size of the original frame, and the padding is noted in the metainfo
-    (``img_padding_size``), from where ``BaseSegmentor.postprocess_result`` takes it off again.
+    (``img_padding_size``), from where ``BaseAVSegmentor.predict`` takes it off again.
 
     Args:
         mean: Per channel, RGB, in [0, 255].

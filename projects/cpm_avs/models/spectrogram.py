@@ -8,10 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..structures import SAMPLE_RATE
+
 DropBin = Literal["nyquist", "dc"]
 
 # Appendix A, in samples.
-SAMPLE_RATE = 16_000
 N_FFT, WIN_LENGTH, HOP_LENGTH = 512, 400, 160
 NUM_BINS = N_FFT // 2
 
@@ -22,47 +23,37 @@ MEL_F_MAX = 7500.0
 LOG_OFFSET = 0.01
 
 
-def stft_magnitude(
-    waveform: Tensor,
-    *,
-    n_fft: int = N_FFT,
-    win_length: int = WIN_LENGTH,
-    hop_length: int = HOP_LENGTH,
-    drop_bin: DropBin = "nyquist",
-) -> Tensor:
+def stft_magnitude(waveform: Tensor, *, drop_bin: DropBin = "nyquist") -> Tensor:
     """Linear magnitude of the centred STFT (reflect padding, periodic Hann window).
 
     Args:
-        waveform: (..., L) in [-1, 1]; L > n_fft / 2.
-        n_fft: Transform length in samples.
-        win_length: Window length in samples, centred in the transform.
-        hop_length: Samples between two frames.
-        drop_bin: Which of the n_fft / 2 + 1 bins goes, the highest or the lowest.
+        waveform: (..., L) in [-1, 1]; L > 256.
+        drop_bin: Which of the 257 bins goes, the highest or the lowest.
 
     Returns:
-        (..., L // hop_length, n_fft / 2) float32; frame t is centred on sample t * hop_length.
+        (..., L // 160, 256) float32; frame t is centred on sample 160 t.
     """
     length = waveform.shape[-1]
-    if length <= n_fft // 2:
+    if length <= N_FFT // 2:
         raise ValueError(
-            f"{length} samples are too few for an STFT of {n_fft}: "
-            f"give at least {n_fft // 2 + 1}, or tile the waveform"
+            f"{length} samples are too few for an STFT of {N_FFT}: "
+            f"give at least {N_FFT // 2 + 1}, or tile the waveform"
         )
     # Half precision would lose the quiet bins, on which the ratio masks of ACP are defined.
     with torch.autocast(waveform.device.type, enabled=False):
         spectrum = torch.stft(
             waveform.float().reshape(-1, length),
-            n_fft=n_fft,
-            hop_length=hop_length,
-            win_length=win_length,
-            window=torch.hann_window(win_length, device=waveform.device),
+            n_fft=N_FFT,
+            hop_length=HOP_LENGTH,
+            win_length=WIN_LENGTH,
+            window=torch.hann_window(WIN_LENGTH, device=waveform.device),
             center=True,
             pad_mode="reflect",
             return_complex=True,
         )
         # A centred STFT has L // hop + 1 frames; the last one is half outside the waveform.
-        specgram = spectrum[..., : length // hop_length].abs().transpose(1, 2)
-    specgram = specgram[..., first_bin(drop_bin) :][..., : n_fft // 2]
+        specgram = spectrum[..., : length // HOP_LENGTH].abs().transpose(1, 2)
+    specgram = specgram[..., first_bin(drop_bin) :][..., :NUM_BINS]
     return specgram.reshape(*waveform.shape[:-1], *specgram.shape[-2:])
 
 
@@ -89,22 +80,18 @@ def mel_band_position(frequency: Tensor) -> Tensor:
     return (hertz_to_mel(frequency.double()) - low) / (high - low) * (MEL_BANDS + 1) - 1
 
 
-def mel_filters(*, num_bins: int = NUM_BINS, drop_bin: DropBin = "nyquist") -> Tensor:
+def mel_filters(*, drop_bin: DropBin = "nyquist") -> Tensor:
     """Triangular filters of VGGish and YAMNet: 64 bands, 125 to 7500 Hz, on linear bins.
 
     Both the Nyquist bin and DC lie outside the range, so nothing is lost with the dropped bin.
 
     Args:
-        num_bins: 256, or 257 for the full transform (where ``drop_bin`` has no meaning).
         drop_bin: As in :func:`stft_magnitude`.
 
     Returns:
-        (num_bins, 64) float32, no area normalisation; ``specgram @ filters`` is the mel magnitude.
+        (256, 64) float32, no area normalisation; ``specgram @ filters`` is the mel magnitude.
     """
-    if num_bins not in (NUM_BINS, NUM_BINS + 1):
-        raise ValueError(f"num_bins is {num_bins}; choose {NUM_BINS} or {NUM_BINS + 1}")
-    offset = first_bin(drop_bin) if num_bins == NUM_BINS else 0
-    frequency = bin_frequencies(torch.arange(num_bins) + offset)
+    frequency = bin_frequencies(torch.arange(NUM_BINS) + first_bin(drop_bin))
     # On the band axis every triangle has its peak at its band and its feet one band away.
     distance = mel_band_position(frequency)[:, None] - torch.arange(MEL_BANDS)
     return (1 - distance.abs()).clamp_min(0).float()

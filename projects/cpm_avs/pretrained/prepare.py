@@ -14,8 +14,8 @@ import torch
 
 from ..files import write_whole
 from ..media.sound_io import read_sound
-from ..models.spectrogram import SAMPLE_RATE
 from ..safe_checkpoint import load_safely
+from ..structures import SAMPLE_RATE
 from .recipe import Package, Recipe
 from .recipes import RECIPES
 from .yamnet_tagger import DOG, YAMNetTagger

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..datasets.mask_decoding import IGNORE_INDEX, decode_mask, read_mask
+from ..datasets.mask_decoding import decode_mask, read_mask
 from ..evaluation.frame_counts import PROTOCOLS, frame_counts, no_credit
 from ..evaluation.streaming import Counts
-from ..structures import BadSampleError, UserError
+from ..structures import IGNORE_INDEX, BadSampleError, UserError
 from .reading import MaskProblem, PredictedMask, read_grey, read_plain, read_prediction
 from .truth import Truth, TruthFrame
 

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..datasets.mask_decoding import IGNORE_INDEX, INDEX_MODES, UNREADABLE, decode_mask
+from ..datasets.mask_decoding import INDEX_MODES, UNREADABLE, decode_mask
 from ..datasets.prepare.benchmarks import MaskRules
-from ..structures import BadSampleError
+from ..structures import IGNORE_INDEX, BadSampleError
 
 #: What ``--encoding`` may say.
 ENCODINGS = ("auto", "index", "color", "binary", "grey", "truth")
@@ -21,7 +21,7 @@ class MaskProblem(Exception):
     """A predicted mask can't be used.
 
     Args:
-        kind: One of ``problems.KINDS``.
+        kind: One of ``frames.KINDS``.
         reason: What is wrong with it, part of a sentence.
     """
 
@@ -77,7 +77,7 @@ def read_prediction(path: Path, rules: MaskRules, encoding: str) -> PredictedMas
     if encoding == "binary":
         return PredictedMask(_object(picture))
     if encoding == "grey":
-        prob = read_grey_values(picture.values, path)
+        prob = read_grey_values(picture.values)
         return PredictedMask((prob > 0.5).astype(np.uint8), prob)
     values = _rgb(picture) if encoding == "color" else picture.values
     if encoding == "index" and colored:
@@ -119,10 +119,10 @@ def read_grey(path: Path) -> NDArray[np.float32]:
     Raises:
         MaskProblem: It can't be decoded, or is a colour picture.
     """
-    return read_grey_values(_open(path).values, path)
+    return read_grey_values(_open(path).values)
 
 
-def read_grey_values(values: NDArray, path: Path) -> NDArray[np.float32]:
+def read_grey_values(values: NDArray) -> NDArray[np.float32]:
     """The same of its values (H, W): 8 or 16 bits, or 1."""
     if values.ndim == 3:
         raise MaskProblem("values", "it is a colour picture, not a grey map")

@@ -4,9 +4,9 @@ from mmcv.transforms import BaseTransform
 from mmseg.datasets.transforms import Resize
 from mmseg.registry import TRANSFORMS
 
-from ...media.audio_functional import SAMPLE_RATE, Waveform, cut_window, mix, pan_stereo
+from ...media.audio_functional import Waveform, cut_window, mix, pan_stereo
 from ...media.sound_io import load_waveform
-from ...structures import PICTURE_ALONE, BadSampleError
+from ...structures import PICTURE_ALONE, SAMPLE_RATE, BadSampleError
 
 
 @TRANSFORMS.register_module()

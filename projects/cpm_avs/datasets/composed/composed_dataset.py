@@ -9,7 +9,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import DATASETS, TRANSFORMS
 
-from ...media.audio_functional import SAMPLE_RATE, Waveform
+from ...media.audio_functional import Waveform
+from ...structures import SAMPLE_RATE
 from ..avs_dataset import AVSDataset
 from ..palette import voc_palette
 from .index import choose, read_index

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...media.audio_functional import SAMPLE_RATE, Waveform
+from ...media.audio_functional import Waveform
 from ...media.sound_io import load_waveform
-from ...structures import BadSampleError
+from ...structures import SAMPLE_RATE, BadSampleError
 from .index import Item
 
 #: Level (root mean square) that every recording is brought to before its random gain.

@@ -14,9 +14,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from ...files import whole_file
-from ...media.audio_functional import SAMPLE_RATE
 from ...media.sound_io import load_waveform
-from ...structures import BadSampleError
+from ...structures import SAMPLE_RATE, BadSampleError
 from ..composed.index import Item
 from ..threads import results_of
 from .candidate import Candidate, LeftOut, Unusable

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ...media.audio_functional import SAMPLE_RATE
 from ...media.sound_io import load_waveform
-from ...structures import BadSampleError
+from ...structures import SAMPLE_RATE, BadSampleError
 from ..avs_dataset import SPLITS
 from ..benchmarks.clip_index import Clip, Frame, Sound
 from ..mask_decoding import DEEP_MODES, UNREADABLE, decode_mask, frame_mode, read_mask

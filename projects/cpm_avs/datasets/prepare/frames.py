@@ -18,9 +18,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from ...files import check_folder, whole_file
-from ...media.audio_functional import SAMPLE_RATE
 from ...media.opening import open_media
 from ...media.orientation import upright
+from ...structures import SAMPLE_RATE
 from ..benchmarks.avsbench import NUM_FRAMES, read_ms3, read_s4
 from ..threads import results_of
 from .benchmarks import benchmark

@@ -14,7 +14,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from ...files import check_folder, whole_file
-from ...media.audio_functional import SAMPLE_RATE, resample, root_mean_square
+from ...media.audio_functional import resample, root_mean_square
+from ...structures import SAMPLE_RATE
 from ..composed.index import COLUMNS
 from ..composing.pictures import fit_cutout
 from ..composing.recordings import loudest_part

@@ -15,6 +15,9 @@ from .decoder_layer import DecoderLayer
 from .positions import column_codes, sine_encoding
 from .sound_localizer import SoundLocalizer
 
+#: Visual memories, at strides 32, 16 and 8.
+NUM_LEVELS = 3
+
 
 def keys_and_values(
     feature_map: Tensor, embed: Tensor | None = None, place: Tensor | None = None
@@ -101,7 +104,6 @@ class AVDecoder(BaseModule):
         feedforward_channels: Hidden width of the feed-forward layers.
         num_audio_layers: Layers of TD-A.
         num_visual_layers: Layers of TD-V; layer l reads the memory l mod 3, coarsest first.
-        num_levels: Visual memories.
         hears_places: Whether sounds have positions, which queries then follow.
         time: Built ``ClipAttention``, for queries that look back over a clip; None: every frame is
             seen by itself.
@@ -116,7 +118,6 @@ class AVDecoder(BaseModule):
         feedforward_channels: int,
         num_audio_layers: int,
         num_visual_layers: int,
-        num_levels: int = 3,
         hears_places: bool = False,
         time: nn.Module | None = None,
     ) -> None:
@@ -127,7 +128,6 @@ class AVDecoder(BaseModule):
                 "each needs at least 1"
             )
         self.num_heads = num_heads
-        self.num_levels = num_levels
 
         def layer() -> nn.Module:
             attention = dict(embed_dims=embed_dims, num_heads=num_heads, batch_first=True)
@@ -144,7 +144,7 @@ class AVDecoder(BaseModule):
 
         self.audio_layers = nn.ModuleList(layer() for _ in range(num_audio_layers))
         self.visual_layers = nn.ModuleList(layer() for _ in range(num_visual_layers))
-        self.level_embed = nn.Embedding(num_levels, embed_dims)
+        self.level_embed = nn.Embedding(NUM_LEVELS, embed_dims)
         self.post_norm = nn.LayerNorm(embed_dims)
         self.classifier = classifier
         self.time = time
@@ -215,7 +215,7 @@ class AVDecoder(BaseModule):
         ]
         queries = [query]
         for index, layer in enumerate(self.visual_layers):
-            level = index % self.num_levels
+            level = index % NUM_LEVELS
             with torch.no_grad():
                 drawn = draw(self.post_norm(query))
                 cross_mask = attention_mask(drawn, visual.shrunk[level])

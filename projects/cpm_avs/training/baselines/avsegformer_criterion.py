@@ -15,9 +15,9 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ...models.cpm.gaussian_functional import full_precision
-from ...structures import DenseOutput
+from ...structures import IGNORE_INDEX, DenseOutput
 from ..finite import FiniteGuard
-from ..set_prediction.targets import IGNORE_INDEX, build_targets
+from ..set_prediction.targets import build_targets
 from .pixel_losses import pixel_cross_entropy
 
 _SMOOTH = 1e-3  # added to both sums of squares

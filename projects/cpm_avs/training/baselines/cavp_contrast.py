@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...models.cpm.gaussian_functional import full_precision
-from ..set_prediction.targets import IGNORE_INDEX
+from ...structures import IGNORE_INDEX
 
 _NEVER = -1e30  # finite, so that a pixel without negatives has no NaN in its gradient
 

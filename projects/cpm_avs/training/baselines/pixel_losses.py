@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...models.cpm.gaussian_functional import full_precision
-from ..set_prediction.targets import IGNORE_INDEX
+from ...structures import IGNORE_INDEX
 
 
 def pixel_cross_entropy(logits: Tensor, label_map: Tensor) -> Tensor:

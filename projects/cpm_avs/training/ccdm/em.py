@@ -110,9 +110,7 @@ def momentum_update(
     )
 
 
-def reseed(
-    state: GaussianState, counts: Tensor, ready: Tensor, min_count: float = 1.0
-) -> GaussianState:
+def reseed(state: GaussianState, counts: Tensor, ready: Tensor) -> GaussianState:
     """Bring dead components back by splitting the largest component of their class.
 
     A dead one moves beside the largest: by one standard deviation in a direction of its own, since
@@ -125,9 +123,8 @@ def reseed(
         state: Mixtures.
         counts: N_cm of the E-step, (K, M).
         ready: Classes that may be changed, (K,) bool.
-        min_count: A component below this many samples is dead.
     """
-    dead = (counts < min_count) & ready.unsqueeze(-1)
+    dead = (counts < 1) & ready.unsqueeze(-1)
     largest = counts.argmax(-1)
     classes = torch.arange(len(counts), device=counts.device)
     parent_mean = state.means[classes, largest].unsqueeze(1)

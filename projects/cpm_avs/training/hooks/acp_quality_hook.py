@@ -1,11 +1,11 @@
 """Logs how well audio prompting separates sounds, after each validation (Fig. 7 in numbers)."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
+from ...model_wrapper import bare_model
 from ..diagnostics.separation import fit_deaf_predictor, measure_separation
 
 
@@ -36,7 +36,7 @@ class ACPQualityHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Measure and log."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         path = None if model.criterion is None else model.criterion.prompted_path
         if path is None or path.audio_mask_head is None:
             return

@@ -5,9 +5,10 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+
+from ...model_wrapper import bare_model
 
 
 def learning_pace(param_groups: Sequence[dict[str, Any]]) -> float:
@@ -53,7 +54,7 @@ class EMUpdateHook(Hook):
     ) -> None:
         """Run EM on the bank."""
         if runner.iter >= self.begin and self.every_n_train_iters(runner, self.interval):
-            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            model = bare_model(runner)
             model.criterion.update_classifier(
                 model.decode_head.classifier, pace=learning_pace(runner.optim_wrapper.param_groups)
             )

@@ -4,11 +4,11 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ...model_wrapper import bare_model
 from ..finite import REMEDY, NonFiniteLossError
 
 
@@ -47,9 +47,9 @@ class FiniteLossHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Tell the criterion whether there is a scaler, and take the counts over."""
         scaler: Any = getattr(runner.optim_wrapper, "loss_scaler", None)
-        if _bare(runner).criterion is None:
+        if bare_model(runner).criterion is None:
             raise ValueError("model.criterion is None, as for inference; training needs one")
-        guard = _bare(runner).criterion.finite
+        guard = bare_model(runner).criterion.finite
         guard.skips = scaler is not None and scaler.is_enabled()
         self._scale = scaler.get_scale() if guard.skips else 0.0
         if runner.iter > 0 and self._loaded:
@@ -63,7 +63,7 @@ class FiniteLossHook(Hook):
         outputs: dict | None = None,
     ) -> None:
         """Count the step if it was skipped."""
-        guard = _bare(runner).criterion.finite
+        guard = bare_model(runner).criterion.finite
         if not guard.skips:
             return
         before, self._scale = self._scale, runner.optim_wrapper.loss_scaler.get_scale()
@@ -88,7 +88,7 @@ class FiniteLossHook(Hook):
 
     def _refuse_spoiled_norms(self, runner: Runner) -> None:
         """Running statistics take in what a forward pass meets, and a NaN stays in them."""
-        for name, module in _bare(runner).named_modules():
+        for name, module in bare_model(runner).named_modules():
             mean = module.running_mean if isinstance(module, _BatchNorm) else None
             if mean is not None and not (mean + module.running_var).isfinite().all():
                 raise NonFiniteLossError(
@@ -96,8 +96,3 @@ class FiniteLossHook(Hook):
                     "from the last checkpoint, which is whole; if it happens again, train "
                     "without --amp."
                 )
-
-
-def _bare(runner: Runner) -> Any:
-    """The model without DDP."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -3,9 +3,10 @@
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+
+from ...model_wrapper import bare_model
 
 
 @HOOKS.register_module()
@@ -28,7 +29,7 @@ class FreezeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Note which parameters learn by themselves."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         if self.part not in dict(model.named_modules()):
             parts = ", ".join(name for name, _ in model.named_children())
             raise ValueError(f"FreezeHook(part={self.part!r}): the model has {parts}")

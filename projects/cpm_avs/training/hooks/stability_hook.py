@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks.hook import DATA_BATCH
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
+from ...model_wrapper import bare_model
 from ..diagnostics.stability import assignment_counts, stability_score
 from .checkpoint_hook import CollectedStateHook
 
@@ -58,7 +58,7 @@ class StabilityHook(CollectedStateHook):
         outputs: dict | None = None,
     ) -> None:
         """Add the matching of this iteration."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         assignment = model.criterion.last_assignment
         counts = assignment_counts(assignment, model.criterion.num_classes)
         self._counts = counts if self._counts is None else self._counts.to(counts.device) + counts

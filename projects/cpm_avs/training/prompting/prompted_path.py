@@ -203,6 +203,12 @@ class PromptedPath(nn.Module):
         labels, padding = pad_labels(sounding)
         position = self.prompt_embed.weight.expand(*labels.shape, -1)
         if self.own_places:
+            if view is None:
+                raise ValueError(
+                    "criterion.prompting.own_places needs to know which part of a frame a picture "
+                    "shows, and the batch, of mono sound, does not say; load the sound with "
+                    "channels=2, or set own_places=False"
+                )
             half = position.shape[-1] // 2
             codes = place_codes(labels, known_places(data_samples), view, half)
             position = position + F.pad(codes, (half, 0))

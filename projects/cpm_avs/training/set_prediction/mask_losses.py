@@ -9,21 +9,13 @@ from ...models.cpm.gaussian_functional import full_precision
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 
 
-def focal_loss(
-    logits: Tensor,
-    targets: Tensor,
-    valid: Tensor,
-    alpha: float = FOCAL_ALPHA,
-    gamma: float = FOCAL_GAMMA,
-) -> Tensor:
+def focal_loss(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
     """Sigmoid focal loss, averaged over a mask's valid points.
 
     Args:
         logits: (n, P).
         targets: In [0, 1], (n, P).
         valid: 1 where a point counts, (n, P).
-        alpha: Weight of the positive points.
-        gamma: Focusing exponent.
 
     Returns:
         Tensor: (n,).
@@ -31,7 +23,7 @@ def focal_loss(
     logits, targets = full_precision(logits), full_precision(targets)
     probability = logits.sigmoid()
     miss = probability * (1 - targets) + (1 - probability) * targets
-    weight = (alpha * targets + (1 - alpha) * (1 - targets)) * miss**gamma
+    weight = (FOCAL_ALPHA * targets + (1 - FOCAL_ALPHA) * (1 - targets)) * miss**FOCAL_GAMMA
     loss = weight * F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     return (loss * valid).sum(-1) / valid.sum(-1).clamp(min=1)
 

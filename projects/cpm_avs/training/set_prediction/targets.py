@@ -8,7 +8,7 @@ import torch
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-IGNORE_INDEX = 255
+from ...structures import IGNORE_INDEX
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,7 @@ SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
         "model.data_preprocessor.mean": [127.0] * 3,
         "model.data_preprocessor.std": [128.0] * 3,
         "model.decode_head.in_channels": [24, 40, 112, 320],
+        "model.no_object_odds": 10.0,
     },
     ("cpm_efflite2-yamnet_real", "cpm_efflite0-yamnet_real"): {
         "model.backbone.arch": "lite2",

@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built-in model, as the command writes it."""
     made = tmp_path_factory.mktemp("hub")
     (made / "metrics.json").write_text(json.dumps(METRICS))
-    words = ["cpm_mbv2-yamnet_real", find_checkpoint(None, None), made / "model"]
+    words = ["cpm_efflite0-yamnet_real", find_checkpoint(None, None), made / "model"]
     words += ["--metrics", made / "metrics.json"]
     tool("hub_folder").main([str(word) for word in words])
     return made / "model"
@@ -63,7 +63,7 @@ def test_metrics_that_are_none_are_told_and_nothing_is_written(
     tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "m.json").write_bytes(content)
-    words = ["cpm_mbv2-yamnet_real", find_checkpoint(None, None), tmp_path / "model"]
+    words = ["cpm_efflite0-yamnet_real", find_checkpoint(None, None), tmp_path / "model"]
     words += ["--metrics", tmp_path / "m.json"]
     with pytest.raises(SystemExit, match="^error: .* give the metrics.json"), plain_errors():
         tool("hub_folder").main([str(word) for word in words])

@@ -20,7 +20,7 @@ from ..safe_checkpoint import (
 )
 from .preparation import Preparation
 
-BUILT_IN = "cpm_mbv2-yamnet_real"
+BUILT_IN = "cpm_efflite0-yamnet_real"
 _TRAINING = "cpm_avs.training"
 _CRITERION = "criterion."
 

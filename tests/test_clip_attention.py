@@ -268,7 +268,8 @@ def test_the_window_is_exported():
     streamed, _ = follow(model, batch, [1] * WINDOW)
     rounded = images.round().byte().float()
     with torch.no_grad():
-        assert torch.allclose(ExportableModel(model)(rounded, sounds)[-1], streamed[-1], atol=1e-4)
+        newest = ExportableModel(model)(rounded, sounds)[-1]
+    assert torch.allclose(newest.amax(0, keepdim=True), streamed[-1], atol=1e-4)
 
 
 def test_no_label_is_no_background():

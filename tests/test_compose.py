@@ -112,7 +112,7 @@ def test_a_set_can_be_trained_on(sources):
     (page,) = (ROOT / "docs/real.md").read_text().split("# configs/mine.py\n")[1:]
     text = page.split("```")[0].replace("data/mine", str(Path("set").resolve()))
     text = text.replace('"cpm_mbv2', f'"{ROOT}/configs/cpm_mbv2').replace(
-        "num_classes=12", "num_classes=4"
+        "num_classes=15", "num_classes=4"
     )
     Path("mine.py").write_text(text)
     cfg = Config.fromfile("mine.py")

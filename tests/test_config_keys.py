@@ -31,7 +31,7 @@ def test_all_that_the_runner_looks_up_is_known() -> None:
         (AVSS, "crop_size", "set train_dataloader.dataset.pipeline.3.crop_size, train_data"),
         (AVSS, "dataset.data_root", "set train_dataloader.dataset.data_root, val_dataloade"),
         (AVSS, "train_loader.batch_size", "set train_dataloader.batch_size$"),
-        (AVSS, "no_decay.decay_mult", "custom_keys.query_embed.decay_mult, .* and 4 more$"),
+        (AVSS, "no_decay.decay_mult", r"custom_keys.query_embed.decay_mult, .* and \d+ more$"),
         (AVSS, "vis_backends.0.x", "set visualizer.vis_backends.0.x$"),
         (AVSS, "load_visual.0.strict", f"write a config with {AVSS} as its _base_"),
         (AVSS, "custom_imports.imports", f"write a config with {AVSS} as its _base_"),

@@ -16,7 +16,7 @@ from page_server import serve
 
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.page import Limits, Page
-from projects.cpm_avs.inference.page.answers import check_upload, explain
+from projects.cpm_avs.inference.page.answers import check_upload, explain, introduce
 from projects.cpm_avs.inference.sources import open_sources
 from projects.cpm_avs.media.video_io import probe
 from projects.cpm_avs.structures import BadSampleError
@@ -262,7 +262,13 @@ class TestWithoutBrowser:
 
     def test_silent_ok(self, page, tmp_path):
         clip = make_clip(tmp_path / "c.mp4", frames=3)
-        assert segment(page, clip, silent_ok=True)[3] == "**No object sounds.**"
+        assert "None of the objects" in segment(page, clip, silent_ok=True)[3]
+
+    def test_the_page_says_what_the_model_knows(self):
+        assert introduce(["background", "cell_phone", "dog"]).endswith(
+            "This model knows cell phone, dog, and no other object."
+        )
+        assert "knows" not in introduce(["background", "object"])  # S4, MS3: that it sounds
 
     @pytest.mark.parametrize("sizes", [[(200, 200)], [(64, 48)] * 4 + [(200, 200)]])
     def test_frames_that_are_too_large(self, page, tmp_path, monkeypatch, sizes):

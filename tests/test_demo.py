@@ -169,7 +169,8 @@ def test_silent_ok(demo, model, tmp_path, capsys):
     clip = make_clip(tmp_path / "clip.mp4", frames=3)
     out = ["--out", str(tmp_path / "o.mp4"), "--silent-ok"]
     assert demo.main([str(clip), *out, *model]) == 0
-    assert "no object sounds" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "no object sounds" in told.out and "knows: green square, red patch" in told.err
 
 
 def test_one_frame_late_sound_and_short_sound(demo, model, tmp_path):

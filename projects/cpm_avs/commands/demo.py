@@ -15,7 +15,7 @@ from ..inference.clip import Clip
 from ..inference.model_loading import BUILT_IN, load_config
 from ..inference.output_names import clean_name
 from ..inference.predictor import PRECISIONS
-from ..inference.results import ClipResult
+from ..inference.results import ClipResult, known_objects
 from ..inference.sources import OnError, open_sources
 from ..launch import (
     built_from,
@@ -139,7 +139,15 @@ def segment(args: argparse.Namespace, console: Console, on_error: OnError) -> li
             progress=show,
             on_error=on_error,
         )
-    return results if isinstance(results, list) else [results]
+    results = results if isinstance(results, list) else [results]
+    known = known_objects(inferencer.classes)
+    if known and not all(result.segments for result in results):
+        console.print(
+            "[bold yellow]note:[/] 'no object sounds' is said of those that the model knows: "
+            f"{escape(known)}",
+            soft_wrap=True,
+        )
+    return results
 
 
 def main(args: list[str] | None = None) -> int:

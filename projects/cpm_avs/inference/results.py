@@ -21,6 +21,15 @@ def fit_class_map(class_map: NDArray[np.uint8], size: tuple[int, ...]) -> NDArra
     return np.asarray(resized, np.uint8)
 
 
+def known_objects(classes: Sequence[str]) -> str:
+    """What a model can name, as in 'cat, dog'; '' where it says only that something sounds.
+
+    Args:
+        classes: Names by label, the background first.
+    """
+    return ", ".join(classes[1:]) if len(classes) > 2 else ""
+
+
 @dataclass(frozen=True)
 class SoundingObject:
     """Everything in a frame that belongs to one sounding class.

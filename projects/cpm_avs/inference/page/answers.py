@@ -1,6 +1,7 @@
 """What the web page says and gives: limits, sentences, the summary and the zip."""
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import gradio as gr
 
 from ...structures import BadSampleError
 from ..clip import Clip
-from ..results import ClipResult
+from ..results import ClipResult, known_objects
 
 MOST_PIXELS = 4096 * 2304  # of a frame
 
@@ -64,10 +65,25 @@ def explain(error: BadSampleError) -> str:
     return f"{problem[0].upper()}{problem[1:]}. Please {remedy}."
 
 
+def introduce(classes: Sequence[str]) -> str:
+    """The page's first lines, as Markdown.
+
+    Args:
+        classes: The model's, by label.
+    """
+    lines = [
+        "# What sounds?",
+        "Give a short clip with sound. The objects that sound are coloured, frame by frame.",
+    ]
+    if known := known_objects(classes):
+        lines += ["", f"This model knows {known.replace('_', ' ')}, and no other object."]
+    return "\n".join(lines)
+
+
 def describe(result: ClipResult) -> str:
     """What sounds when, as Markdown."""
     if not result.segments:
-        return "**No object sounds.**"
+        return "**None of the objects that the model knows is heard.**"
     lines = [
         f"- **{one.name}** {one.start:.1f} to {one.end:.1f} s ({one.score:.0%} sure)"
         for one in result.segments

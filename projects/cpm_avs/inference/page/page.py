@@ -13,15 +13,22 @@ from ..av_inferencer import AVSInferencer
 from ..clip import Clip
 from ..results import ClipResult
 from ..sources import open_sources
-from .answers import MOST_PIXELS, Limits, PageError, check_upload, describe, explain, zip_masks
+from .answers import (
+    MOST_PIXELS,
+    Limits,
+    PageError,
+    check_upload,
+    describe,
+    explain,
+    introduce,
+    zip_masks,
+)
 from .visitors import VisitorLeftError, Visitors
 
 logger = logging.getLogger(__name__)
 _KEPT = 1800  # seconds that uploads and results stay on the server
 # Without a wish a browser gives the camera's largest frames, which it can hardly record.
 _CAMERA = {"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
-_INTRO = """# What sounds?
-Give a short clip with sound. The objects that sound are coloured, frame by frame."""
 
 
 class Page:
@@ -110,7 +117,7 @@ class Page:
         with gr.Blocks(
             title="What sounds?", analytics_enabled=False, delete_cache=(300, _KEPT)
         ) as page:
-            gr.Markdown(_INTRO)
+            gr.Markdown(introduce(self.inferencer.classes))
             with gr.Row():
                 with gr.Column(min_width=300):
                     clip = gr.Video(

@@ -1,4 +1,4 @@
-"""Stage 1 of Stepping Stones (docs/training.md): where does anything sound? One class."""
+"""Stage 1 of Stepping Stones (docs/beyond-the-paper.md): where does anything sound? One class."""
 
 _base_ = "cpm_r50_avss.py"
 

@@ -262,6 +262,13 @@ def test_links_lead_somewhere(page):
             assert anchor in slugs, target
 
 
+def test_the_index_names_every_page():
+    index = (ROOT / "docs" / "get-started.md").read_text()
+    others = {"get-started.md", "ablation-924.md", "ablation-1200.md"}  # linked from results.md
+    for page in {path.name for path in (ROOT / "docs").glob("*.md")} - others:
+        assert f"]({page})" in index, page
+
+
 def test_the_zoo_names_every_config():
     text = (ROOT / "docs" / "model-zoo.md").read_text()
     lines = text.splitlines()

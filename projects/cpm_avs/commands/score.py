@@ -6,7 +6,7 @@
 
 No model and no config are needed. TRUTH is the folder of S4, MS3, AVSBench-semantic or VPO as it is
 distributed, or one with PNG masks whose names are those of MASKS. Ends with status 0, or with 1
-where frames have no usable mask, which count as wrong at every pixel. docs/metrics.md tells more.
+where frames have no usable mask, which count as wrong at every pixel. docs/scoring.md tells more.
 """
 
 import argparse

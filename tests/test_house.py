@@ -26,6 +26,7 @@ ROOMS = {
         "model_wrapper",
         "models.cpm.gaussian_functional",
         "models.cpm.place_functional",
+        "models.precision",
         "models.spectrogram",
     },
     "evaluation": {"structures", "files"},
@@ -42,7 +43,7 @@ ROOMS = {
         "models",
         "visualization",
     },
-    "ablation": {"files", "visualization"},
+    "ablation": {"structures", "files", "visualization"},
     "launch": {
         "structures",
         "files",

@@ -9,7 +9,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import nn
 
-from projects.cpm_avs.models.audio_backbones.channels import adapt_input_channels
+from projects.cpm_avs.models.audio_backbones.pretrained_weights import adapt_input_channels
 from projects.cpm_avs.models.audio_backbones.yamnet import (
     YAMNet,
     log_mel,

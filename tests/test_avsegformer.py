@@ -312,7 +312,7 @@ def small_model() -> nn.Module:
     settings.criterion = settings.audio_backbone.init_cfg = None
     settings.backbone.update(base_channels=8, init_cfg=None)
     settings.decode_head.update(
-        in_channels=[32, 64, 128, 256], audio_channels=6, embed_dims=32, num_queries=5,
+        in_channels=[32, 64, 128, 256], audio_channels=128, embed_dims=32, num_queries=5,
         num_layers=1, feedforward_channels=16,
     )  # fmt: skip
     return MODELS.build(settings)
@@ -321,7 +321,7 @@ def small_model() -> nn.Module:
 def test_a_published_file_is_converted_and_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vggish_embedding, "WIDTHS", (8, 8, 6))
+    monkeypatch.setattr(vggish_embedding, "HIDDEN", 8)
     model = small_model()
     asked: list[tuple[str, int]] = []
     keys = load_numbers("avsegformer_r50_s4")["keys"]

@@ -27,8 +27,9 @@ from peer_rule import (
 from torch import Tensor, nn
 
 import projects.cpm_avs.training  # noqa: F401  (registers the criterion)
-from projects.cpm_avs.models.baselines import CAVPVGGish, cavp_sound
-from projects.cpm_avs.models.baselines.cavp_sound import cavp_log_mel, hertz_triangles
+from projects.cpm_avs.models.audio_backbones import vggish_embedding
+from projects.cpm_avs.models.baselines import CAVPVGGish
+from projects.cpm_avs.models.baselines.cavp_sound import cavp_filters, cavp_log_mel
 from projects.cpm_avs.models.spectrogram import stft_magnitude
 from projects.cpm_avs.pretrained.cavp_converter import UNUSED, cavp
 from projects.cpm_avs.training.baselines import CAVPCriterion, cavp_criterion
@@ -146,27 +147,27 @@ def test_sounds_are_the_originals(name, shape, steps):
     waveform = torch.from_numpy((0.1 * drawn).astype(np.float32))
     for drop_bin in ("nyquist", "dc"):
         specgram = stft_magnitude(waveform, drop_bin=drop_bin)
-        assert_agrees(cavp_log_mel(specgram, hertz_triangles(drop_bin))[:, :, :steps], numbers)
-    assert cavp_log_mel(0 * specgram, hertz_triangles("dc")).eq(-1).all()  # silence
+        assert_agrees(cavp_log_mel(specgram, cavp_filters(drop_bin))[:, :, :steps], numbers)
+    assert cavp_log_mel(0 * specgram, cavp_filters("dc")).eq(-1).all()  # silence
 
 
 def test_filters_are_librosas():
     expected = librosa.filters.mel(
         sr=16_000, n_fft=512, n_mels=64, fmin=125, fmax=3800, htk=True, norm=None
     )
-    np.testing.assert_allclose(hertz_triangles(), expected.T[:256], atol=1e-6)
-    np.testing.assert_allclose(hertz_triangles("dc"), expected.T[1:], atol=1e-6)
+    np.testing.assert_allclose(cavp_filters(), expected.T[:256], atol=1e-6)
+    np.testing.assert_allclose(cavp_filters("dc"), expected.T[1:], atol=1e-6)
 
 
 def test_too_short_a_sound_is_told(monkeypatch):
-    monkeypatch.setattr(cavp_sound, "HIDDEN", 16)
+    monkeypatch.setattr(vggish_embedding, "HIDDEN", 16)
     network = CAVPVGGish(embed_dims=8)
     with pytest.raises(ValueError, match="95 spectrogram frames .* at least 15360 samples"):
         network(torch.zeros(1, 1, 95, 256))
 
 
 def test_vggishs_own_last_layer_gives_way_to_another_width(monkeypatch):
-    monkeypatch.setattr(cavp_sound, "HIDDEN", 16)
+    monkeypatch.setattr(vggish_embedding, "HIDDEN", 16)
     state = CAVPVGGish(embed_dims=128).state_dict()
     other = CAVPVGGish(embed_dims=8)
     kept = other.embeddings[4].weight.clone()

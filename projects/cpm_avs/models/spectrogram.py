@@ -97,6 +97,23 @@ def mel_filters(*, drop_bin: DropBin = "nyquist") -> Tensor:
     return (1 - distance.abs()).clamp_min(0).float()
 
 
+def hertz_triangles(edges: Tensor, drop_bin: DropBin = "nyquist") -> Tensor:
+    """Triangular filters whose sides are straight in Hz, as librosa's and torchaudio's are.
+
+    Args:
+        edges: Feet and peaks of M neighbouring triangles, Hz, (M + 2,) float64.
+        drop_bin: As in :func:`stft_magnitude`.
+
+    Returns:
+        (256, M) float64, 1 at the peaks.
+    """
+    frequency = bin_frequencies(torch.arange(NUM_BINS) + first_bin(drop_bin))[:, None]
+    widths = edges.diff()
+    rising = (frequency - edges[:-2]) / widths[:-1]
+    falling = (edges[2:] - frequency) / widths[1:]
+    return rising.minimum(falling).clamp_min(0)
+
+
 def bin_frequencies(bins: Tensor) -> Tensor:
     """Frequencies (Hz, float64) of possibly fractional bin indices of the full transform."""
     return bins.double() * (SAMPLE_RATE / N_FFT)

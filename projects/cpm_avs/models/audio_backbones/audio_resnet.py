@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..memory_layout import fast_layout
 from ..spectrogram import compress
-from .channels import adapt_input_channels
+from .pretrained_weights import spread_over_channels
 
 STRIDES = (4, 8, 16, 16)
 
@@ -57,15 +57,10 @@ class AudioResNet(ResNet):
             init_cfg=init_cfg,
         )
         self.in_channels = in_channels
+        spread_over_channels(self.conv1)
         self.out_channels = tuple(64 * self.block.expansion * 2**i for i in out_indices)
         self.out_strides = tuple(STRIDES[i] for i in out_indices)
 
     def forward(self, specgram: Tensor) -> tuple[Tensor, ...]:
         """(B, A, T, F) linear magnitude to maps (B, out_channels, ~T/stride, ~F/stride)."""
         return super().forward(fast_layout(compress(specgram)))
-
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        key = f"{prefix}conv1.weight"
-        if key in state_dict:
-            state_dict[key] = adapt_input_channels(state_dict[key], self.in_channels)
-        super()._load_from_state_dict(state_dict, prefix, *args)

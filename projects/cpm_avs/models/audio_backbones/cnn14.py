@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from ..memory_layout import fast_layout
 from ..spectrogram import MEL_BANDS, DropBin
-from .channels import adapt_input_channels
 from .panns_mel import PANNS_16K
+from .pretrained_weights import leave_out, spread_over_channels
 from .yamnet import mel_to_linear
 
 WIDTHS = (64, 128, 256, 512, 1024)
@@ -81,6 +81,8 @@ class Cnn14(BaseModule):
         widths = (in_channels, *WIDTHS[:last])
         self.blocks = nn.ModuleList(map(ConvBlock, widths[:-1], widths[1:]))
         self.in_channels = in_channels
+        spread_over_channels(self.blocks[0].conv1)
+        leave_out(self.blocks, range(last, len(WIDTHS)))
         self.out_indices = tuple(out_indices)
         self.out_channels = tuple(WIDTHS[i] for i in out_indices)
         self.out_strides = tuple(STRIDES[i] for i in out_indices)
@@ -112,23 +114,10 @@ class Cnn14(BaseModule):
     def train(self, mode: bool = True) -> "Cnn14":
         """Training mode, except for the statistics that are to stay."""
         super().train(mode)
-        frozen = self.children() if self.norm_eval else self._frozen
-        for module in frozen:
+        for module in self.children() if self.norm_eval else self._frozen:
             module.eval()  # there are statistics in it, and nothing else that training changes
         return self
 
     @property
     def _frozen(self) -> list[nn.Module]:
         return [self.bn0, *self.blocks[: self.frozen_stages]] if self.frozen_stages >= 0 else []
-
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        key = f"{prefix}blocks.0.conv1.weight"
-        if key in state_dict:
-            state_dict[key] = adapt_input_channels(state_dict[key], self.in_channels)
-        # The converted file holds all blocks that can have a map.
-        for index in range(len(self.blocks), len(WIDTHS)):
-            for name in [
-                name for name in state_dict if name.startswith(f"{prefix}blocks.{index}.")
-            ]:
-                del state_dict[name]
-        super()._load_from_state_dict(state_dict, prefix, *args)

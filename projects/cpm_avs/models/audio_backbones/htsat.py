@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from ..memory_layout import fast_layout
 from ..spectrogram import MEL_BANDS, DropBin
-from .channels import adapt_input_channels
 from .panns_mel import HTSAT_32K
+from .pretrained_weights import spread_over_channels
 from .yamnet import mel_to_linear
 
 FRAMES = 1024
@@ -97,6 +97,7 @@ class HTSAT(BaseModule):
             with_cp=with_cp,
         )
         self.in_channels = in_channels
+        spread_over_channels(self.swin.patch_embed.projection)
         self.out_channels = tuple(embed_dims * 2**i for i in range(3))
         self.out_strides = STRIDES
         self.register_buffer("filters", HTSAT_32K.filters(drop_bin), persistent=False)
@@ -123,9 +124,3 @@ class HTSAT(BaseModule):
         super().train(mode)
         self.bn0.eval()
         return self
-
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        key = f"{prefix}swin.patch_embed.projection.weight"
-        if key in state_dict:
-            state_dict[key] = adapt_input_channels(state_dict[key], self.in_channels)
-        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -14,15 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..spectrogram import (
-    MEL_BANDS,
-    N_FFT,
-    NUM_BINS,
-    WIN_LENGTH,
-    DropBin,
-    bin_frequencies,
-    first_bin,
-)
+from ..spectrogram import MEL_BANDS, N_FFT, WIN_LENGTH, DropBin, hertz_triangles
 
 LEAST_POWER = 1e-10
 # Slaney's scale: linear below 1000 Hz, logarithmic above.
@@ -69,10 +61,7 @@ class MelFrontEnd:
         low, high = hertz_to_slaney_mel(torch.tensor([self.f_min, self.f_max]))
         step = (high - low) / (MEL_BANDS + 1)
         edges = slaney_mel_to_hertz(low + step * torch.arange(MEL_BANDS + 2))
-        frequency = bin_frequencies(torch.arange(NUM_BINS) + first_bin(drop_bin))[:, None]
-        rising = (frequency - edges[:-2]) / (edges[1:-1] - edges[:-2])
-        falling = (edges[2:] - frequency) / (edges[2:] - edges[1:-1])
-        triangles = torch.minimum(rising, falling).clamp_min(0)
+        triangles = hertz_triangles(edges, drop_bin)
         return (triangles * 2 / (edges[2:] - edges[:-2]) * self.level).float()
 
     def log_mel(self, specgram: Tensor, filters: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..memory_layout import fast_layout
 from ..spectrogram import compress
-from .channels import adapt_input_channels
+from .pretrained_weights import spread_over_channels
 
 STAGES = ((64,), (128,), (256, 256), (512, 512))
 
@@ -57,6 +57,7 @@ class VGGish(BaseModule):
             self.stage_ends.append(len(layers))
         self.features = nn.Sequential(*layers)
         self.in_channels = in_channels
+        spread_over_channels(self.features[0])
         self.out_indices = tuple(out_indices)
         self.out_channels = tuple(STAGES[i][-1] for i in out_indices)
         self.out_strides = tuple(2 ** (i + 1) for i in out_indices)
@@ -71,9 +72,3 @@ class VGGish(BaseModule):
             x = self.features[start:end](x)
             outputs.append(x)
         return tuple(outputs[i] for i in self.out_indices)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        key = f"{prefix}features.0.weight"
-        if key in state_dict:
-            state_dict[key] = adapt_input_channels(state_dict[key], self.in_channels)
-        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -16,7 +16,6 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..memory_layout import fast_layout
 from ..same_conv import SameConv2d
@@ -29,7 +28,7 @@ from ..spectrogram import (
     mel_band_position,
     mel_filters,
 )
-from .channels import adapt_input_channels
+from .pretrained_weights import leave_out, spread_over_channels
 
 LOG_MEL_OFFSET = 0.001
 
@@ -153,6 +152,9 @@ class YAMNet(BaseModule):
             in_channels, norm_cfg or dict(type="BN", eps=1e-4), max(out_indices) + 1
         )
         self.in_channels = in_channels
+        spread_over_channels(self.layers[0].conv)
+        leave_out(self.layers, range(len(self.layers), len(LAYERS)))
+        leave_out(self, ["classifier"])  # which the file has for the check that it hears
         self.out_indices = tuple(out_indices)
         self.out_channels = tuple(LAYERS[i][1] for i in out_indices)
         self.out_strides = tuple(MAP_STRIDES[i] for i in out_indices)
@@ -181,25 +183,10 @@ class YAMNet(BaseModule):
     def train(self, mode: bool = True) -> "YAMNet":
         """Training mode, except for the statistics that are to stay."""
         super().train(mode)
-        self._frozen_layers.eval()
-        if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+        # There are statistics in layers, and nothing else that training changes.
+        (self.layers if self.norm_eval else self._frozen_layers).eval()
         return self
 
     @property
     def _frozen_layers(self) -> nn.ModuleList:
         return self.layers[: max(self.frozen_stages, 0)]
-
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        key = f"{prefix}layers.0.conv.weight"
-        if key in state_dict:
-            state_dict[key] = adapt_input_channels(state_dict[key], self.in_channels)
-        # The converted file holds the whole of YAMNet, for the check that it hears.
-        own = tuple(f"{prefix}layers.{index}." for index in range(len(self.layers)))
-        whole = (f"{prefix}layers.", f"{prefix}classifier.")
-        for key in [key for key in state_dict if key.startswith(whole)]:
-            if not key.startswith(own):
-                del state_dict[key]
-        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -11,28 +11,23 @@ from mmseg.models.backbones import ResNet
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..audio_backbones.channels import adapt_input_channels
-from ..audio_backbones.vggish import STAGES, VGGish
+from ..audio_backbones.pretrained_weights import spread_over_channels
+from ..audio_backbones.vggish_embedding import DenseVGGish, take_frames
 from ..audio_backbones.yamnet import YAMNet
 from ..memory_layout import fast_layout
 from ..spectrogram import (
-    HOP_LENGTH,
     MEL_BANDS,
     MEL_F_MIN,
-    NUM_BINS,
     DropBin,
-    bin_frequencies,
-    first_bin,
     hertz_to_mel,
+    hertz_triangles,
 )
 
 F_MAX = 3800.0  # Hz
 QUIETEST = 1e-5  # of the power
-FRAMES = 96  # that VGGish's dense layers take
-HIDDEN = 4096  # their width
 
 
-def hertz_triangles(drop_bin: DropBin = "nyquist") -> Tensor:
+def cavp_filters(drop_bin: DropBin = "nyquist") -> Tensor:
     """Filters as torchaudio's, 125 to 3800 Hz: centres apart in mel, sides straight in Hz.
 
     Returns:
@@ -41,11 +36,7 @@ def hertz_triangles(drop_bin: DropBin = "nyquist") -> Tensor:
     low, high = hertz_to_mel(torch.tensor([MEL_F_MIN, F_MAX], dtype=torch.float64))
     steps = torch.arange(MEL_BANDS + 2, dtype=torch.float64) / (MEL_BANDS + 1)
     edges = 700 * ((low + (high - low) * steps) / 1127).expm1()
-    frequency = bin_frequencies(torch.arange(NUM_BINS) + first_bin(drop_bin))[:, None]
-    widths = edges.diff()
-    rising = (frequency - edges[:-2]) / widths[:-1]
-    falling = (edges[2:] - frequency) / widths[1:]
-    return rising.minimum(falling).clamp_min(0).float()
+    return hertz_triangles(edges, drop_bin).float()
 
 
 def cavp_log_mel(specgram: Tensor, filters: Tensor) -> Tensor:
@@ -64,7 +55,7 @@ def cavp_log_mel(specgram: Tensor, filters: Tensor) -> Tensor:
 
 
 @MODELS.register_module()
-class CAVPVGGish(VGGish):
+class CAVPVGGish(DenseVGGish):
     """VGGish with its dense layers, the last one of another width, on CAVP's own log-mel.
 
     Args:
@@ -75,8 +66,6 @@ class CAVPVGGish(VGGish):
             vggish-dense``; the last layer starts at random.
     """
 
-    filters: Tensor
-
     def __init__(
         self,
         *,
@@ -85,34 +74,17 @@ class CAVPVGGish(VGGish):
         drop_bin: DropBin = "nyquist",
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
-        random = dict(type="Kaiming", layer=["Conv2d", "Linear"])
-        super().__init__(in_channels=in_channels, out_indices=(3,), init_cfg=init_cfg or random)
-        self.out_channels = (embed_dims,)
-        self.drop_bin = drop_bin
-        self.register_buffer("filters", hertz_triangles(drop_bin), persistent=False)
-        flat = STAGES[-1][-1] * (FRAMES // 16) * (MEL_BANDS // 16)
-        layers: list[nn.Module] = []
-        for width, out in ((flat, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, embed_dims)):
-            layers += [nn.Linear(width, out), nn.ReLU(inplace=True)]
-        self.embeddings = nn.Sequential(*layers)
-
-    def forward(self, specgram: Tensor) -> tuple[Tensor]:
-        """(B, A, T, 256) linear magnitude, T at least 96, to one map (B, D, 1, 1)."""
-        return (self.embed(self.log_mel(specgram))[..., None, None],)
+        super().__init__(
+            in_channels=in_channels,
+            embed_dims=embed_dims,
+            filters=cavp_filters(drop_bin),
+            drop_bin=drop_bin,
+            init_cfg=init_cfg or dict(type="Kaiming", layer=["Conv2d", "Linear"]),
+        )
 
     def log_mel(self, specgram: Tensor) -> Tensor:
         """(B, A, T, 256) linear magnitude to (B, A, 96, 64), of the first 96 frames."""
-        if specgram.shape[2] < FRAMES:
-            raise ValueError(
-                f"the sound has {specgram.shape[2]} spectrogram frames and VGGish's dense layers "
-                f"take {FRAMES}: give at least {FRAMES * HOP_LENGTH} samples at 16 kHz"
-            )
-        return cavp_log_mel(specgram[:, :, :FRAMES], self.filters)
-
-    def embed(self, log_mel: Tensor) -> Tensor:
-        """(B, A, 96, 64) to (B, D)."""
-        x = self.features(fast_layout(log_mel))
-        return self.embeddings(x.permute(0, 2, 3, 1).flatten(1))  # as TensorFlow lays it out
+        return cavp_log_mel(take_frames(specgram, at=0), self.filters)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         last, width = f"{prefix}embeddings.4.", self.embeddings[4].out_features
@@ -149,9 +121,10 @@ class CAVPResNet18(ResNet):
             init_cfg=init_cfg,
         )  # fmt: skip
         self.in_channels = in_channels
+        spread_over_channels(self.conv1)
         self.out_channels = (embed_dims,)
         self.drop_bin = drop_bin
-        self.register_buffer("filters", hertz_triangles(drop_bin), persistent=False)
+        self.register_buffer("filters", cavp_filters(drop_bin), persistent=False)
         self.fc = nn.Linear(self.feat_dim, embed_dims)
 
     def forward(self, specgram: Tensor) -> tuple[Tensor]:
@@ -166,12 +139,6 @@ class CAVPResNet18(ResNet):
         """(B, A, T, 64) to (B, D)."""
         (x,) = super().forward(fast_layout(log_mel))
         return self.fc(x.amax((2, 3)))
-
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        key = f"{prefix}conv1.weight"
-        if key in state_dict:
-            state_dict[key] = adapt_input_channels(state_dict[key], self.in_channels)
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 @MODELS.register_module()

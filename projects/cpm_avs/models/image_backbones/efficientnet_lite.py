@@ -15,7 +15,6 @@ from mmengine.model import BaseModule, Sequential
 from mmseg.models.utils import make_divisible
 from mmseg.registry import MODELS
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..same_conv import SameConv2d
 
@@ -139,12 +138,8 @@ class EfficientNetLite(BaseModule):
     def train(self, mode: bool = True) -> "EfficientNetLite":
         """Training mode, except for the statistics that are to stay."""
         super().train(mode)
-        for module in self._frozen:
-            module.eval()
-        if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+        for module in self.children() if self.norm_eval else self._frozen:
+            module.eval()  # there are statistics in it, and nothing else that training changes
         return self
 
     @property

@@ -1,14 +1,4 @@
 # AVSegFormer with PVTv2-B5.
-_base_ = "./avsegformer_r50.py"
+_base_ = ["./avsegformer_r50.py", "../backbones/pvtv2-b5.py"]
 
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="mmdet.PyramidVisionTransformerV2",
-        embed_dims=64,
-        num_layers=[3, 6, 40, 3],
-        mlp_ratios=(4, 4, 4, 4),
-        init_cfg=dict(type="Pretrained", checkpoint="weights/pvtv2-b5_imagenet.pth"),
-    ),
-    decode_head=dict(in_channels=[64, 128, 320, 512]),
-)
+model = dict(backbone=_base_.pvtv2_b5, decode_head=dict(in_channels=[64, 128, 320, 512]))

@@ -18,8 +18,8 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...structures import DenseOutput
-from ..cpm.gaussian_functional import full_precision
 from ..cpm.pixel_decoder import encode_maps
+from ..precision import full_precision
 from .avsegformer_layers import ChannelGate, QueryGenerator
 
 

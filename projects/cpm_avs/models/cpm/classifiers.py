@@ -9,7 +9,8 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...structures import GaussianState
-from .gaussian_functional import class_log_likelihood, full_products
+from ..precision import full_products
+from .gaussian_functional import class_log_likelihood
 
 
 @MODELS.register_module()

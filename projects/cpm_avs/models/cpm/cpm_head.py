@@ -10,8 +10,8 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...structures import AudioFeatures, ClipFrames, DecoderOutput, Prompts, VisualFeatures
+from ..precision import full_precision
 from .av_decoder import AVDecoder
-from .gaussian_functional import full_precision
 from .pixel_decoder import PixelDecoder
 
 

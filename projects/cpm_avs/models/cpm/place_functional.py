@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .gaussian_functional import full_precision
+from ..precision import full_precision
 
 #: Mean magnitude of a cell below which it is silent: white noise at -80 dB of full scale has more,
 #: the rounding of 16-bit samples less.

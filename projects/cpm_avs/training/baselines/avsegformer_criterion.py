@@ -14,7 +14,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ...models.cpm.gaussian_functional import full_precision
+from ...models.precision import full_precision
 from ...structures import IGNORE_INDEX, DenseOutput
 from ..finite import FiniteGuard
 from ..set_prediction.targets import build_targets

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...models.cpm.gaussian_functional import full_precision
+from ...models.precision import full_precision
 from ...structures import IGNORE_INDEX
 
 _NEVER = -1e30  # finite, so that a pixel without negatives has no NaN in its gradient

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...models.cpm.gaussian_functional import full_precision
+from ...models.precision import full_precision
 from ...structures import IGNORE_INDEX
 
 

@@ -7,7 +7,8 @@ D dimensions. All classes and components are computed at once.
 import torch
 from torch import Tensor
 
-from ...models.cpm.gaussian_functional import full_precision, full_products, log_prob
+from ...models.cpm.gaussian_functional import log_prob
+from ...models.precision import full_precision, full_products
 from ...structures import GaussianState
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...models.cpm.gaussian_functional import full_precision
+from ...models.precision import full_precision
 from ..distributed import reduce_mean
 
 

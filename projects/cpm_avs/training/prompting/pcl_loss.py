@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...models.cpm.gaussian_functional import full_precision
+from ...models.precision import full_precision
 from ..distributed import reduce_mean
 
 _NEVER = -1e4  # a similarity whose exponential is 0 in float32

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...models.cpm.gaussian_functional import full_precision
+from ...models.precision import full_precision
 
 #: Weight of the positive points and focusing exponent of the focal loss, in the matching too.
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0

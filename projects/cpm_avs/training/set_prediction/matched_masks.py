@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ...models.cpm.gaussian_functional import full_precision
+from ...models.precision import full_precision
 from ...structures import DecoderOutput
 from .assignment import Matching
 from .targets import SegmentTargets

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from ...models.cpm.gaussian_functional import full_precision
+from ...models.precision import full_precision
 from ...structures import DecoderOutput
 from .assignment import Matching
 from .mask_losses import FOCAL_ALPHA, FOCAL_GAMMA

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from mmcv.ops import point_sample
 from torch import Tensor
 
-from ...models.cpm.gaussian_functional import full_precision
+from ...models.precision import full_precision
 from .assignment import Matching
 from .targets import SegmentTargets
 

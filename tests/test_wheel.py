@@ -80,3 +80,13 @@ def test_configs_are_read_by_mmengine_alone(site: Path, tmp_path: Path) -> None:
     config = site / "cpm_avs/.mim/configs/cpm_mbv2-yamnet_stamps.py"
     said = run("-c", code, config, cwd=tmp_path, PYTHONPATH=str(site))
     assert said.strip() == str(site / "cpm_avs" / "__init__.py")
+
+
+def test_the_ablation_finds_the_tools(site: Path, tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from cpm_avs.ablation.runs import Tools\n"
+        "with Tools(1) as tools:\n"
+        "    tools.call('tools/train.py', '--help', output=Path('output.txt').absolute())\n"
+    )
+    run("-c", code, cwd=tmp_path, PYTHONPATH=str(site))
+    assert "usage: train.py" in (tmp_path / "output.txt").read_text()

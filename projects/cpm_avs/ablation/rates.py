@@ -7,10 +7,11 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..files import write_whole
+from ..structures import REPOSITORY as ROOT
 from ..visualization.run_log import read_run
 from .records import named
 from .rows import Study
-from .runs import ROOT, Tools
+from .runs import Tools
 
 
 @dataclass

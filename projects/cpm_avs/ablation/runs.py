@@ -12,11 +12,10 @@ from threading import Lock
 from typing import Any
 
 from ..files import write_whole
+from ..structures import REPOSITORY as ROOT
 from ..visualization.run_log import read_run
 from .records import RunRecord, recorded
 from .rows import MEASURES, SCENES, SEPARATION, SOUNDS, Study
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def folder_of(study: Study, row: str, seed: int, work_dir: Path) -> Path:

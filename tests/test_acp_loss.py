@@ -103,9 +103,9 @@ def tags(*classes: list[int]) -> torch.Tensor:
     return sounding
 
 
-def draw_partners(sounding, audible, generator=None) -> torch.Tensor:
+def draw_partners(sounding, audible) -> torch.Tensor:
     """The batch is all that there is to draw from."""
-    return draw_from_pool(sounding, audible, torch.arange(len(sounding)), generator)
+    return draw_from_pool(sounding, audible, torch.arange(len(sounding)))
 
 
 def test_partners_share_no_class_and_are_audible():
@@ -128,14 +128,6 @@ def test_no_partner_is_minus_one():
 
 def test_a_sample_in_which_nothing_sounds_is_noise_for_others_but_not_for_itself():
     assert draw_partners(tags([1], []), torch.tensor([True, True])).tolist() == [1, 0]
-
-
-def test_draws_repeat_with_the_generator():
-    sounding, audible = tags(*[[]] * 8), torch.ones(8, dtype=torch.bool)
-    first, second = (
-        draw_partners(sounding, audible, torch.Generator().manual_seed(3)) for _ in range(2)
-    )
-    assert torch.equal(first, second)
 
 
 def test_noise_from_the_batch():

@@ -137,5 +137,5 @@ class TestRebuildSource:
             rebuild_source(torch.ones(shape), noise())
 
     def test_unknown_bin_is_refused(self):
-        with pytest.raises(ValueError, match="drop_bin='top'"):
+        with pytest.raises(ValueError, match="drop_bin is 'top'"):
             rebuild_source(torch.ones(30, 256), noise(), drop_bin="top")

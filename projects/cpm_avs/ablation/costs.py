@@ -9,6 +9,7 @@ from .rows import Study
 
 #: Endings of the files that the benchmark's commands write with ``--json``.
 TRAIN, PREDICT = "_train.json", "_predict.json"
+_BASELINE = "baseline"  # the row
 TITLES = (
     "row",
     "parameters, million",
@@ -19,7 +20,7 @@ TITLES = (
 )
 
 
-def costs_markdown(study: Study, out: Path, baseline: str = "baseline") -> str:
+def costs_markdown(study: Study, out: Path) -> str:
     """A section with parameters and times of the rows; no text before both files are there.
 
     Times are CPU time, which other work on the machine hardly changes.
@@ -44,9 +45,9 @@ def costs_markdown(study: Study, out: Path, baseline: str = "baseline") -> str:
         cells = [
             f"{frame['parameters_m']:.2f}",
             f"{step['cpu_ms']:.0f}",
-            f"{step['cpu_ratio'] / steps[baseline]['cpu_ratio']:.2f}",
+            f"{step['cpu_ratio'] / steps[_BASELINE]['cpu_ratio']:.2f}",
             f"{1000 * frame['batch'] / frame['cpu_ms']:.0f}",
-            f"{frames[baseline]['cpu_ratio'] / frame['cpu_ratio']:.2f}",
+            f"{frames[_BASELINE]['cpu_ratio'] / frame['cpu_ratio']:.2f}",
         ]
         lines.append(f"| `{row}` | {' | '.join(cells)} |")
     return "\n".join([*lines, "", ""])

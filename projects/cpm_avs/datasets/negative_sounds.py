@@ -11,7 +11,6 @@ from ..structures import IGNORE_INDEX
 
 #: After AVSBench-Robust (arXiv 2502.00358).
 NEGATIVE_SOUNDS = ("silence", "noise", "offscreen")
-#: Label of pixels that are not scored.
 #: Level of the noise that stands in for a clip which is silent itself.
 _NOISE_FLOOR = 0.01
 

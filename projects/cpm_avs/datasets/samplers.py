@@ -43,9 +43,7 @@ class InfiniteDrawSampler(_DrawSampler):
         seed: The run's seed, the same on all ranks; MMEngine passes it. None: agreed on at random.
     """
 
-    def __init__(self, *, dataset: Sized, seed: int | None = None) -> None:
-        super().__init__(dataset=dataset, seed=seed)
-        self.skipped = 0
+    skipped = 0
 
     def skip(self, num_samples: int) -> None:
         """Start behind this rank's first ``num_samples`` draws, counted from the run's start."""
@@ -78,9 +76,7 @@ class EpochDrawSampler(_DrawSampler):
         seed: The run's seed, the same on all ranks; MMEngine passes it. None: agreed on at random.
     """
 
-    def __init__(self, *, dataset: Sized, seed: int | None = None) -> None:
-        super().__init__(dataset=dataset, seed=seed)
-        self.epoch = 0
+    epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next pass."""

@@ -22,6 +22,7 @@ from typing import Any
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
+from ..structures import IGNORE_INDEX
 from .frame_counts import PROTOCOLS, SCORES, frame_counts
 from .mask_functional import foreground_probability
 from .report import class_table, score_table, write_json
@@ -55,7 +56,7 @@ class AVSMetric(StreamingMetric):
         legacy_batch: int | None = None,
         expected_clips: Mapping[str, int] | None = None,
         json_path: str | None = None,
-        ignore_index: int = 255,
+        ignore_index: int = IGNORE_INDEX,
         collect_device: str = "cpu",
         prefix: str | None = None,
         collect_dir: str | None = None,

@@ -5,6 +5,7 @@ from typing import Any
 
 from mmseg.registry import METRICS
 
+from ..structures import IGNORE_INDEX
 from .streaming import StreamingMetric, Sums, from_fixed, mask_of, to_fixed
 
 
@@ -31,7 +32,7 @@ class CoverageMetric(StreamingMetric):
     def __init__(
         self,
         *,
-        ignore_index: int = 255,
+        ignore_index: int = IGNORE_INDEX,
         collect_device: str = "cpu",
         prefix: str | None = None,
         collect_dir: str | None = None,

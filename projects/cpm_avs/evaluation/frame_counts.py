@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
+from ..structures import IGNORE_INDEX
 from . import mask_functional as F
 from .streaming import Counts, to_fixed
 
@@ -24,7 +25,7 @@ def frame_counts(
     *,
     prob: Tensor | None = None,
     protocols: Sequence[str] = PROTOCOLS,
-    ignore_index: int = 255,
+    ignore_index: int = IGNORE_INDEX,
 ) -> Counts:
     """Counts of a frame for the protocols.
 
@@ -48,26 +49,19 @@ def frame_counts(
     return counts | _object_counts(F.binary_jaccard(matrix), curve)
 
 
-def no_credit(
-    label: Tensor,
-    num_classes: int,
-    *,
-    protocols: Sequence[str] = PROTOCOLS,
-    ignore_index: int = 255,
-) -> Counts:
+def no_credit(label: Tensor, num_classes: int, *, protocols: Sequence[str] = PROTOCOLS) -> Counts:
     """Counts of a frame that has no usable prediction: every pixel is wrong, in every class.
 
     No guess stands in for it. Background everywhere, the usual one, would be right where nothing
     sounds, so that a method would gain by leaving its hardest frames out.
 
     Args:
-        label: True class indices or ``ignore_index``, (H, W), integer.
+        label: True class indices or 255, (H, W), integer.
         num_classes: C.
         protocols: As in :func:`frame_counts`.
-        ignore_index: As in :func:`frame_counts`.
     """
     nothing = label.new_zeros(label.shape)
-    labelled = F.confusion_matrix(nothing, label, num_classes, ignore_index).sum(1)
+    labelled = F.confusion_matrix(nothing, label, num_classes).sum(1)
     none = np.zeros_like(labelled)
     areas = F.ClassAreas(none, none, labelled)
     counts = _area_counts(areas)

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..structures import IGNORE_INDEX
+
 BETA2 = 0.3
 # AVSBench's own line, float32: the last threshold is exactly 1.
 THRESHOLDS = torch.linspace(0, 1 - 1e-10, 255)
@@ -35,7 +37,7 @@ class ClassAreas:
 
 
 def confusion_matrix(
-    pred: Tensor, label: Tensor, num_classes: int, ignore_index: int = 255
+    pred: Tensor, label: Tensor, num_classes: int, ignore_index: int = IGNORE_INDEX
 ) -> np.ndarray:
     """Count pixels by (truth, prediction).
 

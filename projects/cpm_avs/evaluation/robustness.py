@@ -5,6 +5,7 @@ from typing import Any
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
+from ..structures import IGNORE_INDEX
 from .streaming import StreamingMetric, Sums, mask_of
 
 
@@ -34,7 +35,7 @@ class RobustnessMetric(StreamingMetric):
         self,
         *,
         min_pixels: int = 1,
-        ignore_index: int = 255,
+        ignore_index: int = IGNORE_INDEX,
         collect_device: str = "cpu",
         prefix: str | None = None,
         collect_dir: str | None = None,

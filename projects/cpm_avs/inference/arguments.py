@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..files import check_folder
 from ..media.audio_functional import RATES
 from ..media.opening import MOST_PIXELS
-from ..structures import UserError
+from ..structures import SAMPLE_RATE, UserError
 
 _LOUDEST = 16.0  # resampling and mixing may pass 1 a little; numbers of 16 bits do by far
 _FRAMES = "give uint8 BGR of (H, W, 3) or (N, H, W, 3)"
@@ -118,7 +118,7 @@ def check_sound(sound: object) -> tuple[NDArray[np.float32], int]:
     """A sound as (A, L) float32 in [-1, 1], and its rate in Hz."""
     if isinstance(sound, tuple) and len(sound) != 2:
         raise UserError(f"a sound of {len(sound)} parts can't be read; give it, or (sound, rate)")
-    samples, rate = sound if isinstance(sound, tuple) else (sound, 16000)
+    samples, rate = sound if isinstance(sound, tuple) else (sound, SAMPLE_RATE)
     try:
         array: NDArray[Any] = np.asarray(samples)
     except (ValueError, TypeError) as error:  # lists of different lengths, a tensor on a GPU

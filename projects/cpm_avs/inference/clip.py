@@ -20,7 +20,7 @@ from ..media.kinds import PICTURES, check_picture_size
 from ..media.opening import MOST_PIXELS, check_file, forbidden, too_large
 from ..media.sound_io import read_sound
 from ..media.video_io import Frame, probe, read_frames
-from ..structures import BadSampleError
+from ..structures import SAMPLE_RATE, BadSampleError
 from .arguments import check_frames, check_sound
 
 Picture = str | Path | NDArray[np.uint8]
@@ -162,12 +162,11 @@ def _open_sound(
 ) -> tuple[Callable[..., Iterator[Waveform]], float, int]:
     """Chunks by call, duration in seconds, sample rate."""
     if isinstance(sound, (str, Path)):
-        rate = 16000
-        heard = read_sound(sound, sample_rate=rate, channels=1, track=track)
+        heard = read_sound(sound, sample_rate=SAMPLE_RATE, channels=1, track=track)
         length = sum(chunk.shape[1] for chunk in heard)
         if length == 0:
             raise BadSampleError(sound, _NO_SAMPLE, "Give a longer sound")
-        return _file_sound(sound, track), length / rate, 48000
+        return _file_sound(sound, track), length / SAMPLE_RATE, 48000
     waveform, rate = check_sound(sound)
 
     def chunks(sample_rate: int, channels: int, start: float, end: float) -> Iterator[Waveform]:

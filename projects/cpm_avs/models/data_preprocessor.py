@@ -10,7 +10,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import stack_batch
 from torch import Tensor
 
-from ..structures import PICTURE_ALONE
+from ..structures import IGNORE_INDEX, PICTURE_ALONE
 from .spectrogram import DropBin, first_bin, stft_magnitude
 
 
@@ -40,7 +40,7 @@ class AVDataPreprocessor(ImgDataPreprocessor):
         std: Sequence[float] = (58.395, 57.12, 57.375),
         size_divisor: int = 32,
         pad_val: float = 0.0,
-        seg_pad_val: int = 255,
+        seg_pad_val: int = IGNORE_INDEX,
         bgr_to_rgb: bool = True,
         drop_bin: DropBin = "nyquist",
     ) -> None:

@@ -13,6 +13,7 @@ from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 from numpy.typing import NDArray
 
+from ..structures import SAMPLE_RATE
 from .drawing import MaskPainter, Picture
 from .spectrogram_strip import SpectrogramStrip, clip_spectrogram
 
@@ -118,19 +119,17 @@ def enlarge_labels(sem_seg: PixelData, factor: int) -> PixelData:
     return PixelData(data=data.repeat_interleave(factor, 1).repeat_interleave(factor, 2))
 
 
-def window_strip(
-    waveform: NDArray[np.float32], width: int, time: float | None = None, sample_rate: int = 16000
-) -> Picture:
-    """Spectrogram of a waveform (A, L) as a strip of ``width`` pixels."""
-    duration = waveform.shape[1] / sample_rate
+def window_strip(waveform: NDArray[np.float32], width: int, time: float | None = None) -> Picture:
+    """Spectrogram of a waveform (A, L) at 16 kHz as a strip of ``width`` pixels."""
+    duration = waveform.shape[1] / SAMPLE_RATE
     spectrogram = clip_spectrogram(
-        [waveform], duration=duration, sample_rate=sample_rate, columns=width
+        [waveform], duration=duration, sample_rate=SAMPLE_RATE, columns=width
     )
     strip = SpectrogramStrip(
         spectrogram,
         duration=duration,
         width=width,
         height=max(48, width // 10),
-        sample_rate=sample_rate,
+        sample_rate=SAMPLE_RATE,
     )
     return strip.at(time)

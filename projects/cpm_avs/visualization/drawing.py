@@ -38,15 +38,13 @@ def text_size(text: str, size: int) -> tuple[int, int]:
     return width, height
 
 
-def put_text(
-    picture: Picture, text: str, x: int, y: int, size: int, color: Sequence[int] = _LIGHT
-) -> None:
+def put_text(picture: Picture, text: str, x: int, y: int, size: int) -> None:
     """Write a line with its upper left corner at (x, y); what falls outside is cut off."""
     alpha = _text(text, size)[max(0, -y) :, max(0, -x) :]
     x, y = max(0, x), max(0, y)
     area = picture[y : y + alpha.shape[0], x : x + alpha.shape[1]]
     alpha = alpha[: area.shape[0], : area.shape[1]]
-    area[:] = area * (1 - alpha) + np.asarray(color, np.float32) * alpha
+    area[:] = area * (1 - alpha) + np.asarray(_LIGHT, np.float32) * alpha
 
 
 def put_box(picture: Picture, x: int, y: int, width: int, height: int) -> None:

@@ -13,12 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ..structures import SAMPLE_RATE
 from .av_visualizer import enlarge
 from .colors import OKABE_ITO, class_color
 from .drawing import MaskPainter, Picture
 from .spectrogram_strip import clip_spectrogram
 
 _HATCHES = ("", "///", "\\\\\\", "---", "|||", "xxx", "+++", "ooo", "...", "//", "**", "OO")
+_HOP = 0.01  # seconds between spectrogram frames
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class SeparationRow:
     title: str = ""
 
 
-def acp_figure(rows: Sequence[SeparationRow], *, hop_seconds: float = 0.01) -> Figure:
+def acp_figure(rows: Sequence[SeparationRow]) -> Figure:
     """What ACP has learnt (Fig. 7): how sources are told from the noise that was mixed in.
 
     The last column hears nothing. Only where the prediction is nearer to the target than that
@@ -95,7 +97,6 @@ def acp_figure(rows: Sequence[SeparationRow], *, hop_seconds: float = 0.01) -> F
 
     Args:
         rows: Examples. Loudness is shown relative to the mixture's loudest bin.
-        hop_seconds: Time of one spectrogram frame.
     """
     if not rows:
         raise ValueError("an ACP figure needs at least one row")
@@ -107,7 +108,7 @@ def acp_figure(rows: Sequence[SeparationRow], *, hop_seconds: float = 0.01) -> F
     for row, line in zip(rows, axes, strict=True):
         spectra = np.stack([np.asarray(x) for x in (row.mixture, row.noise)]).astype(np.float32)
         decibels = 20 * np.log10(np.maximum(spectra, 1e-5) / max(spectra[0].max(), 1e-5))
-        extent = (0, spectra.shape[1] * hop_seconds, 0, 8)
+        extent = (0, spectra.shape[1] * _HOP, 0, 8)
         ratios = (row.target, row.prediction, row.deaf)
         for axis, values in zip(line, (*decibels, *ratios), strict=True):
             axis.imshow(
@@ -153,7 +154,7 @@ def sound_figure(
     segments: Sequence[tuple[str, int, float, float]],
     duration: float,
     *,
-    sample_rate: int = 16000,
+    sample_rate: int = SAMPLE_RATE,
 ) -> Figure:
     """A clip's spectrogram above the timeline of the classes that were heard in it.
 
@@ -194,10 +195,9 @@ def show(axis: Axes, picture: Picture) -> None:
 
 
 def _show_sound(axis: Axes, waveform: NDArray[np.float32], aspect: float) -> None:
-    rate = 16000
-    duration = waveform.shape[1] / rate
-    values = clip_spectrogram([waveform], duration=duration, sample_rate=rate, columns=320)
-    extent = (0, duration, 0, rate / 2000)
+    duration = waveform.shape[1] / SAMPLE_RATE
+    values = clip_spectrogram([waveform], duration=duration, sample_rate=SAMPLE_RATE, columns=320)
+    extent = (0, duration, 0, SAMPLE_RATE / 2000)
     axis.imshow(values, origin="lower", aspect="auto", cmap="cividis", extent=extent)
     axis.set_box_aspect(aspect)
     axis.tick_params(labelsize="small")

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..structures import IGNORE_INDEX
 from .av_visualizer import enlarge, window_strip
 from .drawing import MaskPainter, Picture, font_size, put_box, put_text, text_size
 
@@ -19,23 +20,20 @@ def draw_training_sample(
     labels: NDArray[np.integer] | None,
     sounds: Mapping[str, NDArray[np.float32]],
     classes: Sequence[str],
-    *,
-    ignore_index: int = 255,
 ) -> Picture:
     """The picture bare and with its labels, above a spectrogram of each sound.
 
     Args:
         picture: (H, W, 3) uint8 RGB.
-        labels: (H, W), or None where there are none.
+        labels: (H, W), 255 where no loss looks, which is drawn grey; None where there are none.
         sounds: Caption, such as the classes that sound -> (A, L) at 16 kHz.
         classes: Names; index 0 is the background.
-        ignore_index: Label that is drawn grey.
     """
     bare, factor = enlarge(picture)
     panels = [bare]
     if labels is not None:
         large = np.kron(labels, np.ones((factor, factor), labels.dtype))
-        ground = np.where((large == ignore_index)[..., None], np.uint8(_IGNORED), bare)
+        ground = np.where((large == IGNORE_INDEX)[..., None], np.uint8(_IGNORED), bare)
         panels.append(MaskPainter(classes).paint(ground, large, caption="labels"))
     rows = [np.concatenate(panels, axis=1)]
     size = font_size(*bare.shape[:2])

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...models.spectrogram import HOP_LENGTH, N_FFT, WIN_LENGTH, DropBin
+from ...models.spectrogram import HOP_LENGTH, N_FFT, WIN_LENGTH, DropBin, first_bin
 
 
 def ratio_errors(pred: Tensor, target: Tensor, valid: Tensor) -> Tensor:
@@ -83,9 +83,7 @@ def rebuild_source(mask: Tensor, mixture: Tensor, *, drop_bin: DropBin = "nyquis
             f"The mask is {tuple(mask.shape)}, but a mixture of shape {tuple(mixture.shape)} needs "
             f"{expected}; cut the waveform to 160 samples a frame."
         )
-    if drop_bin not in ("nyquist", "dc"):
-        raise ValueError(f"drop_bin={drop_bin!r} must be 'nyquist' or 'dc'.")
-
+    lacking = first_bin(drop_bin)  # bins before the first of the mask
     window = torch.hann_window(WIN_LENGTH, dtype=mixture.dtype, device=mixture.device)
     spectrum = torch.stft(
         mixture.reshape(-1, length),
@@ -95,9 +93,8 @@ def rebuild_source(mask: Tensor, mixture: Tensor, *, drop_bin: DropBin = "nyquis
         window=window,
         return_complex=True,
     )  # (-1, 257, T + 1)
-    missing_bin = (0, 1) if drop_bin == "nyquist" else (1, 0)
     mask = mask.reshape(-1, *mask.shape[-2:]).to(mixture.dtype)
-    mask = F.pad(mask[:, None], (*missing_bin, 0, 1), mode="replicate")[:, 0]
+    mask = F.pad(mask[:, None], (lacking, 1 - lacking, 0, 1), mode="replicate")[:, 0]
     source = torch.istft(
         spectrum * mask.transpose(1, 2),
         N_FFT,

@@ -76,9 +76,7 @@ def _tell_of_a_single_sound() -> None:
     )
 
 
-def draw_partners(
-    sounding: Tensor, audible: Tensor, own: Tensor, generator: torch.Generator | None = None
-) -> Tensor:
+def draw_partners(sounding: Tensor, audible: Tensor, own: Tensor) -> Tensor:
     """For each sample of a batch, another sound of the pool that shares no sounding class with it.
 
     Binary masks (S4, MS3) have one class for all that sounds; there, any other sample will do.
@@ -87,7 +85,6 @@ def draw_partners(
         sounding: Classes that sound in each sample of the pool, (P, C) bool.
         audible: Those whose sound is not silent, (P,) bool.
         own: Places of the batch in the pool, (B,).
-        generator: Source of randomness on the same device.
 
     Returns:
         Tensor: Place of the partner, (B,), uniform over those possible; -1 where there is none.
@@ -97,7 +94,7 @@ def draw_partners(
     binary = sounding.shape[1] == 2
     allowed = (disjoint | binary) & audible.unsqueeze(0)
     allowed.scatter_(1, own.unsqueeze(1), False)
-    scores = torch.rand(allowed.shape, generator=generator, device=allowed.device)
+    scores = torch.rand(allowed.shape, device=allowed.device)
     best, partner = scores.masked_fill(~allowed, -1).max(-1)
     return torch.where(best >= 0, partner, -1)
 

@@ -1,6 +1,7 @@
 """Files that appear under their name whole or not at all, and errors that say which file it was."""
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,15 @@ def write_whole(path: str | Path, content: str | bytes) -> None:
         file.flush()
         if part != Path(path):
             os.fsync(file.fileno())
+
+
+def sha256_of(path: str | Path) -> str:
+    """Digest of a file's contents, in hexadecimal digits; read bit by bit."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def check_file(path: str | Path) -> None:

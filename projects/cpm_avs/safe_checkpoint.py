@@ -22,6 +22,8 @@ from .checkpoint_format import allowed_globals, check_archive, settle
 from .safetensors_format import SUFFIX, read_safetensors
 from .structures import UserError, looked_for
 
+#: What the names of weights begin with that training alone needs.
+TRAINING_PREFIX = "criterion."
 _GET_AGAIN = "Get the file again, or take the checkpoint before it."
 _WITHOUT = "train without it by --cfg-options model.backbone.init_cfg=None (or its like)"
 _EXPECTED = "A checkpoint is a dict with 'state_dict', or a state_dict."
@@ -184,6 +186,12 @@ def weights_of(content: dict[str, Any], source: object) -> dict[str, Tensor]:
                 "tools/train.py, or a bare state_dict."
             )
     return {key.removeprefix("module."): value for key, value in weights.items()}
+
+
+def inference_weights_of(content: dict[str, Any], source: object) -> dict[str, Tensor]:
+    """As ``weights_of``, without the training part."""
+    weights = weights_of(content, source)
+    return {key: value for key, value in weights.items() if not key.startswith(TRAINING_PREFIX)}
 
 
 def _odd_kind(value: object) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..launch import at_least, built_from, read_config
+from ..launch import add_device_option, add_model_options, at_least, built_from, read_config
 
 _PROXY = re.compile(r"(http|https|all)_proxy", re.IGNORECASE)
 
@@ -18,11 +18,8 @@ _PROXY = re.compile(r"(http|https|all)_proxy", re.IGNORECASE)
 def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", help="name in configs/ or file (default: the built-in model)")
-    parser.add_argument(
-        "--checkpoint", type=Path, help="weights (default: those that come with it)"
-    )
-    parser.add_argument("--device", help="such as cuda:0 or cpu (default: the GPU, if any)")
+    add_model_options(parser)
+    add_device_option(parser)
     parser.add_argument(
         "--host", default="127.0.0.1", help="0.0.0.0 lets other machines in; default: this one only"
     )

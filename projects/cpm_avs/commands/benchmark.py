@@ -37,6 +37,7 @@ from ..inference.model_loading import find_device
 from ..inference.predictor import PRECISIONS
 from ..launch import (
     add_cfg_options,
+    add_device_option,
     at_least,
     keep_freed_memory,
     output_file,
@@ -160,7 +161,7 @@ def _add_models(parser: argparse.ArgumentParser, batch_size: int, runs: int = 10
         help="samples; 'best' doubles them until the frames/s of predictions grow no more",
     )
     parser.add_argument("--precision", choices=sorted(PRECISIONS), nargs="+", default=["fp32"])
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_device_option(parser)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ..inference.model_loading import BUILT_IN, find_checkpoint, load_config
+from ..inference.model_loading import find_checkpoint, load_config
 from ..inference.predictor import PRECISIONS
-from ..launch import at_least, output_folder, read_config
+from ..launch import add_model_options, at_least, output_folder, read_config
 
 if TYPE_CHECKING:  # the help is there without the packages that only a corpus needs
     from ..corpus.crews import Crew
@@ -33,10 +33,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=output_folder, required=True, help="folder for the results, or to go on in"
     )
-    parser.add_argument("--config", help=f"name in configs/ or file (default: {BUILT_IN})")
-    parser.add_argument(
-        "--checkpoint", type=Path, help="weights (default: those that come with it)"
-    )
+    add_model_options(parser)
     parser.add_argument(
         "--fps",
         type=_rate,

@@ -12,12 +12,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from ..files import check_folder
 from ..inference import AVSInferencer
 from ..inference.clip import Clip
-from ..inference.model_loading import BUILT_IN, load_config
+from ..inference.model_loading import load_config
 from ..inference.output_names import clean_name
 from ..inference.predictor import PRECISIONS
 from ..inference.results import ClipResult, known_objects
 from ..inference.sources import OnError, open_sources
 from ..launch import (
+    add_device_option,
+    add_model_options,
     built_from,
     output_file,
     output_folder,
@@ -32,10 +34,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         epilog="Example: python tools/demo.py dog.mp4 --out dog_segmented.mp4",
     )
     parser.add_argument("source", type=Path, help="video, image (with --audio), or folder")
-    parser.add_argument("--config", help=f"name in configs/ or file (default: {BUILT_IN})")
-    parser.add_argument(
-        "--checkpoint", type=Path, help="weights (default: those that come with it)"
-    )
+    add_model_options(parser)
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--out", type=output_file(), help="file for the overlay: .mp4, or .png of an image"
@@ -65,7 +64,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         "--strip", action="store_true", help="show the spectrogram under the frames"
     )
     parser.add_argument("--silent-ok", action="store_true", help="go on without a sound track")
-    parser.add_argument("--device", help="such as cuda:0 or cpu (default: the GPU, if any)")
+    add_device_option(parser)
     parser.add_argument("--batch-size", type=int, default=4, help="frames at a time")
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="fp32", help="half precision suits a GPU"

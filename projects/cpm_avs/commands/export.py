@@ -25,7 +25,7 @@ from ..inference.export import (
 )
 from ..inference.model_loading import build_model, find_checkpoint, load_config
 from ..inference.preparation import Preparation
-from ..launch import built_from, output_folder, read_config
+from ..launch import add_model_options, built_from, output_folder, read_config
 
 _TOLERANCE = 1e-4
 
@@ -35,10 +35,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", help="name in configs/ or file (default: the built-in model)")
-    parser.add_argument(
-        "--checkpoint", type=Path, help="weights (default: those that come with it)"
-    )
+    add_model_options(parser)
     parser.add_argument("--out-dir", type=output_folder, default="work_dirs/exported")
     parser.add_argument(
         "--size", type=int, nargs=2, default=(96, 160), metavar=("H", "W"),

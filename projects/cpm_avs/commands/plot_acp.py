@@ -23,6 +23,7 @@ from ..inference.model_loading import find_device
 from ..launch import (
     FIGURES,
     add_cfg_options,
+    add_device_option,
     at_least,
     build_dataset,
     built_from,
@@ -58,7 +59,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=at_least(0), default=0, help="of the prompts and of what is mixed"
     )
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_device_option(parser)
     add_cfg_options(parser)
     return parser.parse_args(argv)
 

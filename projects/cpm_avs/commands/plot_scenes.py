@@ -16,6 +16,7 @@ from ..inference.model_loading import build_model, find_device, load_config
 from ..launch import (
     FIGURES,
     add_cfg_options,
+    add_device_option,
     at_least,
     build_dataset,
     built_from,
@@ -39,7 +40,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--num", type=at_least(1), default=8, help="rows, evenly spaced over the set"
     )
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_device_option(parser)
     add_cfg_options(parser)
     return parser.parse_args(args)
 

@@ -22,10 +22,15 @@ import torch
 
 from ..files import write_whole
 from ..launch import output_file
-from ..safe_checkpoint import CheckpointError, check_finite, load_safely, weights_of
+from ..safe_checkpoint import (
+    TRAINING_PREFIX,
+    CheckpointError,
+    check_finite,
+    load_safely,
+    weights_of,
+)
 from ..safetensors_format import SUFFIX, safetensors_of
 
-TRAINING_PREFIX = "criterion."
 EAR_AND_NAMES = (
     "audio_backbone.",
     "audio_decoder.",

@@ -22,7 +22,7 @@ from ..benchmarking.clip_scores import ClipScores, clip_scenes, score_clips
 from ..files import write_whole
 from ..inference import AVSInferencer
 from ..inference.model_loading import load_config
-from ..launch import at_least, built_from, output_file, read_config
+from ..launch import add_device_option, at_least, built_from, output_file, read_config
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -38,7 +38,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=at_least(0.5), default=6.0, help="default: %(default)s")
     parser.add_argument("--fps", type=at_least(1.0), default=12.0, help="default: %(default)s")
     parser.add_argument("--seed", type=at_least(0), help="of the clips (default: the config's)")
-    parser.add_argument("--device", help="such as cuda:0 or cpu (default: the GPU, if any)")
+    add_device_option(parser)
     parser.add_argument("--out", type=output_file(".json"), help="file for the numbers")
     return parser.parse_args(argv)
 

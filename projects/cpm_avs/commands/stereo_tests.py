@@ -33,6 +33,7 @@ from ..inference.model_loading import build_model, find_device, load_config
 from ..launch import (
     FIGURES,
     add_cfg_options,
+    add_device_option,
     at_least,
     build_dataset,
     built_from,
@@ -170,7 +171,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--num", type=at_least(1), default=100, help="scenes (default: 100)")
     parser.add_argument("--steps", type=at_least(3), default=11, help="of the pan (default: 11)")
     parser.add_argument("--show", type=at_least(1), default=3, help="scenes that are drawn")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_device_option(parser)
     add_cfg_options(parser)
     return parser.parse_args(args)
 

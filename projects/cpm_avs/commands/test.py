@@ -27,6 +27,7 @@ from ..launch import (
     meet_without_gpu,
     output_folder,
 )
+from ..safe_checkpoint import TRAINING_PREFIX
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -103,7 +104,9 @@ def test(args: argparse.Namespace) -> None:
     with built_from(cfg):
         runner = QuietRunner.from_cfg(cfg)
         runner.register_hook(ModelFitHook())
-        runner.register_hook(CheckpointFitHook(source=args.checkpoint, ignored_prefix="criterion."))
+        runner.register_hook(
+            CheckpointFitHook(source=args.checkpoint, ignored_prefix=TRAINING_PREFIX)
+        )
         runner.test()
 
 

@@ -9,12 +9,11 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..files import write_whole
+from ..files import sha256_of, write_whole
 from ..structures import UserError
 from .worker import Job
 
 NAME = "corpus.json"
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Identity:
             config=Path(config.filename or "config").stem,
             config_sha256=hashlib.sha256(text.encode()).hexdigest(),
             checkpoint=job.checkpoint.name,
-            checkpoint_sha256=_sha256(job.checkpoint),
+            checkpoint_sha256=sha256_of(job.checkpoint),
         )
         settings = dict(
             fps=job.fps, piece=job.piece, silent_ok=job.silent_ok, precision=job.precision
@@ -89,11 +88,3 @@ def _read(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{path}: is no JSON ({error}); name another folder") from error
     return content if isinstance(content, dict) else {}
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

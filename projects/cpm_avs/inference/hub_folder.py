@@ -12,10 +12,11 @@ from mmengine.config import Config
 
 from ..config_files import ConfigError, refuse_paths_to_code
 from ..files import check_file, write_whole
-from ..safe_checkpoint import load_safely, weights_of
+from ..safe_checkpoint import inference_weights_of, load_safely
 from ..safetensors_format import safetensors_of
 from .model_card import model_card
 from .model_loading import build_model
+from .preparation import innermost_test_set
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 #: What names other files or modules, and so could make a downloaded file run code.
@@ -107,11 +108,7 @@ def write_folder(
         check_file(folder / file)
     build_model(config, checkpoint, "cpu")  # refuses what does not fit
     content = load_safely(checkpoint)
-    weights = {
-        key: value
-        for key, value in weights_of(content, checkpoint).items()
-        if not key.startswith("criterion.")
-    }
+    weights = inference_weights_of(content, checkpoint)
     meta = content.get("meta") or {}
     settings = inference_settings(config)
     card = model_card(name, settings, metrics, weights)
@@ -125,9 +122,7 @@ def write_folder(
 def inference_settings(config: Config) -> dict[str, Any]:
     """What a config says of the model and of preparing its inputs, as plain values."""
     plain = config.to_dict()
-    dataset = (plain.get("test_dataloader") or {}).get("dataset") or {}
-    while "datasets" in dataset or "dataset" in dataset:  # as Preparation does
-        dataset = dataset["datasets"][0] if "datasets" in dataset else dataset["dataset"]
+    dataset = innermost_test_set(plain)
     data = {key: dataset[key] for key in _KEPT_OF_DATA if key in dataset}
     if "pipeline" not in data and "test_pipeline" in plain:
         data["pipeline"] = plain["test_pipeline"]

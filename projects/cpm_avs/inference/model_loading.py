@@ -15,14 +15,13 @@ from ..safe_checkpoint import (
     check_fit,
     check_number_of_classes,
     class_names_of,
+    inference_weights_of,
     load_safely,
-    weights_of,
 )
 from .preparation import Preparation
 
 BUILT_IN = "cpm_efflite0-yamnet_real"
 _TRAINING = "cpm_avs.training"
-_CRITERION = "criterion."
 
 
 def load_config(config: str | Path | Config | None) -> Config:
@@ -100,11 +99,7 @@ def build_model(
     """
     model = build_bare(config)
     content = load_safely(checkpoint)
-    state = {
-        key: value
-        for key, value in weights_of(content, checkpoint).items()
-        if not key.startswith(_CRITERION)
-    }
+    state = inference_weights_of(content, checkpoint)
     names = class_names_of(content, checkpoint)
     check_number_of_classes(names, config.model, checkpoint)
     check_fit(model, state, checkpoint)

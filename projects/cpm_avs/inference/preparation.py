@@ -1,6 +1,7 @@
 """Frames and windows of sound to model inputs, as the config's test pipeline makes them."""
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from mmseg.structures import SegDataSample
 from ..config_files import ConfigError, hint_of_unregistered
 from ..media.audio_functional import Waveform
 from ..media.video_io import Frame
-from ..structures import UserError
+from ..structures import SAMPLE_RATE, UserError
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,7 @@ class Preparation:
     @classmethod
     def from_config(cls, config: Config) -> "Preparation":
         """Read it from the test data's pipeline, or from the scenes that a data set composes."""
-        dataset: dict[str, Any] = (config.get("test_dataloader") or {}).get("dataset", {})
-        while "datasets" in dataset or "dataset" in dataset:  # wrapped ones share a pipeline
-            dataset = dataset["datasets"][0] if "datasets" in dataset else dataset["dataset"]
+        dataset = innermost_test_set(config)
         pipeline = dataset.get("pipeline") or config.get("test_pipeline", [])
         resizes = [step for step in pipeline if "Resize" in step["type"]]
         loading: dict[str, Any] = next((step for step in pipeline if "num_samples" in step), {})
@@ -51,7 +50,7 @@ class Preparation:
             resizes=tuple(TRANSFORMS.build(step) for step in resizes),
             num_samples=loading.get("num_samples", _setting(dataset, "num_samples", 15360)),
             channels=loading.get("channels", _setting(dataset, "num_channels", 1)),
-            sample_rate=loading.get("sample_rate", 16000),
+            sample_rate=loading.get("sample_rate", SAMPLE_RATE),
         )
 
     def __call__(
@@ -90,6 +89,14 @@ class Preparation:
             )
         waveforms = [torch.from_numpy(np.ascontiguousarray(window)) for window in windows]
         return dict(inputs=dict(img=images, waveform=waveforms), data_samples=samples)
+
+
+def innermost_test_set(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the test's data set, or of the first that it wraps: all share a pipeline."""
+    dataset = (config.get("test_dataloader") or {}).get("dataset") or {}
+    while "datasets" in dataset or "dataset" in dataset:
+        dataset = dataset["datasets"][0] if "datasets" in dataset else dataset["dataset"]
+    return dataset
 
 
 def _setting(dataset: dict[str, Any], name: str, otherwise: int) -> int:

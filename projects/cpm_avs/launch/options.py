@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from mmengine.config import DictAction
 
 from ..files import check_file, check_folder
@@ -76,6 +77,23 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="settings of the config to override: model.backbone.init_cfg=None, lists as "
         'key="[a,b]" or key=a,b, without white space',
+    )
+
+
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the device."""
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="such as cuda:0 or cpu (default: the GPU, if any)",
+    )
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name the model of an ``AVSInferencer``."""
+    parser.add_argument("--config", help="name in configs/ or file (default: the built-in model)")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="weights (default: those that come with it)"
     )
 
 

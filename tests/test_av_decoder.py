@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmdet.models.layers import Mask2FormerTransformerDecoderLayer, SinePositionalEncoding
-from test_matcher import all_masks
+from segments import all_masks
 from tiny import WIDTH, build_tiny
 from torch import Tensor
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from mmengine.dataset import ConcatDataset, RepeatDataset
-from mmengine.registry import init_default_scope
 from PIL import Image
 from toy_avs import AUGMENT, PIPELINE, ToySet, write_toy_files
 
@@ -15,10 +14,7 @@ from projects.cpm_avs.datasets.sample_index import SampleIndex
 from projects.cpm_avs.datasets.seeding import seeded
 from projects.cpm_avs.structures import BadSampleError
 
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope("mmseg")
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
 
 
 @pytest.fixture

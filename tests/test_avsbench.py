@@ -16,9 +16,9 @@ from benchmark_trees import (
     write_mask,
     write_sound,
 )
-from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
+from toy_avs import PIPELINE
 
 import projects.cpm_avs  # noqa: F401
 from projects.cpm_avs.datasets.benchmarks.avsbench import (
@@ -37,17 +37,7 @@ from projects.cpm_avs.datasets.benchmarks.clip_index import Column, read_table
 from projects.cpm_avs.datasets.palette import voc_palette
 from projects.cpm_avs.structures import BadSampleError
 
-PIPELINE = [
-    dict(type="LoadAVSFrame"),
-    dict(type="LoadAVSMask"),
-    dict(type="LoadAudioWindow"),
-    dict(type="PackAVSInputs"),
-]
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope("mmseg")
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
 
 
 def build(kind: type, root: Path, split: str, **kwargs):

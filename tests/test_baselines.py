@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.visualization import Visualizer
 from mmseg.registry import DATASETS, HOOKS, METRICS
-from test_resume import check_resume
+from resuming import check_resume
 
 import projects.cpm_avs.training  # noqa: F401  (registers the criteria)
 from projects.cpm_avs.inference import AVSInferencer

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from test_tools import tool
 from tiny import tiny_model_cfg
+from typed_tools import tool
 
 from projects.cpm_avs.benchmarking import steps as steps_module
 from projects.cpm_avs.benchmarking.batches import made_batch

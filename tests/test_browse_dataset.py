@@ -10,7 +10,7 @@ import torch
 from benchmark_trees import make_avss
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
-from test_tools import tool
+from typed_tools import tool
 
 from projects.cpm_avs.visualization.training_sample import draw_training_sample
 

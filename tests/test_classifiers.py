@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from test_gaussian_functional import mixtures, random_state
+from mixtures import mixtures, random_state
 
 from projects.cpm_avs.models import GMMClassifier, LinearClassifier
 from projects.cpm_avs.models.cpm.gaussian_functional import sample_mixture

@@ -7,17 +7,19 @@ import pytest
 import soundfile
 import torch
 from benchmark_trees import make_avss, make_s4, make_vpo, write_frame
-from mmengine.registry import FUNCTIONS, init_default_scope
+from mmengine.registry import FUNCTIONS
 from mmseg.registry import DATASETS, TRANSFORMS
 from peer_rule import assert_agrees
-from test_avsbench import PIPELINE
 from test_samplers import ranks
 from torch.utils.data import DataLoader
+from toy_avs import PIPELINE
 
 from projects.cpm_avs.datasets.samplers import EpochDrawSampler
 from projects.cpm_avs.evaluation import streaming
 from projects.cpm_avs.models.audio_backbones.vggish_embedding import log_mel
 from projects.cpm_avs.models.spectrogram import mel_filters, stft_magnitude
+
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
 
 COLLATE = FUNCTIONS.get("clip_collate")
 AUGMENTED = [
@@ -27,11 +29,6 @@ AUGMENTED = [
     dict(type="PhotoMetricDistortion"),
     PIPELINE[-1],
 ]
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope("mmseg")
 
 
 def build(kind: str, root, **settings):

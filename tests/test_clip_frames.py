@@ -3,18 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from projects.cpm_avs.datasets.composed.clip import TURN_SECONDS, compose_clip
 from projects.cpm_avs.media.sound_windows import SoundWindows
 
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
+
 PIPELINE = [dict(type="ComposeScene"), dict(type="PackAVSInputs")]
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope("mmseg")
 
 
 def frames(**settings):

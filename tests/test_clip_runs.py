@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from PIL import Image
-from test_resume import check_resume
-from test_tools import run_tool, tool
+from resuming import check_resume
+from typed_tools import run_tool, tool
 
 from projects.cpm_avs.benchmarking.loading import loading_rows
 from projects.cpm_avs.inference import AVSInferencer

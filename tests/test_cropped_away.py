@@ -8,10 +8,9 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from PIL import Image
-from test_matcher import drawing
+from segments import drawing, sample
 from test_prompted_path import spy, weights
 from test_set_criterion import CLASSES, criterion, none, of_one
-from test_targets import sample
 from tiny import build_tiny, losses_of, tiny_batch
 from toy_avs import LOAD, ToySet, write_toy_files
 

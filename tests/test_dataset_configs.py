@@ -7,12 +7,13 @@ import pytest
 from benchmark_trees import make_avss, make_ms3, make_s4, make_vpo
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 from PIL import Image
 
 from projects.cpm_avs.datasets.sample_index import SampleIndex
+
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
 
 BASES = Path(__file__).resolve().parents[1] / "configs/_base_/datasets"
 WINDOW, MIX = (1, 15360), (2, 48000)
@@ -45,11 +46,6 @@ def load(name: str, root: Path) -> Config:
         frames = loader.dataset.get("dataset", loader.dataset)
         frames.data_root = str(root)
     return config
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope("mmseg")
 
 
 @pytest.mark.parametrize("name", CASES)

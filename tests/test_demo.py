@@ -9,11 +9,10 @@ from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from clips import click_track, make_clip
+from clips import click_track, loud, make_clip
 from fake_segmentor import FakeSegmentor, write_model
-from test_tools import run_tool
+from typed_tools import run_tool
 
 from projects.cpm_avs.media.video_io import probe
 
@@ -29,11 +28,6 @@ def demo():
 def model(tmp_path):
     config, checkpoint = write_model(tmp_path)
     return ["--config", str(config), "--checkpoint", str(checkpoint)]
-
-
-def loud(duration: float) -> np.ndarray:
-    """(1, n) of 0.5 and -0.5 in turn."""
-    return np.resize(np.repeat([0.5, -0.5], 20), (1, round(duration * 44100))).astype(np.float32)
 
 
 def test_one_overlay(demo, model, tmp_path, capsys):

@@ -19,9 +19,9 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
-from test_tools import run_tool
 from tiny import FRAMES, SIZE, tiny_batch
 from tiny_config import check_step_and_prediction, shrink
+from typed_tools import run_tool
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "data" / "README.md"]

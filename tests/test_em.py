@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mixtures import double, random_state
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
-from test_gaussian_functional import double, random_state
 from torch import Tensor
 
 from projects.cpm_avs.structures import GaussianState

@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
-from test_matcher import drawing
+from segments import drawing
 
 from projects.cpm_avs.inference.export import (
     ExportableModel,

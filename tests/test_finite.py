@@ -11,9 +11,10 @@ from mmengine.registry import OPTIM_WRAPPERS, DefaultScope
 from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
 from ranks import run_on_ranks
-from test_resume import ROOT, assert_same
+from resuming import assert_same
 from tiny import build_tiny, losses_of, tiny_batch
 from torch import nn
+from train_driver import ROOT
 
 from projects.cpm_avs.safe_checkpoint import load_safely
 from projects.cpm_avs.training.diagnostics.stability import assignment_counts

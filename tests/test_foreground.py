@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmark_trees import make_ms3, write_mask
-from mmengine.registry import init_default_scope
 from PIL import Image
 from test_avsbench import build
 from toy_avs import HEIGHT, PIPELINE, WIDTH, ToySet, write_toy_files
@@ -14,10 +13,7 @@ from projects.cpm_avs.datasets.benchmarks.avsbench import AVSBenchMS3Dataset
 from projects.cpm_avs.datasets.mask_decoding import read_mask
 from projects.cpm_avs.structures import BadSampleError
 
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope("mmseg")
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
 
 
 @pytest.fixture

@@ -6,19 +6,16 @@ from itertools import pairwise
 import pytest
 from benchmark_trees import make_avss, make_ms3, make_s4, make_vpo
 from mmengine.dataset import ConcatDataset, RepeatDataset, pseudo_collate
-from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
-from test_avsbench import PIPELINE, keys_of
+from test_avsbench import keys_of
 from test_dataset_configs import load
 from test_samplers import ranks
 from torch.utils.data import DataLoader
+from toy_avs import PIPELINE
 
 from projects.cpm_avs.datasets.samplers import EpochDrawSampler
 
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope("mmseg")
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
 
 
 def build(kind: str, root, **kwargs):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from clips import make_clip
-from test_tools import tool
+from typed_tools import tool
 
 from projects.cpm_avs import AVSInferencer
 from projects.cpm_avs.config_files import ConfigError

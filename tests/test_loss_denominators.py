@@ -3,8 +3,7 @@
 import pytest
 import torch
 from ranks import run_on_ranks
-from test_matcher import outputs
-from test_targets import sample
+from segments import outputs, sample
 
 from projects.cpm_avs.structures import DecoderOutput
 from projects.cpm_avs.training.distributed import gather_variable

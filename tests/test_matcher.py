@@ -6,8 +6,18 @@ import math
 import numpy as np
 import pytest
 import torch
-from test_targets import sample
-from torch import Tensor
+from segments import (
+    CLASSES,
+    IMAGES,
+    LAYERS,
+    QUERIES,
+    all_masks,
+    blocky,
+    drawing,
+    outputs,
+    sample,
+    targets_of,
+)
 
 from projects.cpm_avs.structures import DecoderOutput
 from projects.cpm_avs.training.set_prediction.assignment import Matching
@@ -22,47 +32,12 @@ from projects.cpm_avs.training.set_prediction.points import (
 )
 from projects.cpm_avs.training.set_prediction.targets import SegmentTargets, build_targets
 
-LAYERS, IMAGES, QUERIES, CLASSES = 2, 3, 5, 4
 WEIGHTS = dict(cls_weight=2.0, focal_weight=20.0, dice_weight=5.0)
-
-
-def drawing(embeddings: Tensor, cls_logits: Tensor, masks: Tensor) -> DecoderOutput:
-    """Predictions with given masks (layers, B, Q, h, w): each cell has a feature of its own."""
-    images, _, height, width = masks.shape[1:]
-    cells = torch.eye(height * width, dtype=masks.dtype).view(-1, height, width)
-    return DecoderOutput(embeddings, cls_logits, masks.flatten(3), cells.expand(images, -1, -1, -1))
-
-
-def all_masks(output: DecoderOutput) -> Tensor:
-    """(layers, B, Q, h, w)."""
-    return torch.stack([output.masks(layer) for layer in range(len(output.cls_logits))])
 
 
 def matched(output: DecoderOutput, targets: SegmentTargets, sampler: PointSampler) -> Matching:
     compared = sampler.for_matching(output.mask_features, targets)
     return HungarianMatcher(**WEIGHTS)(output, targets, compared)
-
-
-def outputs(seed: int = 0, images: int = IMAGES) -> DecoderOutput:
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
-
-    return drawing(
-        normal(LAYERS, images, QUERIES, 8),
-        normal(LAYERS, images, QUERIES, CLASSES + 1),
-        2 * normal(LAYERS, images, QUERIES, 4, 4),
-    )
-
-
-def targets_of(seed: int = 0) -> SegmentTargets:
-    """Images with 4, 1 and 3 segments, some pixels ignored."""
-    generator = torch.Generator().manual_seed(seed)
-    maps = torch.randint(0, CLASSES, (IMAGES, 8, 8), generator=generator)
-    maps[1] = 2
-    maps[2][maps[2] == 1] = 255
-    return build_targets([sample(rows.tolist()) for rows in maps], CLASSES)
 
 
 def one_image(output: DecoderOutput, targets: SegmentTargets, image: int, layer: int):
@@ -129,13 +104,6 @@ def brute_cost(output: DecoderOutput, targets: SegmentTargets) -> np.ndarray:
         cls = -probabilities[query, targets.labels[segment]]
         cost[query, segment] = 2 * cls + 20 * focal + 5 * dice
     return cost
-
-
-def blocky(targets: SegmentTargets) -> SegmentTargets:
-    """Each pixel of a 4 x 4 map doubled, so that bilinear reading at its centre is exact."""
-    half = targets.label_map[:, ::2, ::2]
-    doubled = half.repeat_interleave(2, 1).repeat_interleave(2, 2)
-    return build_targets([sample(rows.tolist()) for rows in doubled], CLASSES)
 
 
 def test_matching_is_the_cheapest_of_all_permutations():

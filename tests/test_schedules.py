@@ -12,8 +12,8 @@ from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from test_configs import load
-from test_resume import ROOT
 from tiny_config import shrink
+from train_driver import ROOT
 
 from projects.cpm_avs.training.schedules import CosineAfterWarmupLR
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from mmengine.model import BaseModel
-from test_matcher import drawing
+from segments import drawing
 from tiny import (
     NUM_CLASSES,
     NUM_QUERIES,

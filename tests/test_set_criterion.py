@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 from mmdet.models.utils import get_uncertain_point_coords_with_randomness
-from test_matcher import all_masks, blocky, drawing, outputs, targets_of
-from test_targets import sample
+from segments import all_masks, blocky, drawing, outputs, sample, targets_of
 from torch import Tensor
 
 from projects.cpm_avs.structures import DecoderOutput

@@ -10,7 +10,6 @@ import pytest
 import soundfile
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from projects.cpm_avs.datasets.composed.backgrounds import FAMILIES
@@ -25,15 +24,12 @@ from projects.cpm_avs.datasets.prepare.oracle import oracle_miou
 from projects.cpm_avs.datasets.prepare.stamps import check_sounds
 from projects.cpm_avs.structures import BadSampleError
 
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
+
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data/stamps"
 PIPELINE = [dict(type="ComposeStampsScene"), dict(type="PackAVSInputs")]
 SUBSETS = ("ss", "ms", "msmi")
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope("mmseg")
 
 
 def scenes(subset="ss", split="test", num_scenes=20, **kwargs) -> StampsDataset:

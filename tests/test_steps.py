@@ -10,7 +10,6 @@ import pytest
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import ConcatDataset
-from mmengine.registry import init_default_scope
 from mmengine.runner.base_loop import BaseLoop
 from mmseg.registry import TRANSFORMS
 from torch import nn
@@ -21,6 +20,8 @@ from projects.cpm_avs.config_files import ConfigError
 from projects.cpm_avs.datasets.clip_dataset import ClipDataset
 from projects.cpm_avs.launch import ModelFitHook, plain_errors
 from projects.cpm_avs.structures import BadSampleError, UserError
+
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
 
 FRAME, MASK, SOUND = LOAD
 PACK, FLIP, VISIBLE = (dict(type=n) for n in ("PackAVSInputs", "AVSRandomFlip", "LabelVisible"))
@@ -34,11 +35,6 @@ class LosingStep(BaseTransform):
 
     def transform(self, results: dict) -> None:
         return None
-
-
-@pytest.fixture(autouse=True)
-def _scope() -> None:
-    init_default_scope("mmseg")
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from resuming import assert_same
 from test_export import SHAPES
-from test_resume import assert_same
 from tiny import build_tiny, tiny_model_cfg
 from tiny_config import SMALL_EYES
 from tiny_run import write_config

@@ -2,16 +2,9 @@
 
 import pytest
 import torch
-from mmengine.structures import PixelData
-from mmseg.structures import SegDataSample
+from segments import sample
 
 from projects.cpm_avs.training.set_prediction.targets import build_targets
-
-
-def sample(rows: list[list[int]], **meta) -> SegDataSample:
-    item = SegDataSample(metainfo=meta)
-    item.gt_sem_seg = PixelData(data=torch.tensor(rows)[None])
-    return item
 
 
 def test_segments_of_a_batch():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from mmengine.registry import init_default_scope
 from mmseg.registry import TRANSFORMS
 from mmseg.structures import SegDataSample
 from PIL import Image
@@ -14,12 +13,9 @@ from projects.cpm_avs.datasets.mask_decoding import decode_mask, read_mask, valu
 from projects.cpm_avs.media.sound_io import load_waveform
 from projects.cpm_avs.structures import BadSampleError
 
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
+
 PALETTE = [[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]]
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope("mmseg")
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from benchmark_trees import (
     write_mask_array,
     write_sound,
 )
-from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
 
@@ -31,10 +30,7 @@ from projects.cpm_avs.datasets.benchmarks.class_names import (
 )
 from projects.cpm_avs.structures import BadSampleError
 
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope("mmseg")
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
 
 
 def build(root: Path, subset: str, split: str, *, channels: int = 2, flip: bool = False, **kwargs):

@@ -1,0 +1,187 @@
+"""How processes are started and meet: launchers, scripts for many GPUs, ranks on the CPU."""
+
+import os
+import platform
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from projects.cpm_avs.launch import (
+    meet_without_gpu,
+)
+from projects.cpm_avs.safe_checkpoint import load_safely
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_slurm_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="slurm needs CUDA"):
+        meet_without_gpu(Config(dict(launcher="slurm")))
+
+
+def test_processes_on_the_cpu_meet_over_gloo_without_synchronised_norms(monkeypatch) -> None:
+    met = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.distributed, "init_process_group", met.append)
+    cfg = Config(dict(launcher="pytorch", sync_bn="torch", env_cfg=dict(cudnn_benchmark=True)))
+    meet_without_gpu(cfg)
+    assert met == ["gloo"] and cfg.env_cfg == dict(
+        cudnn_benchmark=True, dist_cfg=dict(backend="gloo")
+    )
+    assert cfg.sync_bn is None
+
+
+def test_a_process_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    meet_without_gpu(Config(dict(launcher="pytorch")))
+    monkeypatch.setenv("LOCAL_RANK", "4")
+    with pytest.raises(SystemExit, match="process 5 of this node has no GPU, torch sees 4"):
+        meet_without_gpu(Config(dict(launcher="pytorch")))
+
+
+@pytest.mark.parametrize("name", ["dist_train", "dist_test", "slurm_train", "slurm_test"])
+def test_scripts_say_how_they_are_used(name: str) -> None:
+    done = subprocess.run(
+        ["bash", ROOT / "tools" / f"{name}.sh", "only-one"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert f"usage: bash tools/{name}.sh" in done.stderr
+
+
+def _free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "said"),
+    [
+        (["train", "c.py", "--amp"], {}, "'--amp' is no number of GPUs"),
+        (["train", "c.py", "0"], {}, "'0' is no number of GPUs"),
+        (["test", "c.py", "README.md", "two"], {}, "'two' is no number of GPUs"),
+        (["train", "c.py", "2"], dict(PORT="{port}"), "port {port} is taken"),
+        (
+            ["test", "c.py", "README.md", "2"],
+            dict(PORT="{port}", NNODES="2"),
+            "port {port} is taken",
+        ),
+    ],
+)
+def test_what_keeps_processes_from_meeting_is_said(
+    words: list[str], settings: dict[str, str], said: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other_job:
+        port = other_job.getsockname()[1]
+        named = {name: value.format(port=port) for name, value in settings.items()}
+        command = ["bash", ROOT / "tools" / f"dist_{words[0]}.sh", *words[1:]]
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ | named, capture_output=True, text=True
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {said.format(port=port)}")
+    assert len(done.stderr.splitlines()) == 1
+    assert f"PORT={port + 1}" in done.stderr or "PORT" not in settings
+
+
+@pytest.mark.parametrize("script", ["dist_test.sh", "slurm_test.sh PARTITION JOB"])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("c.py 8 --audio silence", "the checkpoint is missing: '8' is no file"),
+        ("c.py 8 4", "the checkpoint is missing: '8' is no file"),
+        ("c.py 8", "the checkpoint is missing: '8' is no file"),
+        ("c.py --audio silence", "the checkpoint is missing before '--audio'"),
+        ("c.py c.py 8", "the checkpoint is missing before 'c.py'"),
+        ("c.py none.pth 8", "no such checkpoint: 'none.pth'"),
+    ],
+)
+def test_a_forgotten_checkpoint_is_told_before_the_job(script: str, words: str, said: str) -> None:
+    command = ["bash", *f"tools/{script} {words}".split()]
+    # No job may start: there is no Python and no srun to start it.
+    done = subprocess.run(
+        command, cwd=ROOT, env=dict(PATH="/usr/bin:/bin"), capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    first, usage = done.stderr.splitlines()
+    assert first == f"error: {said}" and usage.startswith(f"usage: bash tools/{script[:9]}")
+
+
+@pytest.mark.slow
+def test_dist_train_runs_two_ranks_over_gloo(tmp_path: Path) -> None:
+    environment = dict(os.environ, PYTHONPATH=str(ROOT / "tests"), OMP_NUM_THREADS="1")
+    options = ["train_cfg.max_iters=4", "train_cfg.val_interval=100"]
+    options += ["default_hooks.checkpoint.interval=4"]
+    command = ["bash", "tools/dist_train.sh", "tests/configs/toy_iter.py", "2"]
+    command += ["--work-dir", tmp_path, "--cfg-options", *options]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert load_safely(tmp_path / "iter_4.pth")["meta"]["iter"] == 4
+    log = next(tmp_path.glob("*/*.log")).read_text()
+    assert "GPU number: 2" in log
+
+
+_THREADS_AFTER_TRAINING = """
+import runpy, sys
+from pathlib import Path
+
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    assert not end.code
+for thread in Path("/proc/self/task").iterdir():
+    print("thread", (thread / "comm").read_text().strip())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="lists threads as Linux does")
+def test_no_thread_of_gloo_outlives_the_training(tmp_path: Path) -> None:
+    """It could abort the process when the interpreter ends."""
+    environment = dict(os.environ, PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}", OMP_NUM_THREADS="1")
+    environment.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1")
+    environment.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=_free_port())
+    command = [sys.executable, "-c", _THREADS_AFTER_TRAINING, "tools/train.py"]
+    command += ["tests/configs/toy_iter.py", "--launcher", "pytorch", "--work-dir", tmp_path]
+    command += ["--cfg-options", "train_cfg.max_iters=1", "train_cfg.val_interval=100"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    threads = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("thread ")}
+    assert threads and not [name for name in threads if "gloo" in name]
+
+
+_COUNT_PAGE_FAULTS = """
+import resource, torch
+from projects.cpm_avs.launch import keep_freed_memory
+
+def faults_of_ten_tensors():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.empty(2**24).fill_(1)  # 64 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+returned = faults_of_ten_tensors()
+keep_freed_memory()
+faults_of_ten_tensors()  # until the heap has grown to what is needed
+print(returned, faults_of_ten_tensors())
+"""
+
+
+@pytest.mark.skipif(
+    torch.cuda.is_available() or platform.libc_ver()[0] != "glibc", reason="a setting of glibc"
+)
+def test_memory_that_a_tensor_gives_back_is_used_again():
+    """Without the setting each of the tensors faults 16,384 pages of 4 KiB in."""
+    command = [sys.executable, "-c", _COUNT_PAGE_FAULTS]
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    returned, kept = map(int, output.splitlines()[-1].split())
+    assert kept < returned / 5

@@ -33,6 +33,7 @@ LOADER, HEAD, RULES = "train_dataloader", "model.decode_head", "optim_wrapper.pa
         (f"{RULES}.custom_keys.backbone.lr_mul", 0, "did you mean 'lr_mult'"),
         (f"{LOADER}.batchsize", 3, "DataLoader takes no 'batchsize'; did you mean 'batch_size'"),
         (f"{LOADER}.dataset.num_scene", 5, "did you mean 'num_scenes'"),
+        (f"{LOADER}.dataset.colour", 1, "StampsDataset takes no 'colour'; it takes"),
         (
             f"{LOADER}.sampler.shuffel",
             True,

@@ -45,7 +45,7 @@ class AVSMetric(StreamingMetric):
         expected_clips: Published number of clips per subset; a warning tells where it differs.
         json_path: Where to write all scores; by default metrics.json beside the run's log file.
         ignore_index: Label that is not scored.
-        collect_device, prefix, collect_dir: As in ``BaseMetric``.
+        kwargs: Arguments of ``StreamingMetric``.
     """
 
     def __init__(
@@ -57,11 +57,9 @@ class AVSMetric(StreamingMetric):
         expected_clips: Mapping[str, int] | None = None,
         json_path: str | None = None,
         ignore_index: int = IGNORE_INDEX,
-        collect_device: str = "cpu",
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **kwargs: Any,  # to StreamingMetric
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        super().__init__(**kwargs)
         if not protocols or not set(protocols) <= set(PROTOCOLS):
             raise ValueError(f"protocols={protocols!r} must be taken from {PROTOCOLS}.")
         if isinstance(group_by, str):

@@ -24,7 +24,7 @@ class CoverageMetric(StreamingMetric):
 
     Args:
         ignore_index: Label that is no class.
-        collect_device, prefix, collect_dir: As in ``BaseMetric``.
+        kwargs: Arguments of ``StreamingMetric``.
     """
 
     score_names = ("coverage",)
@@ -33,11 +33,9 @@ class CoverageMetric(StreamingMetric):
         self,
         *,
         ignore_index: int = IGNORE_INDEX,
-        collect_device: str = "cpu",
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **kwargs: Any,  # to StreamingMetric
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        super().__init__(**kwargs)
         self.ignore_index = ignore_index
 
     def measure(self, sample: dict[str, Any], position: int) -> Sums:

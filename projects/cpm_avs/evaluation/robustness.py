@@ -26,7 +26,7 @@ class RobustnessMetric(StreamingMetric):
     Args:
         min_pixels: Object pixels from which on a frame counts as false positive.
         ignore_index: Label that is not scored.
-        collect_device, prefix, collect_dir: As in ``BaseMetric``.
+        kwargs: Arguments of ``StreamingMetric``.
     """
 
     default_prefix = "robustness"
@@ -36,11 +36,9 @@ class RobustnessMetric(StreamingMetric):
         *,
         min_pixels: int = 1,
         ignore_index: int = IGNORE_INDEX,
-        collect_device: str = "cpu",
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **kwargs: Any,  # to StreamingMetric
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        super().__init__(**kwargs)
         if min_pixels < 1:
             raise ValueError(f"min_pixels={min_pixels} must be at least 1.")
         self.min_pixels = min_pixels

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..config_files import ConfigError, nearest
 
+_PACKAGE = __name__.removesuffix("launch.arguments")
 _NUMBERS = {int, float}
 _TEXTS = {str, Path}
 #: Types that a text can't stand for.
@@ -25,13 +26,14 @@ def parameters(target: Callable) -> tuple[dict[str, inspect.Parameter], bool]:
     """Named parameters, those of the parents that get the rest included.
 
     Returns:
-        The parameters, and whether they are all: what a class does with ``**kwargs`` before it
-        hands them on can't be known.
+        The parameters, and whether they are all: what a class of somebody else's does with
+        ``**kwargs`` before it hands them on can't be known. The project's own hand them on whole.
     """
     inits = [target]
     if inspect.isclass(target):
         inits = [vars(one)["__init__"] for one in target.__mro__[:-1] if "__init__" in vars(one)]
     found: dict[str, inspect.Parameter] = {}
+    whole = True
     for init in inits:
         signature = inspect.signature(init).parameters
         named = {
@@ -39,7 +41,8 @@ def parameters(target: Callable) -> tuple[dict[str, inspect.Parameter], bool]:
         }
         found = {**named, **found}
         if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in signature.values()):
-            return found, init is inits[0]
+            return found, whole
+        whole = whole and str(getattr(init, "__module__", "")).startswith(_PACKAGE)
     return found, not inits
 
 

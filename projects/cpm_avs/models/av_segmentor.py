@@ -26,11 +26,6 @@ class AVSegmentor(BaseAVSegmentor):
     TD-A (Fig. 3b). By the rule ``'max'`` no score is above 1.
 
     Args:
-        data_preprocessor: As all others but ``merge``: see ``BaseAVSegmentor``.
-        backbone: Image backbone.
-        audio_backbone: Audio backbone.
-        decode_head: Config of the ``CPMHead``.
-        criterion: Config of the training criterion, or None.
         merge: ``'max'``, the paper's rule, or ``'sum'``, Mask2Former's.
         least_heard: Probability with which some query must name a class after TD-A, where nothing
             is seen yet, for it to count where masks are merged. 0 is the paper's: the decoder's
@@ -39,27 +34,16 @@ class AVSegmentor(BaseAVSegmentor):
             1 is the paper's. Training counts no-object with a weight of 0.1, so that a false object
             costs little, also at test; a factor of up to 10, chosen on validation scenes, takes
             that back.
-        init_cfg: Initialisation of the whole model.
-        pretrained: None.
-        train_cfg: None.
-        test_cfg: None.
+        kwargs: Arguments of ``BaseAVSegmentor``, of which ``decode_head`` is that of a ``CPMHead``.
     """
 
     def __init__(
         self,
         *,
-        data_preprocessor: ConfigType,
-        backbone: ConfigType,
-        audio_backbone: ConfigType,
-        decode_head: ConfigType,
-        criterion: ConfigType | None = None,
         merge: str = "max",
         least_heard: float = 0.0,
         no_object_odds: float = 1.0,
-        init_cfg: ConfigType | None = None,
-        pretrained: None = None,
-        train_cfg: None = None,
-        test_cfg: None = None,
+        **kwargs: Any,  # to BaseAVSegmentor
     ) -> None:
         if merge not in MERGE_RULES:
             raise ValueError(f"merge is {merge!r}; choose one of {sorted(MERGE_RULES)}")
@@ -69,17 +53,7 @@ class AVSegmentor(BaseAVSegmentor):
             raise ValueError(
                 f"no_object_odds is {no_object_odds!r}; give a factor above 0, 1: none"
             )
-        super().__init__(
-            data_preprocessor=data_preprocessor,
-            backbone=backbone,
-            audio_backbone=audio_backbone,
-            decode_head=decode_head,
-            criterion=criterion,
-            init_cfg=init_cfg,
-            pretrained=pretrained,
-            train_cfg=train_cfg,
-            test_cfg=test_cfg,
-        )
+        super().__init__(**kwargs)
         self.merge = MERGE_RULES[merge]
         self.least_heard = least_heard
         shift = torch.zeros(self.decode_head.num_classes + 1)

@@ -94,6 +94,28 @@ def summary(driver) -> str:
     return until(lambda: driver.find_element("css selector", "#summary").text)
 
 
+def test_a_video_whose_type_the_browser_does_not_know(visit, tmp_path):
+    driver = visit()
+    clip = make_clip(tmp_path / "IMG_1.MOV", frames=5, size=(64, 48), sound=loud(0.2))
+    give = """
+        const given = new DataTransfer(), field = arguments[0], how = {bubbles: true};
+        given.items.add(new File([new Uint8Array(arguments[1])], 'IMG_1.MOV'));
+        if (arguments[2] === 'drop') {
+            field.dispatchEvent(new DragEvent('drop', {...how, dataTransfer: given}));
+        } else {
+            field.files = given.files;
+            field.dispatchEvent(new Event('change', how));
+        }"""
+    for way in ("choose", "drop"):
+        field = until(lambda: driver.find_elements("css selector", "#clip input[type=file]"))[0]
+        driver.execute_script(give, field, [*clip.read_bytes()], way)
+        until(lambda: driver.find_elements("css selector", "#clip video"))
+        if way == "choose":
+            driver.find_element("css selector", "#clip [aria-label=Clear]").click()
+    driver.find_element("css selector", "#segment").click()
+    assert "green square" in summary(driver)
+
+
 def test_upload_watch_download_leave(visit, page, tmp_path, folder):
     driver = visit()
     clip = make_clip(tmp_path / "my clip.mp4", frames=50, size=(256, 192), sound=loud(2))

@@ -23,6 +23,7 @@ from .answers import (
     introduce,
     zip_masks,
 )
+from .file_types import STATE_TYPES
 from .visitors import VisitorLeftError, Visitors
 
 logger = logging.getLogger(__name__)
@@ -156,6 +157,7 @@ class Page:
             )
             clip.change(self.choose, inputs=[clip], queue=False, show_progress="hidden")
             page.unload(self.leave)
+            page.load(js=STATE_TYPES)
         self._kept = clip.keep_in_cache
         page.queue(max_size=20, api_open=False)  # what is queued is not run past the queue
         return page

@@ -13,7 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from corpus_kill import descendants, start, write_manifest
+from corpus_kill import processes_of, start, write_manifest
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -46,7 +46,7 @@ def cost(run: subprocess.Popen) -> tuple[float, float]:
     """Seconds of the clock and of the CPU until it ends, with all that it starts."""
     began, used = time.monotonic(), {}
     while run.poll() is None:
-        for process in [run.pid, *descendants(run.pid)]:
+        for process in processes_of(run.pid):
             used[process] = used_by(process) or used.get(process, 0.0)
         time.sleep(0.5)
     assert run.returncode in (0, 1), run.returncode

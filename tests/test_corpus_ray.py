@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from clips import make_clip
-from corpus_kill import TITLES, command_of, descendants, wait_for_end
+from corpus_kill import TITLES, command_of, processes_of, wait_for_end
 from fake_segmentor import write_model
 from test_corpus import start, tone
 
@@ -61,10 +61,14 @@ class Trial:
         common = ["--fps", "5", "--piece", "0.8", "--save-every", "0"]
         return subprocess.Popen([*command, *common, *options], cwd=ROOT,
                                 env=dict(os.environ, PYTHONPATH=self.path), text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                start_new_session=True)  # fmt: skip
 
-    def has_begun(self) -> bool:
-        return any((self.folder / "crew" / "pieces").glob("*.parquet"))
+    def wait_for_beginning(self, run: subprocess.Popen) -> None:
+        """Until it has written something."""
+        while not any((self.folder / "crew" / "pieces").glob("*.parquet")):
+            assert run.poll() is None, f"ends with status {run.returncode}"
+            time.sleep(0.1)
 
     def check(self, run: subprocess.Popen) -> None:
         """The crew found what this process did."""
@@ -83,19 +87,12 @@ class Trial:
 def test_a_worker_is_killed(tmp_path: Path) -> None:
     trial = Trial(tmp_path)
     run = trial.run("--workers", "1")
-    seen: set[int] = set()
-    killed = False
-    while run.poll() is None:
-        below = descendants(run.pid)
-        seen |= set(below)
-        if not killed and trial.has_begun():
-            worker = next(one for one in below if TITLES["worker"] in command_of(one))
-            os.kill(worker, signal.SIGKILL)
-            killed = True
-        time.sleep(0.1)
-    assert killed
+    trial.wait_for_beginning(run)
+    processes = processes_of(run.pid)
+    worker = next(one for one in processes if TITLES["worker"] in command_of(one))
+    os.kill(worker, signal.SIGKILL)
     trial.check(run)
-    wait_for_end(seen)
+    wait_for_end(run.pid)
 
 
 @pytest.mark.slow
@@ -108,8 +105,7 @@ def test_a_machine_is_lost(tmp_path: Path, monkeypatch) -> None:
     try:
         other = machines.add_node(num_cpus=1)
         run = trial.run("--address", machines.address)  # a worker a core: one on each machine
-        while run.poll() is None and not trial.has_begun():
-            time.sleep(0.1)
+        trial.wait_for_beginning(run)
         machines.remove_node(other, allow_graceful=False)
         trial.check(run)  # the worker that is left does it all
     finally:

@@ -54,6 +54,14 @@ def test_each_command_has_its_row() -> None:
     assert files == {name.replace("-", "_") for name in cpm_avs_cli.COMMANDS}
 
 
+def test_examples_are_of_the_installed_command() -> None:
+    """It has no tools/, and finds configs by name."""
+    for path in (ROOT / "projects/cpm_avs/commands").glob("*.py"):
+        for line in path.read_text().splitlines():
+            assert "python tools/" not in line, path
+            assert not (line.strip().startswith("cpm-avs ") and "configs/" in line), path
+
+
 def test_each_tool_runs_the_command_of_its_name() -> None:
     first = (ROOT / "tools" / "train.py").read_text().splitlines()
     for path in (ROOT / "tools").glob("*.py"):

@@ -1,7 +1,7 @@
 """Train and test the rows of Tables 4 and 5, several seeds each, and tabulate them.
 
-    python tools/ablation.py --seeds 0 1 2 --jobs 2 --out docs/ablation
-    python tools/ablation.py --data real --work-dir work_dirs/ablation-real --out docs/ablation-real
+    cpm-avs ablation --seeds 0 1 2 --jobs 2 --out docs/ablation
+    cpm-avs ablation --data real --work-dir work_dirs/ablation-real --out docs/ablation-real
 
 A training or test that is finished is not run again, and one that was interrupted goes on where it
 stopped, so the command can be repeated, with more rows and seeds, until all is there. Every row has

@@ -1,10 +1,10 @@
 """Times parts of the toolbox on this machine, with random weights.
 
-    python tools/benchmark.py predict configs/cpm_r50_avss-224.py --vs mmseg
-    python tools/benchmark.py train configs/cpm_r50_avss.py --size 512x512 --batch 2
-    python tools/benchmark.py stages configs/cpm_r50_avss.py --size 512x512
-    python tools/benchmark.py data configs/cpm_r50_avss.py --vs mmseg
-    python tools/benchmark.py metrics --classes 71
+    cpm-avs benchmark predict cpm_r50_avss-224 --vs mmseg
+    cpm-avs benchmark train cpm_r50_avss --size 512x512 --batch 2
+    cpm-avs benchmark stages cpm_r50_avss --size 512x512
+    cpm-avs benchmark data cpm_r50_avss --vs mmseg
+    cpm-avs benchmark metrics --classes 71
 
 The first model, or mmseg's Mask2Former with ``--vs mmseg``, is 1.00. ``predict`` and ``train``:
 from what a loader gives to class maps or changed weights; EM, which runs every few steps, is not

@@ -1,6 +1,6 @@
 """Draw what training sees and hears: augmented pictures, labels, sounds and the classes that sound.
 
-    python tools/browse_dataset.py configs/cpm_r50_avss.py --output-dir browsed --not-show --num 16
+    cpm-avs browse-dataset cpm_r50_avss --output-dir browsed --not-show --num 16
 
 The options are those of MMSegmentation's tools/analysis_tools/browse_dataset.py, and --num. The
 samples are the first that training draws with the config's seed, as the pipeline of the training

@@ -1,7 +1,7 @@
 """Draw which classes a model takes for which, from the masks that tools/test.py --out wrote.
 
-    python tools/test.py CONFIG CHECKPOINT --out masks
-    python tools/confusion_matrix.py CONFIG masks FOLDER
+    cpm-avs test CONFIG CHECKPOINT --out masks
+    cpm-avs confusion-matrix CONFIG masks FOLDER
 
 The options are those of MMSegmentation's tools/analysis_tools/confusion_matrix.py, which wants the
 masks in one folder, but for --show. Writes confusion_matrix.png and, in pixels,

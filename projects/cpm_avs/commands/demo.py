@@ -31,7 +31,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Example: python tools/demo.py dog.mp4 --out dog_segmented.mp4",
+        epilog="Example: cpm-avs demo dog.mp4 --out dog_segmented.mp4",
     )
     parser.add_argument("source", type=Path, help="video, image (with --audio), or folder")
     add_model_options(parser)

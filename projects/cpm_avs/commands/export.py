@@ -1,7 +1,7 @@
 """Export a trained model, without its training part, to torch.export (.pt2) and ONNX.
 
-    python tools/export.py --out-dir exported
-    python tools/export.py --config cpm_r50_avss-224 --checkpoint best.pth --size 224 224
+    cpm-avs export --out-dir exported
+    cpm-avs export --config cpm_r50_avss-224 --checkpoint best.pth --size 224 224
 
 The graph takes `img`, (1, 3, H, W) float32 RGB in [0, 255] with H and W multiples of 32 from 64 to
 2048, and `waveform`, (1, A, L) float32 at 16 kHz in [-1, 1]; it gives `scores`, (1, C, H, W) in

@@ -1,6 +1,6 @@
 """Count the operations and parameters of a model at inference.
 
-    python tools/get_flops.py configs/cpm_r50_avss.py --shape 512
+    cpm-avs get-flops cpm_r50_avss --shape 512
 
 The options are those of MMSegmentation's tools/analysis_tools/get_flops.py, which shows a model
 pictures alone. As there, MMEngine counts: a multiplication with its addition is one operation, and

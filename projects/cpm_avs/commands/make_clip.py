@@ -1,7 +1,7 @@
-"""Compose a clip in which objects take turns to sound: ``make_clip.py clip.mp4``.
+"""Compose a clip in which objects take turns to sound.
 
-python tools/make_clip.py clip.mp4 --seed 3
-python tools/make_clip.py clip.mp4 --data-root data/real --truth truth
+cpm-avs make-clip clip.mp4 --seed 3
+cpm-avs make-clip clip.mp4 --data-root data/real --truth truth
 """
 
 import argparse

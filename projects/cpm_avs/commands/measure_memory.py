@@ -1,6 +1,6 @@
 """Peak memory of segmenting videos of several lengths: it must not grow with them.
 
-    python tools/measure_memory.py --seconds 10 600
+    cpm-avs measure-memory --seconds 10 600
 
 Every length runs in a process of its own, with all outputs (masks, overlay with sound, report).
 """

@@ -1,6 +1,6 @@
 """Draw how prompts tell sounds from what is mixed into them, on validation samples (Fig. 7).
 
-    python tools/plot_acp.py configs/cpm_r50_avss.py work_dirs/cpm_r50_avss/epoch_100.pth --num 4
+    cpm-avs plot-acp cpm_r50_avss work_dirs/cpm_r50_avss/epoch_100.pth --num 4
 
 A row is a sample: the mixture, the noise in it (the sound of another sample), the share of the
 sample's own sound in each bin, the share that the prompts of its true classes predict, and the

@@ -1,6 +1,6 @@
 """Draw loss, mIoU, STS and coverage of one or more runs into one figure (Fig. 3b and 4).
 
-Usage: python tools/plot_log.py work_dirs/cpm work_dirs/baseline --out curves.png
+Usage: cpm-avs plot-log work_dirs/cpm work_dirs/baseline --out curves.png
 """
 
 import argparse

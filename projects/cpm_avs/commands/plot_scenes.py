@@ -1,6 +1,6 @@
 r"""Draw samples of a test set: frame, sound, truth and prediction, one sample a row.
 
-python tools/plot_scenes.py CONFIG CHECKPOINT --out scenes.png --num 8 \
+cpm-avs plot-scenes CONFIG CHECKPOINT --out scenes.png --num 8 \
   --baseline OTHER_CONFIG OTHER_CHECKPOINT
 """
 

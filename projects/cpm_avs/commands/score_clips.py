@@ -1,7 +1,7 @@
 """Score a model on composed clips: mIoU, flicker, onset and offset errors, time a frame.
 
-    python tools/score_clips.py configs/cpm_mbv2-yamnet_stamps.py
-    python tools/score_clips.py CONFIG CHECKPOINT --clips 20 --out clips.json
+    cpm-avs score-clips cpm_mbv2-yamnet_stamps
+    cpm-avs score-clips CONFIG CHECKPOINT --clips 20 --out clips.json
 
 Objects move, and take turns to sound; the truth of every frame is known. The clips are of the
 config's own test set, which has to be a composed one. Frames go through the model one at a time, as

@@ -1,6 +1,6 @@
 r"""Test whether a model hears where a sound comes from: scenes with two instances of a class.
 
-    python tools/stereo_tests.py configs/cpm_mbv2-yamnet_stamps-msmi_position.py CHECKPOINT \
+    cpm-avs stereo-tests cpm_mbv2-yamnet_stamps-msmi_position CHECKPOINT \
       --out stereo_pan.png
 
 With swapped channels the mask must move to the mirrored instance: `moved` is the share of scenes in

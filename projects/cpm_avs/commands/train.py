@@ -1,6 +1,6 @@
 """Train a model.
 
-    python tools/train.py configs/cpm_r50_avss.py
+    cpm-avs train cpm_r50_avss
     bash tools/dist_train.sh configs/cpm_r50_avss.py 8 --amp
 
 The options are those of MMSegmentation's tools/train.py; --resume takes a file, as MMDetection's.

@@ -1,6 +1,6 @@
 """Train rows of an ablation with several learning rates, and compare them on validation scenes.
 
-    python tools/tune_rates.py --data methods --out docs/methods
+    cpm-avs tune-rates --data methods --out docs/methods
 
 Each row keeps its own loss and schedule; a second optimiser keeps its share of the rate. A training
 that is finished is not run again, and one that was interrupted goes on where it stopped. Written is

@@ -1,12 +1,12 @@
 """Strip a checkpoint of all that only training needs, and name it by its contents.
 
-    python tools/publish_model.py work_dirs/cpm_r50_avss/epoch_100.pth cpm_r50_avss.pth
+    cpm-avs publish-model work_dirs/cpm_r50_avss/epoch_100.pth cpm_r50_avss.pth
 
 writes cpm_r50_avss-1a2b3c4d.pth: the model without its criterion (memory bank, prompts, audio mask
 head), optimiser, scheduler, message hub and random states. The digits are the first eight of the
 file's SHA-256, which loaders that check downloads compare.
 
-    python tools/publish_model.py work_dirs/visible/iter_3000.pth weights/visible.pth --visual
+    cpm-avs publish-model work_dirs/visible/iter_3000.pth weights/visible.pth --visual
 
 writes what sees, without ear and classifier, for other trainings to start from (``load_from``).
 """

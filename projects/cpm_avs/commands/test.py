@@ -1,8 +1,8 @@
 """Test a model.
 
-    python tools/test.py configs/cpm_r50_avss.py work_dirs/cpm_r50_avss/epoch_100.pth
-    python tools/test.py CONFIG CHECKPOINT --audio silence --out masks
-    python tools/test.py CONFIG CHECKPOINT --audio all
+    cpm-avs test cpm_r50_avss work_dirs/cpm_r50_avss/epoch_100.pth
+    cpm-avs test CONFIG CHECKPOINT --audio silence --out masks
+    cpm-avs test CONFIG CHECKPOINT --audio all
 
 The options are those of MMSegmentation's tools/test.py without --tta, and --audio, which replaces
 the sound to show whether the model listens.

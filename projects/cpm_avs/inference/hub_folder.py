@@ -87,7 +87,7 @@ def write_folder(
     name: str,
     metrics: dict[str, Any] | None = None,
 ) -> Path:
-    """Write a model as the hub has it; ``huggingface-cli upload OWNER/MODEL FOLDER`` hands it in.
+    """Write a model as the hub has it; ``hf upload OWNER/MODEL FOLDER`` hands it in.
 
     Args:
         folder: Made where it is not there.

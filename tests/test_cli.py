@@ -1,5 +1,6 @@
 """The command ``cpm-avs`` and the package's two names."""
 
+import argparse
 import importlib
 import os
 import subprocess
@@ -124,3 +125,32 @@ importlib.import_module(f"{{first}}.training")
 def test_both_names_are_one_package(names: tuple[str, str]) -> None:
     done = python(_TWO_NAMES.format(names=names), ROOT, ROOT / "projects")
     assert done.returncode == 0, done.stderr
+
+
+class _Read(Exception):
+    """The parser is made."""
+
+
+@pytest.mark.parametrize("name", cpm_avs_cli.COMMANDS)
+def test_the_help_says_all(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each option is for, and what it is where it is not given."""
+    parsers = []
+
+    def keep(self: argparse.ArgumentParser, *_: object) -> None:
+        parsers.append(self)
+        raise _Read
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", keep)
+    command = importlib.import_module(f"projects.cpm_avs.commands.{name.replace('-', '_')}")
+    with pytest.raises(_Read):
+        command.main()
+    for parser in parsers:
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
+                continue
+            assert action.help, action.dest
+            if argparse.SUPPRESS in (action.help, action.default):
+                continue
+            if action.option_strings and action.default not in (None, False, [], {}):
+                assert "default" in action.help, action.dest

@@ -117,7 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--seeds", nargs="+", type=at_least(0), default=[0, 1, 2], help="default: 0 1 2"
     )
-    parser.add_argument("--jobs", type=at_least(1), default=1, help="runs side by side")
+    parser.add_argument(
+        "--jobs", type=at_least(1), default=1, help="runs side by side (default: %(default)s)"
+    )
     parser.add_argument(
         "--work-dir",
         type=output_folder,

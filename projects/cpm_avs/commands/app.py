@@ -24,10 +24,23 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         "--host", default="127.0.0.1", help="0.0.0.0 lets other machines in; default: this one only"
     )
     parser.add_argument("--port", type=int, help="default: the first free one from 7860 on")
-    parser.add_argument("--max-seconds", type=at_least(1.0), default=60.0, help="longest clip")
-    parser.add_argument("--max-megabytes", type=at_least(1), default=100, help="largest upload")
     parser.add_argument(
-        "--at-once", type=at_least(1), default=2, help="clips segmented at the same time"
+        "--max-seconds",
+        type=at_least(1.0),
+        default=60.0,
+        help="longest clip (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-megabytes",
+        type=at_least(1),
+        default=100,
+        help="largest upload (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--at-once",
+        type=at_least(1),
+        default=2,
+        help="clips segmented at the same time (default: %(default)s)",
     )
     return parser.parse_args(args)
 

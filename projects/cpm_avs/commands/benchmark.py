@@ -133,7 +133,9 @@ def _metrics(args: argparse.Namespace) -> Iterable[Row]:
 def _add_configs(parser: argparse.ArgumentParser, runs: int) -> None:
     parser.add_argument("configs", nargs="+", help="the first is what the others are compared to")
     parser.add_argument("--vs", choices=["mmseg"], help="compare to mmseg's Mask2Former instead")
-    parser.add_argument("--runs", type=at_least(1), default=runs, help="timed runs of each")
+    parser.add_argument(
+        "--runs", type=at_least(1), default=runs, help="timed runs of each (default: %(default)s)"
+    )
     parser.add_argument(
         "--vary",
         nargs=1,
@@ -150,7 +152,12 @@ def _add_configs(parser: argparse.ArgumentParser, runs: int) -> None:
 def _add_models(parser: argparse.ArgumentParser, batch_size: int, runs: int = 10) -> None:
     _add_configs(parser, runs)
     parser.add_argument(
-        "--size", type=size, nargs="+", default=[(224, 224)], metavar="HxW", help="of pictures"
+        "--size",
+        type=size,
+        nargs="+",
+        default=[(224, 224)],
+        metavar="HxW",
+        help="of pictures (default: 224x224)",
     )
     parser.add_argument(
         "--batch",
@@ -158,9 +165,12 @@ def _add_models(parser: argparse.ArgumentParser, batch_size: int, runs: int = 10
         nargs="+",
         default=[batch_size],
         metavar="N",
-        help="samples; 'best' doubles them until the frames/s of predictions grow no more",
+        help="samples; 'best' doubles them until the frames/s of predictions grow no more "
+        f"(default: {batch_size})",
     )
-    parser.add_argument("--precision", choices=sorted(PRECISIONS), nargs="+", default=["fp32"])
+    parser.add_argument(
+        "--precision", choices=sorted(PRECISIONS), nargs="+", default=["fp32"], help="default: fp32"
+    )
     add_device_option(parser)
 
 
@@ -175,7 +185,10 @@ def _parser() -> argparse.ArgumentParser:
         "--compile", action="store_true", help="predictions of the network as a CUDA graph, too"
     )
     predict.add_argument(
-        "--most", type=at_least(1), default=1024, help="samples that --batch best tries at most"
+        "--most",
+        type=at_least(1),
+        default=1024,
+        help="samples that --batch best tries at most (default: %(default)s)",
     )
     predict.set_defaults(run=_predict)
     train = commands.add_parser("train", help="training steps: iterations per second, memory")
@@ -188,9 +201,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_configs(data, runs=40)
     data.set_defaults(run=_data)
     metrics = commands.add_parser("metrics", help="scoring against loading")
-    metrics.add_argument("--frames", type=at_least(1), default=1000, help="to load and score")
-    metrics.add_argument("--size", type=at_least(1), default=224, help="height and width")
-    metrics.add_argument("--classes", type=at_least(2), default=71, help="2 is a binary set")
+    metrics.add_argument(
+        "--frames", type=at_least(1), default=1000, help="to load and score (default: %(default)s)"
+    )
+    metrics.add_argument(
+        "--size", type=at_least(1), default=224, help="height and width (default: %(default)s)"
+    )
+    metrics.add_argument(
+        "--classes", type=at_least(2), default=71, help="2 is a binary set (default: %(default)s)"
+    )
     metrics.set_defaults(run=_metrics)
     for command in (predict, train, stages, data, metrics):
         command.add_argument("--json", type=output_file(".json"), help="where to write the rows")

@@ -41,13 +41,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", help="file in configs/")
+    parser.add_argument("config", help="name in configs/ or file")
     parser.add_argument("--output-dir", type=output_folder, help="folder for the pictures")
     parser.add_argument("--not-show", action="store_true", help="open no window")
     parser.add_argument(
-        "--show-interval", type=at_least(0.0), default=2.0, help="seconds a picture is shown"
+        "--show-interval",
+        type=at_least(0.0),
+        default=2.0,
+        help="seconds a picture is shown (default: %(default)s)",
     )
-    parser.add_argument("--num", type=at_least(1), default=16, help="samples to draw")
+    parser.add_argument(
+        "--num", type=at_least(1), default=16, help="samples to draw (default: %(default)s)"
+    )
     add_cfg_options(parser)
     args = parser.parse_args(argv)
     no_window = args.not_show or (sys.platform == "linux" and not os.environ.get("DISPLAY"))

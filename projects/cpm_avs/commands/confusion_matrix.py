@@ -1,4 +1,4 @@
-"""Draw which classes a model takes for which, from the masks that tools/test.py --out wrote.
+"""Draw which classes a model takes for which, from the masks that `cpm-avs test --out` wrote.
 
     cpm-avs test CONFIG CHECKPOINT --out masks
     cpm-avs confusion-matrix CONFIG masks FOLDER
@@ -38,13 +38,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", help="whose test set was predicted")
-    parser.add_argument("prediction_path", type=Path, help="folder that tools/test.py --out wrote")
+    parser.add_argument("prediction_path", type=Path, help="folder that `cpm-avs test --out` wrote")
     parser.add_argument("save_dir", type=output_folder, help="folder for picture and table")
     parser.add_argument(
         "--color-theme", choices=sorted(matplotlib.colormaps), default="cividis", metavar="NAME",
-        help="colour map of matplotlib",
+        help="colour map of matplotlib (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--title", default="Normalized Confusion Matrix", help="of the figure")
+    parser.add_argument(
+        "--title",
+        default="Normalized Confusion Matrix",
+        help="of the figure (default: %(default)s)",
+    )
     add_cfg_options(parser)
     return parser.parse_args(argv)
 

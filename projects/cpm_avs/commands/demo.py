@@ -65,9 +65,14 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--silent-ok", action="store_true", help="go on without a sound track")
     add_device_option(parser)
-    parser.add_argument("--batch-size", type=int, default=4, help="frames at a time")
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="fp32", help="half precision suits a GPU"
+        "--batch-size", type=int, default=4, help="frames at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="fp32",
+        help="half precision suits a GPU (default: %(default)s)",
     )
     parser.add_argument(
         "--record", action="store_true", help="replay the network as a CUDA graph: faster on a GPU"

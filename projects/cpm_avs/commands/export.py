@@ -36,10 +36,15 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_model_options(parser)
-    parser.add_argument("--out-dir", type=output_folder, default="work_dirs/exported")
+    parser.add_argument(
+        "--out-dir",
+        type=output_folder,
+        default="work_dirs/exported",
+        help="folder to write (default: %(default)s)",
+    )
     parser.add_argument(
         "--size", type=int, nargs=2, default=(96, 160), metavar=("H", "W"),
-        help="image size to trace with; it stays free unless --fixed-size",
+        help="image size to trace with; it stays free unless --fixed-size (default: 96 160)",
     )  # fmt: skip
     parser.add_argument("--fixed-size", action="store_true", help="bind the graph to --size")
     return parser.parse_args(args)

@@ -42,7 +42,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("config", help="name in configs/ or file")
     parser.add_argument(
-        "--shape", type=at_least(1), nargs="+", default=[512], help="height and width, or a side"
+        "--shape",
+        type=at_least(1),
+        nargs="+",
+        default=[512],
+        help="height and width, or a side (default: 512)",
     )
     add_cfg_options(parser)
     args = parser.parse_args(argv)

@@ -17,9 +17,14 @@ def main(args: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=output_file(".mp4"), help="mp4 to write")
-    parser.add_argument("--seed", type=at_least(0), default=1, help="which clip")
     parser.add_argument(
-        "--subset", choices=("ss", "ms"), default="ms", help="one object sounds, or several"
+        "--seed", type=at_least(0), default=1, help="which clip (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--subset",
+        choices=("ss", "ms"),
+        default="ms",
+        help="one object sounds, or several (default: %(default)s)",
     )
     parser.add_argument(
         "--data-root", help="folder with index.csv (docs/real.md); default: AVS-Stamps"
@@ -36,7 +41,7 @@ def main(args: list[str] | None = None) -> None:
         "--truth",
         type=output_folder,
         metavar="FOLDER",
-        help="for masks and report of what sounds, as demo.py --out-dir writes what it finds",
+        help="for masks and report of what sounds, as demo --out-dir writes what it finds",
     )
     options = parser.parse_args(args)
     scenes = example_scenes(

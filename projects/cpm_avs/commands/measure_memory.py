@@ -32,13 +32,32 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", help="name in configs/ or file (default: the built-in model)")
-    parser.add_argument("--seconds", type=at_least(1), nargs="+", default=[10, 600], help="lengths")
-    parser.add_argument("--size", type=at_least(8), nargs=2, default=(360, 640), metavar=("H", "W"))
     parser.add_argument(
-        "--rate", type=at_least(1), default=25, help="frames per second of the video"
+        "--seconds",
+        type=at_least(1),
+        nargs="+",
+        default=[10, 600],
+        help="lengths (default: 10 600)",
     )
     parser.add_argument(
-        "--fps", type=at_least(0.001), default=1.0, help="frames per second segmented"
+        "--size",
+        type=at_least(8),
+        nargs=2,
+        default=(360, 640),
+        metavar=("H", "W"),
+        help="of the pictures (default: 360 640)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=at_least(1),
+        default=25,
+        help="frames per second of the video (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fps",
+        type=at_least(0.001),
+        default=1.0,
+        help="frames per second segmented (default: %(default)s)",
     )
     return parser.parse_args(args)
 

@@ -42,19 +42,19 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", help="file in configs/ with audio prompting")
+    parser.add_argument("config", help="name in configs/ or file; with audio prompting")
     parser.add_argument("checkpoint", help="file that training wrote; a published one lacks ACP")
     parser.add_argument(
         "--num",
         type=at_least(1),
         default=4,
-        help="samples; each eight span the set and are mixed together",
+        help="samples; each eight span the set and are mixed together (default: %(default)s)",
     )
     parser.add_argument(
         "--out",
         type=output_file(*FIGURES),
         default="work_dirs/acp.png",
-        help=".png or .pdf",
+        help=".png or .pdf (default: %(default)s)",
     )
     parser.add_argument(
         "--seed", type=at_least(0), default=0, help="of the prompts and of what is mixed"

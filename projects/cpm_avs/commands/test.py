@@ -35,8 +35,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", help="file in configs/")
-    parser.add_argument("checkpoint", help="file that training or tools/publish_model.py wrote")
+    parser.add_argument("config", help="name in configs/ or file")
+    parser.add_argument("checkpoint", help="file that training or publish-model wrote")
     parser.add_argument(
         "--out",
         type=output_folder,
@@ -48,13 +48,19 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=output_folder,
         help="folder for drawn predictions; of the first process",
     )
-    parser.add_argument("--wait-time", type=float, default=2, help="seconds between shown windows")
+    parser.add_argument(
+        "--wait-time",
+        type=float,
+        default=2,
+        help="seconds between shown windows (default: %(default)s)",
+    )
     parser.add_argument(
         "--audio",
         choices=["normal", "silence", "noise", "offscreen", "all"],
         default="normal",
-        help="what is heard; with silence, noise and offscreen all that is segmented counts as "
-        "false. all: a pass with each, and AVSBench-Robust's G-mIoU, G-F and G-FPR",
+        help="what is heard (default: %(default)s); with silence, noise and offscreen all that is "
+        "segmented counts as false. all: a pass with each, and AVSBench-Robust's G-mIoU, G-F and "
+        "G-FPR",
     )
     add_common_options(parser)
     args = parser.parse_args(argv)

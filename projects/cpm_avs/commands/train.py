@@ -33,7 +33,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", help="file in configs/")
+    parser.add_argument("config", help="name in configs/ or file")
     parser.add_argument(
         "--resume",
         nargs="?",

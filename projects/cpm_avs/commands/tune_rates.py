@@ -4,7 +4,7 @@
 
 Each row keeps its own loss and schedule; a second optimiser keeps its share of the rate. A training
 that is finished is not run again, and one that was interrupted goes on where it stopped. Written is
-OUT_rates.json, row -> rate -> mIoU after the last iteration, which `tools/ablation.py --out OUT`
+OUT_rates.json, row -> rate -> mIoU after the last iteration, which `cpm-avs ablation --out OUT`
 shows. The rates that were chosen belong in the configs.
 """
 

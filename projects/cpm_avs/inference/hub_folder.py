@@ -51,8 +51,9 @@ def fetch_folder(name: str | Path, revision: str | None = None) -> Path:
         files = [CONFIG, WEIGHTS, CARD]
         return Path(snapshot_download(str(name), revision=revision, allow_patterns=files))
     except Exception as error:  # whatever the client, the network or the hub may say
+        told = " ".join(str(error).split())
         raise ValueError(
-            f"{name}: no such folder, and the hub does not give it ({error}). Download it on a "
+            f"{name}: no such folder, and the hub does not give it ({told}). Download it on a "
             "machine that reaches the hub, and give the folder"
         ) from error
 
@@ -106,12 +107,12 @@ def write_folder(
     folder = Path(folder)
     for file in (CONFIG, WEIGHTS, CARD):
         check_file(folder / file)
-    build_model(config, checkpoint, "cpu")  # refuses what does not fit
+    _, classes = build_model(config, checkpoint, "cpu")  # refuses what does not fit
     content = load_safely(checkpoint)
     weights = inference_weights_of(content, checkpoint)
     meta = content.get("meta") or {}
     settings = inference_settings(config)
-    card = model_card(name, settings, metrics, weights)
+    card = model_card(name, settings, metrics, weights, classes)
     write_whole(folder / CONFIG, json.dumps(settings, indent=1) + "\n")
     kept = {key: meta[key] for key in _KEPT_META if key in meta}
     write_whole(folder / WEIGHTS, safetensors_of(weights, kept))

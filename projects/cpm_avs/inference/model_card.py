@@ -1,5 +1,6 @@
 """The model card of a hub's repository, written from the config and from measured scores alone."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -33,6 +34,7 @@ def model_card(
     settings: dict[str, Any],
     metrics: dict[str, Any] | None,
     weights: dict[str, Tensor],
+    classes: Sequence[str],
 ) -> str:
     """Markdown, with the hub's front matter.
 
@@ -41,6 +43,7 @@ def model_card(
         settings: As ``hub_folder.inference_settings`` gives them.
         metrics: Contents of ``metrics.json``; None says that nothing was measured.
         weights: The model's.
+        classes: Their names by label.
 
     Raises:
         UserError: The metrics are something else.
@@ -52,12 +55,15 @@ def model_card(
         Model=model.get("type"),
         Pictures=(model.get("backbone") or {}).get("type"),
         Sound=(model.get("audio_backbone") or {}).get("type"),
-        Classes=(model.get("decode_head") or {}).get("num_classes"),
         Data=data.get("type"),
         Weights=f"{millions:.2f} million numbers",
     )
     table = "".join(f"| {key} | {value} |\n" for key, value in rows.items() if value is not None)
-    return f"{_HEAD.format(name=name)}{table}\n## Scores\n\n{_scores(metrics)}"
+    return (
+        f"{_HEAD.format(name=name)}{table}\n"
+        f"## Classes\n\nBeside the background: {', '.join(classes[1:])}.\n\n"
+        f"## Scores\n\n{_scores(metrics)}"
+    )
 
 
 def _scores(metrics: dict[str, Any] | None) -> str:

@@ -2,9 +2,10 @@
 
     python tests/corpus_kill.py FOLDER_OF_VIDEOS --kills 20
 
-Of each kill a draw says whom it hits: a worker, the node manager of the embedded cluster, or the
-driver. What ends is started again at once, as a user would; at the end all three tables must be
-those of a run that nobody disturbed, and no process of any start may be left.
+Of each kill draws say whom it hits, a worker, the node manager of the embedded cluster or the
+driver, and whether it waits until a worker is at work or comes while models are loaded. What ends
+is started again at once, as a user would; at the end all three tables must be those of a run that
+nobody disturbed, and no process of any start may be left.
 """
 
 import argparse
@@ -23,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 TABLES = ("videos", "masks", "pieces")
 KINDS = ("worker", "worker", "worker", "node", "driver")
 TITLES = dict(worker="ray::Worker", node="/raylet/raylet")  # in the command of their processes
+AT_WORK = "ray::Worker.do"
+EARLY = 0.25  # of the kills come while a worker may still load its model
 #: Seconds in which all that belonged to a run is gone. Two of Ray's agents try for 60 s to tell of
 #: the node manager's end, and then end, too.
 ENDING = 90.0
@@ -54,10 +57,11 @@ def main() -> int:
             assert len(starts) < args.kills + 5, f"ends with status {run.returncode}"
             run = start(manifest, disturbed, args.workers)
             starts.append(run.pid)
-        time.sleep(draws.uniform(0.5, args.pause) if done.total() < args.kills else 1.0)
-        if run.poll() is not None or done.total() == args.kills:
-            continue
-        if hit(kind := draws.choice(KINDS), run.pid, draws):
+        early = draws.random() < EARLY
+        while run.poll() is None and not (done.total() < args.kills and is_due(run.pid, early)):
+            time.sleep(0.5)
+        time.sleep(draws.uniform(0.5, args.pause))
+        if run.poll() is None and hit(kind := draws.choice(KINDS), run.pid, draws):
             done[kind] += 1
             spent = time.monotonic() - began
             print(f"{spent:4.0f} s: killed a {kind} ({done.total()})", flush=True)
@@ -99,17 +103,24 @@ def start(manifest: Path, out: Path, workers: int) -> subprocess.Popen:
 
 def hit(kind: str, driver: int, draws: random.Random) -> bool:
     """Kill one of a kind; False where there is none yet."""
-    all_of_it = processes_of(driver)
     title = TITLES.get(kind)
-    targets = [driver] if title is None else [one for one in all_of_it if title in command_of(one)]
-    # A driver without workers has nothing to lose yet.
-    if not targets or not any(TITLES["worker"] in command_of(one) for one in all_of_it):
+    targets = [driver] if title is None else titled(title, driver)
+    if not targets:
         return False
     try:
         os.kill(draws.choice(sorted(targets)), signal.SIGKILL)
     except ProcessLookupError:
         return False
     return True
+
+
+def is_due(driver: int, early: bool) -> bool:
+    """Whether there is something to lose."""
+    return bool(titled(TITLES["worker"] if early else AT_WORK, driver))
+
+
+def titled(title: str, session: int) -> list[int]:
+    return [one for one in processes_of(session) if title in command_of(one)]
 
 
 def processes_of(session: int) -> list[int]:

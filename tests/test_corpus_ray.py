@@ -64,11 +64,15 @@ class Trial:
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                 start_new_session=True)  # fmt: skip
 
-    def wait_for_beginning(self, run: subprocess.Popen) -> None:
-        """Until it has written something."""
-        while not any((self.folder / "crew" / "pieces").glob("*.parquet")):
+    def wait_for_shard(self, run: subprocess.Popen) -> None:
+        """Until it has written something more."""
+        before = self._shards()
+        while self._shards() == before:
             assert run.poll() is None, f"ends with status {run.returncode}"
             time.sleep(0.1)
+
+    def _shards(self) -> int:
+        return len([*(self.folder / "crew" / "pieces").glob("*.parquet")])
 
     def check(self, run: subprocess.Popen) -> None:
         """The crew found what this process did."""
@@ -84,10 +88,15 @@ class Trial:
 
 
 @pytest.mark.slow
-def test_a_worker_is_killed(tmp_path: Path) -> None:
+def test_a_scheduler_ends_it_and_a_worker_is_killed(tmp_path: Path) -> None:
     trial = Trial(tmp_path)
     run = trial.run("--workers", "1")
-    trial.wait_for_beginning(run)
+    trial.wait_for_shard(run)
+    run.terminate()
+    output, _ = run.communicate()
+    assert (run.returncode, output) == (130, "interrupted\n")
+    run = trial.run("--workers", "1")
+    trial.wait_for_shard(run)
     processes = processes_of(run.pid)
     worker = next(one for one in processes if TITLES["worker"] in command_of(one))
     os.kill(worker, signal.SIGKILL)
@@ -105,7 +114,7 @@ def test_a_machine_is_lost(tmp_path: Path, monkeypatch) -> None:
     try:
         other = machines.add_node(num_cpus=1)
         run = trial.run("--address", machines.address)  # a worker a core: one on each machine
-        trial.wait_for_beginning(run)
+        trial.wait_for_shard(run)
         machines.remove_node(other, allow_graceful=False)
         trial.check(run)  # the worker that is left does it all
     finally:

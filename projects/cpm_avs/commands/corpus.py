@@ -4,6 +4,7 @@ Example: cpm-avs corpus videos.txt --out results
 """
 
 import argparse
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,9 +56,14 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         help="default: one a GPU, or a core where there is no GPU; 0: this process, without Ray",
     )
     parser.add_argument("--address", help="of a running Ray cluster: auto, or HOST:6379")
-    parser.add_argument("--batch-size", type=at_least(1), default=4, help="frames at a time")
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="fp32", help="half precision suits a GPU"
+        "--batch-size", type=at_least(1), default=4, help="frames at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="fp32",
+        help="half precision suits a GPU (default: %(default)s)",
     )
     parser.add_argument(
         "--record", action="store_true", help="replay the network as a CUDA graph: faster on a GPU"
@@ -100,6 +106,9 @@ def main(args: Sequence[str] | None = None) -> int:
     )
     if left:
         with crew_of(options, job) as crew:
+            # A scheduler's end is the same as Ctrl-C: what is found goes to the disk. Ray, which
+            # would break off, has just put its own answer there.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             with console.status(f"loading the model, workers: {crew.size}"):
                 identity.note(options.out, crew.classes())
             tally.start()

@@ -16,9 +16,11 @@ import torch
 
 from ..structures import UserError
 
-#: Read when Ray is imported. The embedded cluster's ports take no orders without the token; workers
-#: beside the crew's would only wait.
-_QUIET = dict(RAY_USAGE_STATS_ENABLED="0")
+#: Read when Ray is imported. What it tells a terminal of workers and machines that are lost is
+#: pages long; ``ray_crew.py`` says it in a line.
+_QUIET = dict(RAY_USAGE_STATS_ENABLED="0", RAY_DEDUP_LOGS_SKIP_REGEX=".")
+#: The embedded cluster's ports take no orders without the token; workers beside the crew's would
+#: only wait.
 _EMBEDDED = dict(
     RAY_AUTH_MODE="token",
     RAY_enable_worker_prestart="0",

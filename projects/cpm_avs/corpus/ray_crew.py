@@ -2,9 +2,12 @@
 
 from collections import deque
 from dataclasses import dataclass, field, replace
+from logging import WARNING
+from textwrap import shorten
 from typing import Any
 
 import ray
+from mmengine.logging import print_log
 from ray.exceptions import RayError, RayTaskError
 
 from ..structures import UserError
@@ -15,6 +18,7 @@ from .worker import Job, Worker
 _HELD = 2  # pieces that a worker has: the one it does, and the next, so that it never waits
 _WAIT = 0.5  # seconds for something to finish before the screen is due
 _MOST_TRIES = 4  # workers that a piece may take down before it is given up
+_LONGEST_REASON = 300  # letters of it in the log
 _MOST_STARTS = 5  # times that each worker in a row may end before it has loaded the model
 
 
@@ -70,15 +74,17 @@ class RayCrew:
         self._early_ends = 0
 
     def classes(self) -> tuple[str, ...]:
-        owners = {actor.classes: actor for actor in self._actors}
-        while not (ready := ray.wait([*owners], num_returns=1, timeout=_WAIT)[0]):
-            _check_machines()
-        try:
-            names = ray.get(ready[0])
-        except RayError as error:
-            raise UserError(f"no worker could be started: {_reason(error)}") from error
-        owners[ready[0]].loaded = True
-        return names
+        while True:
+            for actor, result in self._ready():
+                try:
+                    names = ray.get(result)
+                except RayError as error:
+                    if getattr(error, "actor_init_failed", False):  # as it would on all others
+                        raise UserError(f"no worker could be started: {_reason(error)}") from error
+                    self._replace(actor, error)
+                else:
+                    actor.loaded = True
+                    return names
 
     def has_room(self) -> bool:
         return any(actor.has_room for actor in self._actors)
@@ -90,17 +96,8 @@ class RayCrew:
         actor.results.append(actor.handle.do.remote(piece))
 
     def finished(self) -> list[Outcome]:
-        owners = {
-            actor.next_result: actor for actor in self._actors if actor.next_result is not None
-        }
-        ready, _ = ray.wait([*owners], num_returns=len(owners), timeout=0)
-        if not ready:
-            ready, _ = ray.wait([*owners], num_returns=1, timeout=_WAIT)
-        if not ready:
-            _check_machines()
         outcomes = []
-        for result in ready:
-            actor = owners[result]
+        for actor, result in self._ready():
             try:
                 value = ray.get(result)
             except RayError as error:
@@ -118,6 +115,17 @@ class RayCrew:
         self._given_up = []
         return outcomes
 
+    def _ready(self) -> list[tuple[_Actor, Any]]:
+        """What has come of the workers' next results, and whose; waits a while for a first one."""
+        doing = ((actor, actor.next_result) for actor in self._actors)
+        owners = {result: actor for actor, result in doing if result is not None}
+        ready, _ = ray.wait([*owners], num_returns=len(owners), timeout=0)
+        if not ready:
+            ready, _ = ray.wait([*owners], num_returns=1, timeout=_WAIT)
+        if not ready:
+            _check_machines()
+        return [(owners[result], result) for result in ready]
+
     def is_idle(self) -> bool:
         return not self._again and not any(actor.pieces for actor in self._actors)
 
@@ -134,6 +142,8 @@ class RayCrew:
         self._early_ends = 0 if actor.loaded else self._early_ends + 1
         if self._early_ends > _MOST_STARTS * self.size:
             raise UserError(f"workers end before they have done anything: {_reason(error)}")
+        told = shorten(_reason(error), _LONGEST_REASON, placeholder=" ...")
+        print_log(f"a worker is lost, and another one begins: {told}", "current", WARNING)
         ray.kill(actor.handle)  # one that raised may still be there, with a GPU that fails for good
         self._actors[self._actors.index(actor)] = self._make()
         if not actor.pieces:

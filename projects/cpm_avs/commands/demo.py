@@ -3,6 +3,8 @@
 import argparse
 import time
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -86,21 +88,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
 
 def segment(args: argparse.Namespace, console: Console, on_error: OnError) -> list[ClipResult]:
     """Run the inferencer behind a progress bar."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_: console.print(
-            f"[bold yellow]note:[/] {escape(str(message))}", soft_wrap=True
-        )
-        clips = open_sources(
-            args.source,
-            audio=args.audio,
-            audio_track=args.audio_track,
-            silent_ok=args.silent_ok,
-            picture_rate=args.picture_rate,
-            on_error=on_error,
-        )
-    if args.out is not None and len(clips) > 1:
-        raise ValueError(f"{args.source} holds {len(clips)} clips; give --out-dir instead of --out")
+    clips = open_clips(args, console, on_error)
     with console.status("loading the model"):
         config = read_config(args.config, read=load_config)
         with built_from(config):
@@ -112,25 +100,7 @@ def segment(args: argparse.Namespace, console: Console, on_error: OnError) -> li
                 precision=args.precision,
                 recorded=args.record,
             )
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} frames"),
-        TextColumn("{task.fields[speed]:.1f} frames/s"),
-        TimeRemainingColumn(),
-    ]
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(escape(args.source.name), total=None, speed=0.0)
-        began = ended = time.perf_counter()
-
-        def show(clip: Clip, done: int, total: int) -> None:
-            nonlocal began, ended
-            if done == 1:
-                began = ended
-                bar.reset(task, total=total, description=escape(clip.name))
-            ended = time.perf_counter()
-            bar.update(task, completed=done, total=total, speed=done / (ended - began))
-
+    with progress_bar(console, args.source.name) as show:
         results = inferencer(
             [*clips],
             out_dir=args.out_dir,
@@ -146,12 +116,56 @@ def segment(args: argparse.Namespace, console: Console, on_error: OnError) -> li
     results = results if isinstance(results, list) else [results]
     known = known_objects(inferencer.classes)
     if known and not all(result.segments for result in results):
-        console.print(
-            "[bold yellow]note:[/] 'no object sounds' is said of those that the model knows: "
-            f"{escape(known)}",
-            soft_wrap=True,
-        )
+        note(console, f"'no object sounds' is said of those that the model knows: {known}")
     return results
+
+
+def open_clips(args: argparse.Namespace, console: Console, on_error: OnError) -> Sequence[Clip]:
+    """The clips of the source; warnings become notes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_: note(console, str(message))
+        clips = open_sources(
+            args.source,
+            audio=args.audio,
+            audio_track=args.audio_track,
+            silent_ok=args.silent_ok,
+            picture_rate=args.picture_rate,
+            on_error=on_error,
+        )
+    if args.out is not None and len(clips) > 1:
+        raise ValueError(f"{args.source} holds {len(clips)} clips; give --out-dir instead of --out")
+    return clips
+
+
+@contextmanager
+def progress_bar(console: Console, title: str) -> Iterator[Callable[[Clip, int, int], None]]:
+    """A bar that begins anew with each clip, to be called after each frame."""
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} frames"),
+        TextColumn("{task.fields[speed]:.1f} frames/s"),
+        TimeRemainingColumn(),
+    ]
+    with Progress(*columns, console=console) as shown:
+        task = shown.add_task(escape(title), total=None, speed=0.0)
+        began = ended = time.perf_counter()
+
+        def show(clip: Clip, done: int, total: int) -> None:
+            nonlocal began, ended
+            if done == 1:
+                began = ended
+                shown.reset(task, total=total, description=escape(clip.name))
+            ended = time.perf_counter()
+            shown.update(task, completed=done, total=total, speed=done / (ended - began))
+
+        yield show
+
+
+def note(console: Console, text: str) -> None:
+    """Tell what is worth knowing and no error."""
+    console.print(f"[bold yellow]note:[/] {escape(text)}", soft_wrap=True)
 
 
 def main(args: list[str] | None = None) -> int:

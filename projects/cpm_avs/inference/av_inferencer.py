@@ -4,7 +4,7 @@ Shorthand: B batch, C classes, H W size of a frame, A audio channels, L window l
 """
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from .predictor import FrameMemory, Predictor
 from .preparation import Preparation
 from .results import ClipResult, FrameResult, fit_class_map
 from .sources import OnError, Source, attempt, open_sources
+from .waiting_frames import WaitingFrames
 
 # Float32 at full size, 256 MB: of a frame drawn by all classes as many maps (H, W) as these are;
 # else, and while it waits for its batch, its labels (int64) and scores, which are as large as 3.
@@ -215,26 +216,21 @@ class AVSInferencer:
         sound = clip.sound(rate, self.preparation.channels, heard, clip.duration)
         sound = telling_of_mono(sound, clip.name, self.model)
         windows = SoundWindows(sound, length=length, sample_rate=rate)
-        held: list[Frame] = []  # frames whose masks are still to come, and for each of them the
-        owners: list[int] = []  # place in `batch` of the frame whose masks they show
-        batch: list[Frame] = []
-        sounds: list[Waveform] = []
-        memory = FrameMemory()
-        last: FrameResult | None = None
+        waiting, memory = WaitingFrames(), FrameMemory()
         most_held = _MOST_HELD if self._clip_length == 1 else _MOST_HELD_OF_CLIPS
         # On a grid from `start` on, so that errors don't add up and parts are as the whole.
         due = start
         for frame in clip.frames(start, end):
+            window = None
             if frame.time >= due - 1e-6:
-                batch.append(frame)
-                sounds.append(windows.at(frame.time - heard))
+                window = windows.at(frame.time - heard)
                 due = frame.time if fps is None else _next_due(frame.time, due, 1 / fps)
-            held.append(frame)
-            owners.append(len(batch) - 1)
-            if len(batch) == self.batch_size or len(held) == most_held * self.batch_size:
-                last = yield from _emit(held, owners, self.predict(batch, sounds, memory), last)
-                held, owners, batch, sounds = [], [], [], []
-        yield from _emit(held, owners, self.predict(batch, sounds, memory), last)
+            waiting.add(frame, window)
+            full = len(waiting.batch) == self.batch_size
+            if full or len(waiting) == most_held * self.batch_size:
+                results = self.predict(waiting.batch, waiting.sounds, memory)
+                yield from waiting.leave_with(results)
+        yield from waiting.leave_with(self.predict(waiting.batch, waiting.sounds, memory))
 
     @torch.inference_mode()
     def predict(
@@ -283,16 +279,6 @@ class AVSInferencer:
             classes=self.classes,
             areas=areas if fits else None,
         )
-
-
-def _emit(
-    held: list[Frame], owners: list[int], results: list[FrameResult], last: FrameResult | None
-) -> Generator[tuple[Frame, FrameResult], None, FrameResult | None]:
-    for frame, owner in zip(held, owners, strict=True):
-        last = results[owner] if owner >= 0 else last
-        assert last is not None  # the first frame of a clip is always predicted
-        yield frame, last
-    return last
 
 
 def _next_due(time: float, due: float, step: float) -> float:

@@ -47,40 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check, print and write; 0: clean, 1: defects, 2: there is nothing to check."""
-    composed = args.name == COMPOSED
-    if composed and args.index:
-        print(f"error: --index is not for {COMPOSED}, whose index is index.csv", file=sys.stderr)
-        return 2
-    own = "index.csv" if composed else benchmark(args.name).index
+    own = "index.csv" if args.name == COMPOSED else benchmark(args.name).index
     index = args.index or args.root / own
-    if not index.is_file() or args.workers < 1:
-        reason = f"{index} is not there" if args.workers > 0 else "--workers must be at least 1"
-        print(f"error: {reason}; data/README.md has the tree expected", file=sys.stderr)
-        return 2
-    read = {"the index that is read": index, "the list of classes": args.root / LABELS}
-    problem = _output_problem({"--json": args.json, "--fix-index": args.fix_index}, read)
+    problem = _problem(args, index)
     if problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
-    if composed:
+    if args.name == COMPOSED:
         return check_composed.run(args)
     spec = benchmark(args.name, index, args.labels)
     clips = spec.read(args.root, index)
     if args.name == "avss" and (args.root / LABELS).is_file():
         check_label2idx(args.root / LABELS)
-
-    defects = list(check_rows(clips, spec))
-    useless = {defect.line for defect in defects if defect.kind in ("bad_row", "duplicate")}
-    clips = [clip for clip in clips if clip.rows[0].line not in useless]
-    with results_of(
-        lambda clip: check_media(clip, spec.masks),
-        clips,
-        workers=args.workers,
-        title=f"Checking {args.name}",
-    ) as results:
-        for found in results:
-            defects += [replace(d, path=os.path.relpath(d.path, args.root)) for d in found]
-
+    clips, defects = find_defects(clips, spec, args)
     counts = count(clips, defects, spec)
     show(args.name, counts, defects)
     if args.json:
@@ -101,8 +80,44 @@ def run(args: argparse.Namespace) -> int:
     return 1 if defects else 0
 
 
+def _problem(args: argparse.Namespace, index: Path) -> str | None:
+    """Why nothing can be checked, told before the work of an hour; None where it can."""
+    if args.name == COMPOSED and args.index:
+        return f"--index is not for {COMPOSED}, whose index is index.csv"
+    if args.workers < 1:
+        return f"--workers {args.workers}: give at least 1"
+    if not index.is_file():
+        return f"{index} is not there; data/README.md has the tree expected"
+    read = {"the index that is read": index, "the list of classes": args.root / LABELS}
+    return _output_problem({"--json": args.json, "--fix-index": args.fix_index}, read)
+
+
+def find_defects(
+    clips: list[Clip], spec: Benchmark, args: argparse.Namespace
+) -> tuple[list[Clip], list[Defect]]:
+    """The clips whose rows say something, and what is wrong with rows and files.
+
+    Args:
+        clips: Of the index.
+        spec: What they should be.
+        args: Of the command line: ``name``, ``root`` and ``workers``.
+    """
+    defects = list(check_rows(clips, spec))
+    useless = {defect.line for defect in defects if defect.kind in ("bad_row", "duplicate")}
+    clips = [clip for clip in clips if clip.rows[0].line not in useless]
+    with results_of(
+        lambda clip: check_media(clip, spec.masks),
+        clips,
+        workers=args.workers,
+        title=f"Checking {args.name}",
+    ) as results:
+        for found in results:
+            defects += [replace(d, path=os.path.relpath(d.path, args.root)) for d in found]
+    return clips, defects
+
+
 def _output_problem(outputs: dict[str, Path | None], taken: dict[str, Path]) -> str | None:
-    """Why a report can't be written, told before the work of an hour; None where they all can.
+    """Why a report can't be written; None where they all can.
 
     Args:
         outputs: Option -> the file that it names.

@@ -83,7 +83,7 @@ def video_clip(
             raise BadSampleError(
                 path,
                 "has no sound track, or an empty one, and the model segments what sounds",
-                "Add a sound (--audio FILE), or go on as if all were silent (--silent-ok)",
+                "Add one (of one clip: --audio FILE), or go on as if all were silent (--silent-ok)",
             )
         sound = _silence
 

@@ -1,7 +1,8 @@
 """Recordings that ``cat`` joined into one file.
 
-FFmpeg reads through the joints of mp3, Ogg, ADTS, AC-3, MPEG-TS and Matroska. Of WAV, AIFF, AU and
-mp4 it reads the first recording alone, and of FLAC it loses frames at each joint, without a word.
+FFmpeg reads through the joints of mp3, ADTS, AC-3, MPEG-TS and Matroska. Of WAV, AIFF, AU and mp4
+it reads the first recording alone; at each joint of FLAC it loses frames, and of Vorbis the first
+samples, and keeps the padding behind the last; all without a word.
 """
 
 import io
@@ -9,11 +10,16 @@ import struct
 from collections.abc import Callable
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import Any
 
 Span = tuple[int, int]
 #: A FLAC file begins so: its mark, and the header of STREAMINFO (34 bytes), the last block or not.
 _FLAC = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
 _MOST_BOXES = 100_000  # of an mp4 that are looked through
+#: An Ogg page that a stream begins with, and what the packet in it begins with if it is a sound.
+OGG_FIRST_PAGE = b"OggS\0\2"
+_OGG_SOUNDS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
+OGG_HEADER = 27  # bytes before the table of segments
 
 
 def parts_of(path: str | Path) -> list[Span]:
@@ -46,7 +52,7 @@ class Part(io.FileIO):
 
     def __init__(self, path: str | Path, span: Span) -> None:
         super().__init__(path)
-        self._begin, self._end = span
+        self.span = self._begin, self._end = span
         self.seek(0)
 
     def tell(self) -> int:
@@ -55,6 +61,11 @@ class Part(io.FileIO):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_CUR: super().tell(), io.SEEK_END: self._end}.get(whence, self._begin)
         return super().seek(max(base + offset, self._begin)) - self._begin
+
+    def readinto(self, buffer: Any) -> int:
+        content = self.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
 
     def read(self, size: int | None = -1) -> bytes:
         left = max(self._end - super().tell(), 0)
@@ -74,6 +85,8 @@ def _end_by_kind(content: mmap, at: int) -> Callable[[mmap, int], int] | None:
         return _end_of_aiff
     if head[:4] == b".snd":
         return _end_of_au
+    if head[:6] == OGG_FIRST_PAGE:
+        return _end_of_ogg
     return _end_of_mp4 if head[4:8] == b"ftyp" else None
 
 
@@ -81,6 +94,18 @@ def _end_of_flac(content: mmap, begin: int) -> int:
     """Where the next one begins; -1 where there is none."""
     found = [content.find(mark, begin + 1) for mark in _FLAC]
     return min((one for one in found if one >= 0), default=-1)
+
+
+def _end_of_ogg(content: mmap, begin: int) -> int:
+    """Where the next stream begins; -1 where none does, or several begin beside one another."""
+    table = begin + OGG_HEADER
+    if len(content) < table:
+        return -1
+    packet = table + content[table - 1]
+    end_of_page = packet + sum(content[table:packet])
+    following = content.find(OGG_FIRST_PAGE, begin + 1)
+    is_sound = content[packet : packet + 8].startswith(_OGG_SOUNDS)
+    return following if is_sound and following > end_of_page else -1
 
 
 def _end_of_wav(content: mmap, begin: int) -> int:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import av
 
 from ..structures import BadSampleError
-from .joined import Part, Span
+from .joined import Part
 
 # FFmpeg also reads playlists, which name other files and addresses to open: not from a stranger.
 _FORMATS = (
@@ -72,7 +72,7 @@ def check_file(path: str | Path) -> None:
         raise forbidden(path)
 
 
-def open_media(path: str | Path, part: Span | None = None) -> av.container.InputContainer:
+def open_media(path: str | Path, part: Part | None = None) -> av.container.InputContainer:
     """Open a file, or one of the recordings that were joined in it, as one of the usual containers.
 
     Raises:
@@ -80,7 +80,7 @@ def open_media(path: str | Path, part: Span | None = None) -> av.container.Input
     """
     check_file(path)
     try:
-        source = media_url(path) if part is None else Part(path, part)
+        source = media_url(path) if part is None else part
         return av.open(source, mode="r", options=ONLY_MEDIA, metadata_errors="replace")
     except PermissionError as error:  # PyAV's is one, too
         raise forbidden(path) from error

@@ -15,7 +15,7 @@ import soundfile
 
 from ..structures import BadSampleError
 from .audio_functional import RATES, Waveform
-from .joined import parts_of
+from .joined import Part, parts_of
 from .opening import check_file, default_track, open_media, sound_track, steady_packets
 from .sound_headers import is_cut_off, is_whole, states_its_length
 
@@ -106,16 +106,18 @@ def refuse_no_sound(path: str | Path, block: Block, seconds: float) -> None:
     )
 
 
-def open_plain(path: str | Path, channels: int) -> soundfile.SoundFile | None:
-    """A plain WAV or Ogg file; None of another, and of one that FFmpeg has to mix down.
+def open_plain(
+    path: str | Path, channels: int, part: Part | None = None
+) -> soundfile.SoundFile | None:
+    """A plain WAV or Ogg file, or such a part; None of another, or if FFmpeg has to mix it down.
 
     libsndfile reads WAV several times faster than FFmpeg, and of Vorbis it gives each sample where
     FFmpeg leaves out the first.
     """
-    if not is_whole(Path(path)):
+    if not is_whole(Path(path), part and part.span):
         return None
     try:
-        file = soundfile.SoundFile(path)
+        file = soundfile.SoundFile(path if part is None else part)
     except (soundfile.SoundFileError, OSError, ValueError):
         return None
     if file.subtype not in _PLAIN or (channels == 2 and file.channels > 2):
@@ -124,8 +126,10 @@ def open_plain(path: str | Path, channels: int) -> soundfile.SoundFile | None:
     return file
 
 
-def _plain_blocks(path: str | Path, start: float, channels: int) -> Iterator[Block] | None:
-    file = open_plain(path, channels)
+def _plain_blocks(
+    path: str | Path, start: float, channels: int, part: Part | None = None
+) -> Iterator[Block] | None:
+    file = open_plain(path, channels, part)
     if file is None:
         return None
 
@@ -146,17 +150,33 @@ def _plain_blocks(path: str | Path, start: float, channels: int) -> Iterator[Blo
 def _any_blocks(
     path: str | Path, start: float, channels: int, track: int | None, strict: bool
 ) -> Iterator[Block]:
-    parts = parts_of(path)
-    if len(parts) == 1:
+    spans = parts_of(path)
+    if len(spans) == 1:
         with open_media(path) as container:
             yield from _blocks_of(container, path, start, channels, track, strict)
         return
-    for number, part in enumerate(parts):
-        with open_media(path, part) as container:
-            if number and default_track(container.streams.video) is not None:
-                return  # of whose pictures the first recording's alone are shown
-            for block in _blocks_of(container, path, -math.inf, channels, track, strict):
-                yield replace(block, time=None) if number else block
+    for number, span in enumerate(spans):
+        with Part(path, span) as part:
+            blocks = _plain_blocks(path, start=-math.inf, channels=channels, part=part)
+            if blocks is None or track not in (None, 1):
+                part.seek(0)
+                blocks = _blocks_of_part(part, path, channels, track, strict, first=not number)
+            yield from (replace(one, time=None) if number else one for one in blocks)
+
+
+def _blocks_of_part(
+    part: Part, path: str | Path, channels: int, track: int | None, strict: bool, *, first: bool
+) -> Iterator[Block]:
+    try:
+        container = open_media(path, part)
+    except BadSampleError:
+        if first or strict:
+            raise
+        return  # a stump of what was cut off
+    with container:
+        # Of pictures the first recording's alone are shown.
+        if first or default_track(container.streams.video) is None:
+            yield from _blocks_of(container, path, -math.inf, channels, track, strict)
 
 
 def _blocks_of(

@@ -7,29 +7,31 @@ from pathlib import Path
 
 import av
 
-from .joined import parts_of
+from .joined import OGG_FIRST_PAGE, OGG_HEADER, Span, parts_of
 
 # Programs that write to a pipe can't go back to fill in sizes, and leave 0 or nearly 2 or 4 GiB.
 _UNKNOWN_SIZE = 0x7FFF0000
-_OGG_HEADER, _OGG_LAST_PAGE = 27, 0x04  # bytes before the table of segments; a flag
-_OGG_FIRST_PAGE = b"OggS\0\2"  # of a stream
+_OGG_LAST_PAGE = 0x04  # a flag
 # Formats whose header states the length rather than that FFmpeg guesses it.
 _STATED = ("mov,", "flac", "w64", "aiff", "caf", "au", "asf", "ogg")
 
 
-def is_whole(path: Path) -> bool:
+def is_whole(path: Path, part: Span | None = None) -> bool:
     """Whether a file is a WAV that holds what it states, or one Ogg stream from end to end.
 
     Of such a file libsndfile gives every sample. Others it refuses, or reads a part without a word.
+
+    Args:
+        path: The file.
+        part: Where in it a recording lies; None: there is one, unless several were joined.
     """
-    chunks = _wav_chunks(path)
+    begin, end = part or (0, path.stat().st_size)
+    chunks = _wav_chunks(path, begin, end)
     if chunks is not None:
-        return 0 < chunks[0] <= chunks[1] and len(parts_of(path)) == 1
-    with path.open("rb") as file:
-        if file.read(4) != b"OggS" or not _ends_with_last_page(path):
-            return False
-        with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-            return content.rfind(_OGG_FIRST_PAGE) == 0
+        return 0 < chunks[0] <= chunks[1] and (part is not None or len(parts_of(path)) == 1)
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        is_ogg = content[begin : begin + 4] == b"OggS" and _ends_with_last_page(content, end)
+        return is_ogg and content.rfind(OGG_FIRST_PAGE, begin, end) == begin
 
 
 def is_cut_off(path: Path) -> bool:
@@ -37,12 +39,12 @@ def is_cut_off(path: Path) -> bool:
 
     Decoders read both without a word.
     """
-    chunks = _wav_chunks(path, parts_of(path)[-1][0])
+    chunks = _wav_chunks(path, *parts_of(path)[-1])
     if chunks is not None:
         stated, there = chunks
         return there + 1 < stated < _UNKNOWN_SIZE  # some writers count a pad byte they leave out
-    with path.open("rb") as file:
-        return file.read(4) == b"OggS" and not _ends_with_last_page(path)
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return content[:4] == b"OggS" and not _ends_with_last_page(content, len(content))
 
 
 def states_its_length(container: av.container.InputContainer, path: Path) -> bool:
@@ -51,8 +53,8 @@ def states_its_length(container: av.container.InputContainer, path: Path) -> boo
     return name.startswith(_STATED) or (name == "mp3" and _has_xing(path))
 
 
-def _wav_chunks(path: Path, begin: int = 0) -> tuple[int, int] | None:
-    """Bytes of sound that a RIFF WAVE file states, and those that are there; None of another."""
+def _wav_chunks(path: Path, begin: int, end: int) -> tuple[int, int] | None:
+    """Bytes of sound that a RIFF WAVE part states, and those that are there; None of another."""
     with path.open("rb") as file:
         file.seek(begin)
         head = file.read(12)
@@ -61,7 +63,7 @@ def _wav_chunks(path: Path, begin: int = 0) -> tuple[int, int] | None:
         while len(chunk := file.read(8)) == 8:
             name, length = struct.unpack("<4sI", chunk)
             if name == b"data":
-                return length, path.stat().st_size - file.tell()
+                return length, end - file.tell()
             file.seek(length + length % 2, SEEK_CUR)
     return 0, 0
 
@@ -81,13 +83,11 @@ def _has_xing(path: Path) -> bool:
     return any(mark in first for mark in (b"Xing", b"Info", b"VBRI"))
 
 
-def _ends_with_last_page(path: Path) -> bool:
-    """Whether the last Ogg page (RFC 3533) is marked as such and is there to its end."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 65536 - 512))  # a page is just under 64 KiB
-        tail = file.read()
-    page = tail[max(tail.rfind(b"OggS\0"), 0) :]
-    if len(page) < _OGG_HEADER or not page[5] & _OGG_LAST_PAGE:
+def _ends_with_last_page(content: mmap, end: int) -> bool:
+    """Whether the last Ogg page (RFC 3533) before a byte is marked as such and there to its end."""
+    begin = content.rfind(b"OggS\0", 0, end)
+    table = begin + OGG_HEADER
+    if begin < 0 or end < table or not content[begin + 5] & _OGG_LAST_PAGE:
         return False
-    sizes = page[_OGG_HEADER : _OGG_HEADER + page[_OGG_HEADER - 1]]  # of the segments
-    return len(page) >= _OGG_HEADER + page[_OGG_HEADER - 1] + sum(sizes)
+    packets = table + content[table - 1]
+    return end >= packets + sum(content[table:packets])

@@ -83,7 +83,7 @@ def test_small_instances_lie_over_large_ones():
 @pytest.mark.parametrize(
     ("segmentation", "reason", "detail"),
     [
-        (None, "bad_mask", "no polygons"),
+        (None, "bad_mask", "without a mask"),
         ([], "bad_mask", "three points"),
         ([[1, 2, 3, 4]], "bad_mask", "three points"),  # the library would take it for a box
         ([[1, 2, 3, 4, 5]], "bad_mask", "no polygons"),

@@ -33,9 +33,14 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 def write_whole(path: str | Path, content: str | bytes) -> None:
-    """Replace a file by a new one that is on the disk; text is UTF-8."""
+    """Replace a file by a new one that is on the disk; text is UTF-8.
+
+    What of a file's name is no UTF-8 is written as its escape sequence.
+    """
+    if isinstance(content, str):
+        content = content.encode(errors="backslashreplace")
     with whole_file(path) as part, part.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        file.write(content)
         file.flush()
         if part != Path(path):
             os.fsync(file.fileno())

@@ -7,15 +7,14 @@ media; the data sets and ``tools/prepare_data.py check`` both start from these r
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 from ...files import whole_file
 from ...structures import BadSampleError
+from ..names import fault_of_name
 
 #: Column that ``prepare_data.py check --fix-index`` adds: frames to leave out, separated by blanks.
 SKIP_COLUMN = "skip_frames"
-#: Bytes of a name to which a suffix or a number is added; file systems take 255.
-_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -143,22 +142,10 @@ def read_table(path: str | Path, columns: Mapping[str, Column]) -> Table:
             )
         skipped = () if skip_at is None else _frame_numbers(f"{path}, line {line}", cells[skip_at])
         values = {key: cells[at] for key, at in positions.items()}
-        faults = [_fault_of_name(values[key]) for key in values if columns[key].in_paths]
+        faults = [fault_of_name(values[key]) for key in values if columns[key].in_paths]
         fault = next(filter(None, faults), "")
         rows.append(Row(line, values, cells, frozenset(skipped), fault))
     return Table(header, tuple(rows))
-
-
-def _fault_of_name(name: str) -> str:
-    """Why a name is not one of something below the data set's folder; empty where it is."""
-    as_path = PureWindowsPath(name)  # knows drives and both kinds of slashes
-    if not as_path.parts:
-        return f"the name {name!r} is empty"
-    if as_path.anchor or ".." in as_path.parts or "\\" in name or "\0" in name:
-        return f"the name {name!r} leads out of the data set's folder"
-    if max(len(part.encode()) for part in as_path.parts) > _LONGEST_NAME:
-        return f"the name {name[:20]!r}... has more than {_LONGEST_NAME} bytes"
-    return ""
 
 
 def has_column(path: str | Path, column: Column) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from ...files import write_whole
 from ...structures import BadSampleError, looked_for
 from ..avs_dataset import SPLITS
+from ..names import fault_of_name
 
 KINDS = ("photo", "sound")
 COLUMNS = ("kind", "class", "split", "file", "mask", "source", "licence")
@@ -52,7 +53,8 @@ def read_index(root: Path, remedy: str) -> list[Item]:
         remedy: What an error tells the user to do.
 
     Raises:
-        BadSampleError: The file is missing or has no such columns, or a row does not fit them.
+        BadSampleError: The file is missing or has no such columns, or a row does not fit them or
+            names a file that is not below the folder.
     """
     path = root / "index.csv"
     if not path.is_file():
@@ -92,6 +94,9 @@ def _item(root: Path, index: Path, line: int, row: dict[str, str | None]) -> Ite
             f"kind is one of {', '.join(KINDS)}, split of {', '.join(SPLITS)} or empty; class and "
             "file have to be named",
         )
+    for name in (values["file"], values["mask"] or values["file"]):
+        if fault := fault_of_name(name):
+            raise BadSampleError(index, f"line {line}: {fault}", "Name files from its own folder")
     return Item(
         kind=kind,
         class_name=values["class"],

@@ -15,6 +15,8 @@ InstanceMap = Callable[[int, int], NDArray[np.uint8]]
 #: What is said of a licence that no file of the source names.
 NOT_STATED = "not stated"
 
+_LONGEST_CLASS = 100  # bytes, of the name of a file that has more in it
+
 #: Why something is left out.
 REASONS = {
     "missing": "the file is missing",
@@ -29,6 +31,8 @@ REASONS = {
     "several_classes": "more than one of the set's classes is heard",
     "shared": "a near-duplicate of what another split has, by the sources' own splits",
     "excluded": "named in the file of --exclude",
+    "outside": "its name in the source's list is none of a file in the source's folder",
+    "nothing": "a source, or a folder of a class, without anything of the classes",
     "unknown_file": "a file that is neither a picture nor a sound, or in no class's folder",
 }
 
@@ -112,7 +116,12 @@ class ClassNames:
 
     def __call__(self, name: str) -> str | None:
         """The class that a source's class belongs to; None: it isn't wanted."""
-        name = tidy(name)
+        try:
+            name = tidy(name)
+        except UserError:
+            if self.wanted is None:
+                raise
+            return None
         self.seen.add(name)
         name = self.rename.get(name, name)
         return name if self.wanted is None or name in self.wanted else None
@@ -126,5 +135,13 @@ def tidy(name: str) -> str:
     """
     tidied = re.sub(r"[\W_]+", "_", name.lower()).strip("_")
     if not tidied:
-        raise UserError(f"A class is called {name!r}: give it a name with letters or digits.")
+        raise UserError(
+            f"A class is called {name!r}: give it a name with letters or digits, or choose others "
+            "by --classes."
+        )
+    if len(tidied.encode()) > _LONGEST_CLASS:
+        raise UserError(
+            f"A class is called {name[:40]!r}..., by more than {_LONGEST_CLASS} bytes: give it a "
+            "shorter name, or choose others by --classes."
+        )
     return tidied

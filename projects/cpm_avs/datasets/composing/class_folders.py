@@ -1,12 +1,13 @@
 """Plain folders: one of pictures or of sounds a class, by split if the user has one."""
 
+import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ...media.kinds import visible
+from ...media.kinds import kind_of, visible
 from ...structures import BadSampleError
 from ..avs_dataset import SPLITS
 from .candidate import NOT_STATED, Candidate, ClassNames, LeftOut
@@ -19,6 +20,8 @@ SOUNDS = {
 }  # fmt: skip
 #: Names by which files of Freesound go: its own downloads', ESC-50's, UrbanSound8K's.
 _FREESOUND = re.compile(r"(\d+)__\w.*|[1-5]-(\d+)-[A-Z](?:-\d+)?|(\d+)-\d+-\d+-\d+")
+#: What other sets call their folders of splits.
+_CALLED_OTHERWISE = ("valid", "validation", "eval", "evaluation", "dev", "training", "testing")
 _MASK = "_mask"  # at the end of a mask's name
 
 
@@ -36,8 +39,8 @@ def read_photo_folder(
         class_of: Classes of the folders' names.
     """
     found, left_out = [], []
-    for folder, split_, name, files, others in _classes(root, split, class_of, PICTURES):
-        left_out += [LeftOut(path, name, "unknown_file") for path in others]
+    for folder, split_, name, files, others in _classes(root, split, class_of, "picture"):
+        left_out += others
         masks = _masks(files)
         taken = set(masks.values())
         for path in (one for one in files if one not in taken):
@@ -53,8 +56,8 @@ def read_sound_folder(
 ) -> tuple[list[Candidate], list[LeftOut]]:
     """Recordings of a folder with one folder a class; arguments as in ``read_photo_folder``."""
     found, left_out = [], []
-    for folder, split_, name, files, others in _classes(root, split, class_of, SOUNDS):
-        left_out += [LeftOut(path, name, "unknown_file") for path in others]
+    for folder, split_, name, files, others in _classes(root, split, class_of, "sound"):
+        left_out += others
         for path in files:
             sound = _candidate("sound", name, path, root, folder, split_)
             if (number := freesound_id(path.stem)) is not None:
@@ -106,24 +109,60 @@ def stated_licence(*folders: Path) -> str:
 
 
 def _classes(
-    root: Path, split: str, class_of: ClassNames, suffixes: Collection[str]
-) -> Iterator[tuple[Path, str, str, list[Path], list[Path]]]:
-    """Folder, split and name of each wanted class, its files, and those of other kinds."""
+    root: Path, split: str, class_of: ClassNames, kind: str
+) -> Iterator[tuple[Path, str, str, list[Path], list[LeftOut]]]:
+    """Folder, split and name of each wanted class, its files of a kind, and what is of no use."""
     if not root.is_dir():
         raise BadSampleError(root, "there is no such folder", "Name one with a folder a class")
     tops = _folders(root)
     if not tops:
         raise BadSampleError(root, "it holds no folders", "Put the files in a folder a class")
+    names = {top.name.lower() for top in tops}
+    if names & {*SPLITS} and names <= {*SPLITS, *_CALLED_OTHERWISE} and not names <= {*SPLITS}:
+        reason = f"its folders are {', '.join(sorted(names))}"
+        raise BadSampleError(root, reason, f"Call those of splits {', '.join(SPLITS)}")
     has_splits = all(top.name in SPLITS for top in tops)
     parents = [(top, split or top.name) for top in tops] if has_splits else [(root, split)]
     for parent, split_ in parents:
         for folder in _folders(parent):
             if (name := class_of(folder.name)) is None:
                 continue
-            files = [one for one in visible(sorted(folder.rglob("*"))) if one.is_file()]
-            files = [one for one in files if not re.match(r"LICEN[CS]E|README", one.name)]
-            ours = [one for one in files if one.suffix.lower() in suffixes]
-            yield folder, split_, name, ours, [one for one in files if one not in set(ours)]
+            files = [one for one in _below(folder) if not re.match(r"LICEN[CS]E|README", one.name)]
+            ours = [one for one in files if _is(one, kind)]
+            others = [LeftOut(one, name, "unknown_file") for one in files if one not in set(ours)]
+            if not files:
+                others.append(LeftOut(folder, name, "nothing"))
+            yield folder, split_, name, ours, others
+
+
+def _below(folder: Path) -> list[Path]:
+    """Files in a folder and its folders; links to others are followed, but into no circle."""
+    found, seen = [], set()
+    for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [one.name for one in visible(map(Path, folders))]
+        found += [Path(place, one.name) for one in visible(map(Path, names))]
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error  # os.walk would leave the folder out without a word
+
+
+def _is(path: Path, kind: str) -> bool:
+    """Whether a file is a picture, or a sound: by its suffix, or else by who decodes it."""
+    if not path.exists():
+        return path.is_symlink()  # to what is missing, which is told
+    if path.suffix.lower() in (PICTURES if kind == "picture" else SOUNDS):
+        return path.is_file()
+    try:
+        found = kind_of(path)
+    except BadSampleError:
+        return False
+    return found == kind or (found, kind) == ("video", "sound")
 
 
 def _folders(parent: Path) -> list[Path]:

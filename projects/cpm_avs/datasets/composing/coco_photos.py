@@ -1,6 +1,5 @@
 """Photographs out of a set in COCO's format of instances: polygons or run lengths a mask."""
 
-import json
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
@@ -11,9 +10,10 @@ from numpy.typing import NDArray
 from pycocotools import mask as run_lengths
 
 from ...structures import BadSampleError
+from ..names import fault_of_name
 from .candidate import NOT_STATED, Candidate, ClassNames, LeftOut, Unusable
+from .coco_file import REMEDY, read_coco_file
 
-_REMEDY = "Name a file of instances, such as COCO's annotations/instances_val2017.json"
 #: Numbers of instances go into 8 bits; 0 is none.
 _MOST_INSTANCES = 255
 
@@ -32,49 +32,64 @@ def read_coco(
     Raises:
         BadSampleError: The JSON is something else, or none of its images is there.
     """
-    content = _load(annotations)
+    content = read_coco_file(annotations)
     source = annotations.stem
-    try:
-        pictures = {entry["id"]: entry for entry in content["images"]}
-        classes = {entry["id"]: class_of(entry["name"]) for entry in content["categories"]}
-        licences = {entry["id"]: _licence(entry) for entry in content.get("licenses") or ()}
-        shown: dict[tuple[Any, str], list[dict[str, Any]]] = defaultdict(list)
-        for one in content["annotations"]:
-            if (name := classes[one["category_id"]]) is not None:
-                shown[one["image_id"], name].append(one)
-        if shown and not any(one.get("segmentation") for all_ in shown.values() for one in all_):
-            raise BadSampleError(annotations, "it has boxes, but no masks", _REMEDY)
-        paths = {number: images / pictures[number]["file_name"] for number, _ in shown}
-        if paths and not any(path.is_file() for path in paths.values()):
-            raise BadSampleError(
-                next(iter(paths.values())),
-                f"is missing, as are all other images of {annotations}",
-                "Name the folder that holds them after the JSON, such as val2017",
-            )
-        found, left_out = [], []
-        for (number, name), objects in shown.items():
-            if any(one.get("iscrowd") for one in objects):
-                left_out.append(LeftOut(paths[number], name, "crowd"))
-                continue
-            entry = pictures[number]
-            candidate = Candidate(
-                kind="photo",
-                class_name=name,
-                path=paths[number],
-                source=source,
-                name=entry["file_name"],
-                origin=f"{source}/{entry['file_name']}",
-                licence=licences.get(entry.get("license"), NOT_STATED),
-                split=split,
-                made_from=(annotations,),
-                instances=partial(draw_instances, [one.get("segmentation") for one in objects]),
-            )
-            found.append(candidate)
-    except (KeyError, TypeError, AttributeError) as error:
+    classes = {number: class_of(entry["name"]) for number, entry in content.categories.items()}
+    # By name: lists that were put together may have a photograph under two numbers.
+    shown: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    entries: dict[str, dict[str, Any]] = {}
+    for one in content.annotations:
+        if (name := classes[one["category_id"]]) is not None:
+            entry = content.images[one["image_id"]]
+            shown[entry["file_name"], name].append(one)
+            entries.setdefault(entry["file_name"], entry)
+    if shown and not any(one.get("segmentation") for all_ in shown.values() for one in all_):
+        raise BadSampleError(annotations, "it has boxes, but no masks", REMEDY)
+    faults = {file: fault for file in entries if (fault := fault_of_name(file))}
+    paths = {file: images / file for file in entries if file not in faults}
+    if paths and not any(path.is_file() for path in paths.values()):
         raise BadSampleError(
-            annotations, f"it is no COCO file of instances ({error!r})", _REMEDY
-        ) from error
+            next(iter(paths.values())),
+            f"is missing, as are all other images of {annotations}",
+            "Name the folder that holds them after the JSON, such as val2017",
+        )
+    found, left_out = [], []
+    for (file, name), objects in shown.items():
+        if file in faults:
+            left_out.append(LeftOut(annotations, name, "outside", faults[file]))
+            continue
+        if any(one.get("iscrowd") for one in objects):
+            left_out.append(LeftOut(paths[file], name, "crowd"))
+            continue
+        entry = entries[file]
+        masks = [one.get("segmentation") for one in objects]
+        candidate = Candidate(
+            kind="photo",
+            class_name=name,
+            path=paths[file],
+            source=source,
+            name=file,
+            origin=f"{source}/{file}",
+            licence=_licence(content.licence_of(entry)),
+            split=split,
+            made_from=(annotations,),
+            instances=partial(_drawn, (entry.get("height"), entry.get("width")), masks),
+        )
+        found.append(candidate)
     return found, left_out
+
+
+def _drawn(
+    stated: tuple[Any, Any], segmentations: list[Any], height: int, width: int
+) -> NDArray[np.uint8]:
+    """The instances, if the photograph is as large as the file says."""
+    if all(isinstance(one, int) and one > 0 for one in stated) and stated != (height, width):
+        raise Unusable(
+            "wrong_size",
+            f"{stated[1]} x {stated[0]} px by the JSON, and the image, turned as it is meant, has "
+            f"{width} x {height}",
+        )
+    return draw_instances(segmentations, height, width)
 
 
 def draw_instances(segmentations: list[Any], height: int, width: int) -> NDArray[np.uint8]:
@@ -101,6 +116,8 @@ def draw_instances(segmentations: list[Any], height: int, width: int) -> NDArray
 
 def _decode(segmentation: Any, height: int, width: int) -> NDArray[np.uint8]:
     """One instance's mask, (height, width) of 0 and 1."""
+    if segmentation is None:
+        raise Unusable("bad_mask", "an object without a mask")
     try:
         if isinstance(segmentation, dict):
             if list(segmentation["size"]) != [height, width]:
@@ -124,24 +141,6 @@ def _decode(segmentation: Any, height: int, width: int) -> NDArray[np.uint8]:
         return np.asarray(run_lengths.decode(runs), np.uint8)
     except (ValueError, TypeError, LookupError, OverflowError) as error:
         raise Unusable("bad_mask", f"no polygons and no run lengths ({error})") from error
-
-
-def _load(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise BadSampleError(path, "there is no such file", _REMEDY)
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise BadSampleError(path, f"it is no JSON ({error})", _REMEDY) from error
-    needed = ("images", "annotations", "categories")
-    lacking = [key for key in needed if not isinstance(content, dict) or key not in content]
-    if lacking:
-        raise BadSampleError(
-            path, f"it is no COCO file of instances: it lacks {', '.join(lacking)}", _REMEDY
-        )
-    if any("segments_info" in one for one in content["annotations"][:1]):
-        raise BadSampleError(path, "it is a file of COCO's panoptic segments", _REMEDY)
-    return content
 
 
 def _licence(entry: dict[str, Any]) -> str:

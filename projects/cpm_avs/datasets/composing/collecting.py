@@ -13,6 +13,8 @@ from .freesound_sets import is_esc50, is_fsd50k, read_esc50, read_fsd50k
 from .splitting import hashed_place
 from .writing import file_name
 
+_KINDS = ("photo", "sound")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -53,7 +55,7 @@ def collect(
                     "Name each source once; rename one of the two if they differ."
                 )
         found += candidates
-        left_out += others
+        left_out += others if candidates or others else [LeftOut(source.path, "", "nothing")]
     if unknown := sorted(class_of.rename.keys() - class_of.seen):
         raise UserError(
             f"--rename: no source has a class {', '.join(unknown)}. There are: "
@@ -65,7 +67,16 @@ def collect(
             f"--classes: there are neither photographs nor recordings of {', '.join(unknown)}. "
             f"There are: {', '.join(sorted(class_of.seen)) or 'none'}."
         )
-    return found, left_out
+    seen, heard = ({one.class_name for one in found if one.kind == kind} for kind in _KINDS)
+    if "background" in seen & heard:
+        raise UserError(
+            "A class with photographs and recordings is called 'background', which is the label "
+            "of all that is no object: rename it (--rename background=CLASS), or leave it out "
+            "(--classes)."
+        )
+    # A list may name a file twice.
+    once = {(one.kind, one.source, one.name, one.class_name): one for one in reversed(found)}
+    return [*reversed(once.values())], left_out
 
 
 def _read(

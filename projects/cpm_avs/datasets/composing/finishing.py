@@ -5,12 +5,12 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import cv2
 from rich.console import Console
 from rich.progress import track
 
-from ...files import whole_file, write_whole
+from ...files import write_whole
 from ..composed.index import Item, write_index
+from ..picture_writing import write_picture
 from .candidate import LeftOut
 from .contact_sheet import contact_sheet
 from .counts import ClassCount
@@ -35,9 +35,7 @@ def finish(
     write_whole(root / "left_out.csv", table.getvalue())
     for name in track(counts, "Drawing sheets", console=Console(stderr=True)):
         of_class = [one for one in items if one.class_name == name]
-        with whole_file(root / SHEETS / f"{name}.jpg") as part:
-            if not cv2.imwrite(str(part), contact_sheet(name, of_class)):
-                raise OSError(f"{root / SHEETS / name}.jpg can't be written")
+        write_picture(root / SHEETS / f"{name}.jpg", contact_sheet(name, of_class))
     write_whole(root / "README.md", data_card(making, items, counts, left_out, too_little))
     write_index(root, items)  # last: with it the set is whole
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...structures import BadSampleError
 from ..avs_dataset import SPLITS
+from ..names import fault_of_name
 from .candidate import NOT_STATED, Candidate, ClassNames, LeftOut
 from .class_folders import freesound_origin
 
@@ -36,9 +37,12 @@ def read_esc50(
     """
     path = root / "LICENSE"
     clips = dict(_CLIP_LICENCE.findall(path.read_text(errors="replace"))) if path.is_file() else {}
-    found = []
+    found, left_out = [], []
     for row in _rows(root / ESC50_INDEX, "filename", "category", "src_file"):
         if (name := class_of(row["category"])) is None:
+            continue
+        if fault := fault_of_name(row["filename"]):
+            left_out.append(LeftOut(root / ESC50_INDEX, name, "outside", fault))
             continue
         licence = "ESC-10: CC BY 3.0" if row.get("esc10") == "True" else "ESC-50: CC BY-NC 3.0"
         # LICENSE names the clips without the number of their class.
@@ -55,7 +59,7 @@ def read_esc50(
                 split=split,
             )
         )
-    return found, []
+    return found, left_out
 
 
 def read_fsd50k(
@@ -83,6 +87,9 @@ def read_fsd50k(
         for row in _rows(index, "fname", "labels"):
             path = root / f"FSD50K.{part}_audio" / f"{row['fname']}.wav"
             heard = {name for label in row["labels"].split(",") if (name := class_of(label))}
+            if heard and (fault := fault_of_name(row["fname"])):
+                left_out.append(LeftOut(index, " ".join(sorted(heard)), "outside", fault))
+                continue
             if len(heard) > 1:
                 names = " ".join(sorted(heard))
                 left_out.append(LeftOut(path, "", "several_classes", names))
@@ -107,7 +114,7 @@ def read_fsd50k(
 def _rows(path: Path, *columns: str) -> Iterator[dict[str, Any]]:
     remedy = "Extract it again"
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if missing := [one for one in columns if one not in (reader.fieldnames or ())]:
                 raise BadSampleError(path, f"it lacks the columns {', '.join(missing)}", remedy)

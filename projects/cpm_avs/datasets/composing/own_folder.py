@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...files import write_whole
+from ...media.kinds import visible
 from ...structures import UserError
 
 SETTINGS = "compose.json"
@@ -33,7 +34,7 @@ def take_folder(folder: Path, settings: Mapping[str, Any]) -> None:
                 f"{folder} was made with other options ({changes}). Repeat them, more sources may "
                 "be added; or give --out a new folder."
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and visible(folder.iterdir()):
         raise UserError(f"{folder} holds other files. Give --out an empty or a new folder.")
     write_whole(path, json.dumps(settings, indent=1) + "\n")
 

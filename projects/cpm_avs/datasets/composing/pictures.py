@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ...media.kinds import PICTURES
+from ...media.kinds import PICTURES, check_picture_size
+from ...media.opening import MOST_PIXELS
 from ...structures import BadSampleError
-from ..mask_decoding import UNREADABLE, read_mask
+from ..mask_decoding import DEEP_MODES, UNREADABLE, read_mask
 from .candidate import Unusable
 
 _WHITE = 255
@@ -24,10 +25,16 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     if not path.is_file():
         raise Unusable("missing")
     try:
+        check_picture_size(path, MOST_PIXELS)
         with Image.open(path, formats=PICTURES) as image:
+            if image.mode in DEEP_MODES:
+                detail = f"grey of mode {image.mode}; save it with 8 bits a channel"
+                raise Unusable("unreadable", detail)
             upright = ImageOps.exif_transpose(image)
             mode = "RGBA" if upright.has_transparency_data else "RGB"
             pixels = np.asarray(upright.convert(mode), np.uint8)
+    except BadSampleError as error:
+        raise Unusable("unreadable", error.reason) from error
     except UNREADABLE as error:
         raise Unusable("unreadable", str(error)) from error
     order = [2, 1, 0, 3][: pixels.shape[2]]

@@ -52,7 +52,10 @@ def group_numbers(origins: Sequence[str], pairs: Iterable[tuple[int, int]]) -> l
 
 def hashed_place(name: str) -> float:
     """A number in [0, 1) that stands for a name, evenly spread over names."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
+    return (
+        int.from_bytes(hashlib.sha256(name.encode(errors="surrogatepass")).digest()[:6], "big")
+        / 2**48
+    )
 
 
 def draw_splits(

@@ -17,6 +17,7 @@ from ...files import whole_file
 from ...media.sound_io import load_waveform
 from ...structures import SAMPLE_RATE, BadSampleError
 from ..composed.index import Item
+from ..picture_writing import write_picture
 from ..threads import results_of
 from .candidate import Candidate, LeftOut, Unusable
 from .pictures import fit_cutout, fit_instances, fit_photo, read_picture
@@ -28,6 +29,7 @@ MIN_SECONDS = 0.2
 #: Largest sample of a sound that counts as silent: three steps of 16 bits.
 SILENCE = 1e-4
 _JPEG_QUALITY = 92
+_LONGEST_NAME = 120  # bytes of a source's name that are kept, its end: file systems take 255 in all
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,11 @@ def write_all(
 
 def file_name(candidate: Candidate) -> str:
     """Name of a candidate's files, without suffix: the same whatever else is in the set."""
-    path = Path(candidate.name)
-    readable = re.sub(r"[^\w-]+", "-", str(path.with_suffix(""))).strip("-")
-    return f"{readable}-{hashlib.sha256(candidate.name.encode()).hexdigest()[:6]}"
+    name = candidate.name
+    readable = re.sub(r"[^\w-]+", "-", str(Path(name).with_suffix(""))).strip("-")
+    end = readable.encode()[-_LONGEST_NAME:].decode(errors="ignore")
+    # A file's name may hold bytes that are no UTF-8.
+    return f"{end}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:6]}"
 
 
 def _write(
@@ -150,8 +154,9 @@ def _write_photo(
 ) -> None:
     numbered = fit_instances(numbered, form.max_side)
     _check_size(int(np.bincount(numbered.ravel(), minlength=2)[1:].max()), form)
-    _save(file, fit_photo(image, form.max_side), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    _save(mask, numbered)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    write_picture(file, fit_photo(image, form.max_side), quality)
+    write_picture(mask, numbered)
 
 
 def _write_cutout(image: NDArray[np.uint8], file: Path, form: Form) -> None:
@@ -161,7 +166,7 @@ def _write_cutout(image: NDArray[np.uint8], file: Path, form: Form) -> None:
         raise Unusable("small_object", "all of it is transparent")
     cutout = fit_cutout(image, form.max_side)
     _check_size(np.count_nonzero(cutout[..., 3] > 127), form)
-    _save(file, cutout)
+    write_picture(file, cutout)
 
 
 def _check_size(area: int, form: Form) -> None:
@@ -185,9 +190,3 @@ def _write_sound(path: Path, file: Path, form: Form) -> None:
     with whole_file(file) as part:
         subtype = SOUND_FORMATS[form.sound_format]
         soundfile.write(part, sound, SAMPLE_RATE, subtype=subtype)
-
-
-def _save(path: Path, image: NDArray[np.uint8], options: Sequence[int] = ()) -> None:
-    with whole_file(path) as part:
-        if not cv2.imwrite(str(part), image, [*options]):
-            raise OSError(f"{path} can't be written")

@@ -3,15 +3,17 @@
 import argparse
 import os
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...files import check_folder
 from ...structures import UserError
 from ..avs_dataset import SPLITS
 from ..composed.index import Item, read_index
-from ..composing.candidate import REASONS, ClassNames, LeftOut
+from ..composing.candidate import REASONS, Candidate, ClassNames, LeftOut
 from ..composing.collecting import Source, collect, keep_at_most, without
 from ..composing.counts import LABELLED, count_classes, shortages
 from ..composing.data_card import Making
@@ -19,7 +21,7 @@ from ..composing.finishing import files_of, finish, remove_unlisted
 from ..composing.own_folder import take_folder
 from ..composing.parting import part
 from ..composing.showing import show_counts, show_kinds
-from ..composing.writing import SOUND_FORMATS, Form, write_all
+from ..composing.writing import MIN_SECONDS, SOUND_FORMATS, Form, file_name, write_all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,13 +76,20 @@ def run(args: argparse.Namespace) -> None:
     """Make the set, or go on with it; what can't be used is told and left out."""
     sources, form, shares = list(_sources(args)), _form(args), _shares(args.shares)
     class_of = ClassNames(_renamed(args.rename), args.classes)
+    check_folder(args.out)
     candidates, left_out = collect(sources, class_of)
-    candidates, excluded = without(candidates, _lines(args.exclude))
+    names = _lines(args.exclude)
+    _tell_unknown(names, candidates)
+    candidates, excluded = without(candidates, names)
     if args.max_per_class is not None:
         candidates = keep_at_most(candidates, args.max_per_class)
     take_folder(args.out, _settings(args))
     written, unusable = write_all(candidates, args.out, form, args.workers)
-    earlier = read_index(args.out, "") if (args.out / "index.csv").is_file() else []
+    earlier = (
+        read_index(args.out, "Give --out a new folder")
+        if (args.out / "index.csv").is_file()
+        else []
+    )
     photos, sounds = (
         part(
             kind,
@@ -133,6 +142,11 @@ def _sources(args: argparse.Namespace) -> Iterator[Source]:
                     f"one split, {', '.join(SPLITS)}; repeat the option for each source."
                 )
             images = Path(words[1]) if kind == "coco" else Path()
+            if kind != "coco" and args.out.resolve().is_relative_to(Path(words[0]).resolve()):
+                raise UserError(
+                    f"--out {args.out} lies in the source {words[0]}, which the same command again "
+                    "would take it for a part of; name a folder beside it."
+                )
             yield Source(kind, Path(words[0]), split, images)
     if not args.photos and not args.coco:
         raise UserError("There are no photographs: name some by --coco or --photos.")
@@ -143,6 +157,8 @@ def _form(args: argparse.Namespace) -> Form:
         value = getattr(args, name)
         if value is not None and not value > 0:  # nor is NaN
             raise UserError(f"--{name.replace('_', '-')} {value}: give more than 0.")
+    if not MIN_SECONDS <= args.seconds < float("inf"):
+        raise UserError(f"--seconds {args.seconds}: give a number from {MIN_SECONDS} up.")
     return Form(args.max_side, args.min_object, args.seconds, args.sound_format)
 
 
@@ -156,9 +172,13 @@ def _shares(shares: Sequence[float]) -> dict[str, float]:
 def _renamed(words: Sequence[str]) -> dict[str, str]:
     pairs = [word.partition("=") for word in words]
     for word, (name, _, new) in zip(words, pairs, strict=True):
-        if not name or not new:
+        if not name or not new or "=" in new:
             raise UserError(f"--rename {word}: give NAME=CLASS, such as crow=bird.")
-    return {name: new for name, _, new in pairs}
+    renamed: dict[str, str] = {}
+    for name, _, new in pairs:
+        if renamed.setdefault(name, new) != new:
+            raise UserError(f"--rename: {name} is renamed {renamed[name]} and {new}; give one.")
+    return renamed
 
 
 def _lines(path: Path | None) -> list[str]:
@@ -169,6 +189,17 @@ def _lines(path: Path | None) -> list[str]:
     except UnicodeDecodeError as error:
         raise UserError(f"--exclude {path}: it is no text ({error}).") from error
     return [line.strip() for line in lines if line.strip()]
+
+
+def _tell_unknown(names: Sequence[str], candidates: Sequence[Candidate]) -> None:
+    """Warn of what --exclude names and no source has: it may be a slip."""
+    files = [file_name(one) for one in candidates]
+    unknown = [name for name in names if not any(file.endswith(name) for file in files)]
+    if unknown:
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        print(
+            f"warning: --exclude: no name ends in {', '.join(unknown[:3])}{more}", file=sys.stderr
+        )
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:

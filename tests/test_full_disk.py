@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
+from projects.cpm_avs.datasets.picture_writing import write_picture
 from projects.cpm_avs.evaluation.mask_writer import MaskWriterHook
 from projects.cpm_avs.inference.export import export_onnx, write_program
 from projects.cpm_avs.launch import plain_errors
@@ -60,6 +61,13 @@ def make_clip(folder: Path) -> Path:
     return out.parent
 
 
+def write_a_picture(folder: Path) -> Path:
+    path = folder / "out" / "a.png"
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    assert f"File too large: '{path}'" in refused(lambda: write_picture(path, noise))
+    return path.parent
+
+
 def write_masks(folder: Path) -> Path:
     sample = SegDataSample(metainfo=dict(clip_id="dog", frame_index=7))
     sample.pred_sem_seg = PixelData(data=torch.from_numpy(np.random.randint(0, 70, (1, 64, 64))))
@@ -81,7 +89,7 @@ def export(folder: Path) -> Path:
     return folder / "out"
 
 
-@pytest.mark.parametrize("tool", [publish, make_clip, write_masks, export])
+@pytest.mark.parametrize("tool", [publish, make_clip, write_a_picture, write_masks, export])
 def test_a_tool_names_the_file_and_leaves_no_half(tool: Callable, tmp_path: Path) -> None:
     out = tool(tmp_path)
     assert [path for path in out.rglob("*") if path.is_file()] == []

@@ -124,6 +124,58 @@ def test_unfit_packages_are_refused(tmp_path, files, command, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def cut_short(path: Path, files: dict[str, bytes]) -> None:
+    path.write_bytes(write_deb(path, files).read_bytes()[:-5000])
+
+
+def of_no_size(path: Path, files: dict[str, bytes]) -> None:
+    """A reader that believed it would go round and round."""
+    content = write_deb(path, files).read_bytes()
+    path.write_bytes(content[:56] + b"-60".ljust(10) + content[66:])
+
+
+def of_another_packing(path: Path, files: dict[str, bytes]) -> None:
+    content = write_deb(path, files).read_bytes()
+    path.write_bytes(content.replace(b"\xfd7zXZ", b"\x28\xb5\x2f\xfd\0"))  # as zstd begins
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (cut_short, "stamps.deb is damaged, or packed in a way"),
+        (of_no_size, "stamps.deb is a damaged Debian package"),
+        (of_another_packing, "stamps.deb is damaged, or packed in a way"),
+    ],
+)
+def test_damaged_packages_are_told(tmp_path, files, command, spoil, message, capsys):
+    deb = tmp_path / "stamps.deb"
+    spoil(deb, files)
+    assert command(["stamps", "--deb", str(deb), "--out", str(tmp_path / "out")]) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("animals/dog.png", b"x", "no picture with 8 bits"),
+        ("animals/dog.png", b"", "no picture with 8 bits"),
+        ("animals/dog.png", png(np.ones((9, 9, 3), np.uint8)), "no picture with 8 bits"),
+        ("animals/dog.png", png(np.ones((9, 9, 4), np.uint16)), "no picture with 8 bits"),
+        ("animals/dog.png", png(np.zeros((9, 9, 4), np.uint8)), "transparent all over"),
+        ("tools/saw.ogg", b"x", "Format not recognised"),
+        ("tools/saw.ogg", ogg(np.zeros(9)), "it is silent"),
+        ("tools/saw.ogg", ogg(np.zeros(0)), "it is silent"),
+    ],
+)
+def test_unfit_files_of_a_package_are_named(
+    tmp_path, files, command, name, content, message, capsys
+):
+    deb = write_deb(tmp_path / "stamps.deb", files | {name: content})
+    assert command(["stamps", "--deb", str(deb), "--out", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {name} of the package can't be used") and message in told
+
+
 def test_oracle_command(command, capsys):
     root = str(ROOT / "data/stamps")
     arguments = ["oracle", "--subset", "ss", "--num-scenes", "5", "--data-root", root]

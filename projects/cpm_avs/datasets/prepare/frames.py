@@ -22,6 +22,7 @@ from ...media.opening import open_media
 from ...media.orientation import upright
 from ...structures import SAMPLE_RATE
 from ..benchmarks.avsbench import NUM_FRAMES, read_ms3, read_s4
+from ..picture_writing import write_picture
 from ..threads import results_of
 from .benchmarks import benchmark
 
@@ -103,9 +104,7 @@ def cut(job: Job) -> None:
     """Write the frames and the sound of one video."""
     pictures, sound = read_video(job.video)
     for second, path in job.images.items():
-        with whole_file(path) as part:
-            if not cv2.imwrite(str(part), cv2.resize(pictures[second], SIZE)):
-                raise OSError(f"{path} can't be written")
+        write_picture(path, np.asarray(cv2.resize(pictures[second], SIZE), np.uint8))
     with whole_file(job.sound) as part:
         soundfile.write(part, sound, SAMPLE_RATE, subtype="PCM_16")
 

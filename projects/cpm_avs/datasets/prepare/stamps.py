@@ -4,8 +4,10 @@ import argparse
 import csv
 import io
 import itertools
+import lzma
 import tarfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import cv2
@@ -19,6 +21,7 @@ from ...structures import SAMPLE_RATE
 from ..composed.index import COLUMNS
 from ..composing.pictures import fit_cutout
 from ..composing.recordings import loudest_part
+from ..picture_writing import write_picture
 
 PACKAGE = "tuxpaint-stamps-default 2022.06.04-1"
 #: Class -> photograph and recording (``.png`` and ``.ogg``), below usr/share/tuxpaint/stamps/.
@@ -73,17 +76,15 @@ def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
     wanted = {stem + suffix for stem in SOURCES.values() for suffix in (".png", ".ogg")}
     files = read_deb(args.deb, wanted)
-    cutouts = {name: make_cutout(files[stem + ".png"]) for name, stem in SOURCES.items()}
-    sounds = {name: make_sound(files[stem + ".ogg"]) for name, stem in SOURCES.items()}
+    cutouts = {name: _made(make_cutout, files, stem + ".png") for name, stem in SOURCES.items()}
+    sounds = {name: _made(make_sound, files, stem + ".ogg") for name, stem in SOURCES.items()}
     check_sounds(sounds)
     with whole_file(args.out / "index.csv") as index_file, index_file.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for name, stem in SOURCES.items():
             cutout = f"cutouts/{name}.png"
-            with whole_file(args.out / cutout) as part:
-                if not cv2.imwrite(str(part), cutouts[name]):
-                    raise OSError(f"{args.out / cutout} could not be written.")
+            write_picture(args.out / cutout, cutouts[name])
             writer.writerow(["photo", name, "", cutout, "", stem + ".png", LICENCE])
         for name, stem in SOURCES.items():
             sound = f"sounds/{name}.flac"
@@ -102,41 +103,69 @@ def read_deb(path: Path, wanted: Iterable[str]) -> dict[str, bytes]:
         )
     names = {_PREFIX + name: name for name in wanted}
     found: dict[str, bytes] = {}
-    with tarfile.open(fileobj=io.BytesIO(_ar_member(path, "data.tar"))) as archive:
-        for member in archive:
-            if member.name in names:
-                content = archive.extractfile(member)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(_ar_member(path, b"data.tar"))) as archive:
+            for member in archive:
+                content = archive.extractfile(member) if member.name in names else None
                 if content is not None:
                     found[names[member.name]] = content.read()
+    except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, KeyError) as error:
+        raise ValueError(
+            f"{path} is damaged, or packed in a way that this Python can't read ({error}). Get it "
+            "again with: apt-get download tuxpaint-stamps-default"
+        ) from error
     if missing := sorted(set(names.values()) - set(found)):
         raise ValueError(f"{path} lacks {', '.join(missing)}. The set is made from {PACKAGE}.")
     return found
 
 
-def _ar_member(path: Path, prefix: str) -> bytes:
+def _ar_member(path: Path, prefix: bytes) -> bytes:
     """Content of the first member of an ar archive whose name starts with ``prefix``."""
     with path.open("rb") as file:
         if file.read(8) != b"!<arch>\n":
             raise ValueError(f"{path} is no Debian package.")
         while len(header := file.read(60)) == 60:
+            if not header[48:58].strip().isdigit():
+                raise ValueError(f"{path} is a damaged Debian package.")
             size = int(header[48:58])
-            if header[:16].decode("ascii").startswith(prefix):
+            if header.startswith(prefix):
                 return file.read(size)
             file.seek(size + size % 2, io.SEEK_CUR)
-    raise ValueError(f"{path} is a Debian package without {prefix}.")
+    raise ValueError(f"{path} is a Debian package without {prefix.decode()}.")
+
+
+def _made(make: Callable[[bytes], NDArray], files: Mapping[str, bytes], name: str) -> NDArray:
+    try:
+        return make(files[name])
+    except (ValueError, soundfile.SoundFileError) as error:
+        raise ValueError(
+            f"{name} of the package can't be used ({error}). The set is made from {PACKAGE}."
+        ) from error
 
 
 def make_cutout(content: bytes) -> NDArray[np.uint8]:
-    """The object without its empty margin, at most ``MAX_SIDE`` px: (H, W, 4) BGRA."""
-    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert decoded is not None
+    """The object without its empty margin, at most ``MAX_SIDE`` px: (H, W, 4) BGRA.
+
+    Raises:
+        ValueError: It is no such picture, or transparent all over.
+    """
+    coded = np.frombuffer(content, np.uint8)
+    decoded = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED) if content else None
+    if decoded is None or decoded.dtype != np.uint8 or decoded.shape[2:] != (4,):
+        raise ValueError("it is no picture with 8 bits a channel and opacity")
     return fit_cutout(np.asarray(decoded, np.uint8), MAX_SIDE)
 
 
 def make_sound(content: bytes) -> NDArray[np.float32]:
-    """The recording: mono, 16 kHz, silent ends off, its loudest ``MAX_SECONDS``, peak 0.9."""
+    """The recording: mono, 16 kHz, silent ends off, its loudest ``MAX_SECONDS``, peak 0.9.
+
+    Raises:
+        ValueError: It is empty or silent.
+    """
     samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
     sound = resample(samples.T.mean(axis=0, keepdims=True), rate, SAMPLE_RATE)[0]
+    if not sound.any():
+        raise ValueError("it is silent")
     return loudest_part(sound, int(MAX_SECONDS * SAMPLE_RATE))
 
 

@@ -15,6 +15,7 @@ from .config_overrides import check_overrides
 from .config_parts import check_parts
 from .config_values import check_counting, check_together
 
+_OF_WORKERS = ("persistent_workers", "prefetch_factor", "timeout", "multiprocessing_context")
 _HOOKS_OF_MMENGINE = (
     "runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint",
 )  # fmt: skip
@@ -60,8 +61,8 @@ def read_config(
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
         settings = cfg.get(loader) or {}
         if settings.get("num_workers", 0) == 0:  # torch refuses what only workers have
-            settings.pop("persistent_workers", None)
-            settings.pop("prefetch_factor", None)
+            for key in _OF_WORKERS:
+                settings.pop(key, None)
     return cfg
 
 

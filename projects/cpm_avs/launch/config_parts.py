@@ -20,6 +20,7 @@ from ..config_files import ConfigError, is_registered, nearest
 from .arguments import check_arguments, check_items
 from .config_keys import walk
 from .config_values import check_hook, check_value, check_whole
+from .loader_values import check_loader
 
 _LOADER = r"(train|val|test)_dataloader"
 _HOOK = r"(default|custom)_hooks\.\w+"
@@ -102,6 +103,8 @@ def check_parts(cfg: Config) -> None:
             _check_part(where, part, next(built_by, None))
             if re.fullmatch(_HOOK, where):
                 check_hook(where, part)
+            if re.fullmatch(_LOADER, where):
+                check_loader(where, part)
         else:
             check_value(where, part)
     _check_decay(settings.get("optim_wrapper"))

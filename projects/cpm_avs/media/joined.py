@@ -1,8 +1,8 @@
 """Recordings that ``cat`` joined into one file.
 
 FFmpeg reads through the joints of mp3, ADTS, AC-3, MPEG-TS and Matroska. Of WAV, AIFF, AU and mp4
-it reads the first recording alone; at each joint of FLAC it loses frames, and of Vorbis the first
-samples, and keeps the padding behind the last; all without a word.
+it reads the first recording alone, at each joint of FLAC it loses frames, and of Vorbis it neither
+knows where a recording begins nor where it ends, to some milliseconds; all without a word.
 """
 
 import io

@@ -114,7 +114,7 @@ def open_plain(
     libsndfile reads WAV several times faster than FFmpeg, and of Vorbis it gives each sample where
     FFmpeg leaves out the first.
     """
-    if not is_whole(Path(path), part and part.span):
+    if not is_whole(Path(path), None if part is None else part.span):
         return None
     try:
         file = soundfile.SoundFile(path if part is None else part)

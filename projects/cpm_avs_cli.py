@@ -82,6 +82,8 @@ def run(name: str) -> int:
             f"error: cpm-avs {name} needs {error.name}; in the repository: "
             f"pip install '.[{extra}]', or -r requirements-{extra}.txt"
         ) from error
+    finally:  # whoever called this may go on
+        signal.signal(signal.SIGINT, before)
 
 
 def _imported(name: str) -> tuple[ModuleType, Any]:

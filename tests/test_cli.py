@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,8 +87,10 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
     for name in [name for name in sys.modules if "cpm_avs.inference.page" in name]:
         monkeypatch.delitem(sys.modules, name)
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit, match=r"app needs gradio.* pip install '\.\[demo\]'"):
         cpm_avs_cli.main()
+    assert signal.getsignal(signal.SIGINT) is before  # else Ctrl-C would end the process at once
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ _ONE_OF: dict[str, tuple] = {
 #: Place -> where the name that stands there must be registered.
 _NAMES: dict[str, Registry] = {
     r"model\.(.*\.)?(norm|act|conv)_cfg\.type": registry.MODELS,  # mmcv says it can't find None
-    rf"{_LOADER}\.collate_fn\.type": FUNCTIONS,
+    rf"{_LOADER}\.(collate_fn|worker_init_fn)\.type": FUNCTIONS,
     r"optim_wrapper\.constructor": registry.OPTIM_WRAPPER_CONSTRUCTORS,
     r"optim_wrapper\.optimizer\.type": registry.OPTIMIZERS,
 }

@@ -95,6 +95,7 @@ def test_a_scheduler_ends_it_and_a_worker_is_killed(tmp_path: Path) -> None:
     run.terminate()
     output, _ = run.communicate()
     assert (run.returncode, output) == (130, "interrupted\n")
+    wait_for_end(run.pid)
     run = trial.run("--workers", "1")
     trial.wait_for_shard(run)
     processes = processes_of(run.pid)
@@ -110,6 +111,7 @@ def test_a_machine_is_lost(tmp_path: Path, monkeypatch) -> None:
 
     trial = Trial(tmp_path)
     monkeypatch.setenv("PYTHONPATH", trial.path)  # Ray's processes pass it on to their workers
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # by itself 15, which on a busy core is a halt
     machines = Cluster(initialize_head=True, head_node_args=dict(num_cpus=1))
     try:
         other = machines.add_node(num_cpus=1)

@@ -202,6 +202,22 @@ def test_masks_that_can_not_be_found(tree, score):
         assert code == 1 and f"error: {folder}: " in text and message in text, text
 
 
+def test_reports_beside_the_masks_name_their_values(tmp_path, score):
+    """As of the built-in model's masks and a clip of the built-in data, which number otherwise."""
+    lists = dict(mine=["background", "dog", "cat"], theirs=["background", "cat", "dog"])
+    for folder, names in lists.items():
+        save(tmp_path / folder / "masks" / "1.png", OBJECT)
+        (tmp_path / folder / "report.json").write_text(json.dumps(dict(classes=names)))
+    status, said = score("mine/masks", "theirs/masks")
+    assert status == 1 and "dog as class 1, and the truth has cat. Score" in said
+    assert score("mine/masks", "theirs/masks", "--classes", "binary")[0] == 0
+    (tmp_path / "mine" / "report.json").write_text(json.dumps(dict(classes=["background", "cat"])))
+    assert "has 2 classes, and the truth 3" in score("mine/masks", "theirs/masks")[1]
+    (tmp_path / "mine" / "report.json").write_text("[]")
+    status, said = score("mine/masks", "theirs/masks", "--per-class")
+    assert status == 0 and "cat" in said and "dog" in said
+
+
 def test_truths_that_can_not_be_used(tree, score):
     (tree / "empty").mkdir()
     save(tree / "many/a/1.png", OBJECT * 7)

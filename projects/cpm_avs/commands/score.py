@@ -28,6 +28,7 @@ from ..scoring.files_out import (
 )
 from ..scoring.frames import FOREGROUND, Rules
 from ..scoring.reading import ENCODINGS
+from ..scoring.reports import check_same_classes
 from ..scoring.truth import LAYOUTS, Truth, find_truth
 from ..scoring.whole_set import Scored
 from ..structures import UserError
@@ -161,6 +162,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_two_classes(args, truth)
     console = tables.make_console()
     folders = args.compare or [args.masks]
+    if truth.layout == "plain" and args.classes != "binary":
+        for folder in folders:
+            check_same_classes(folder, truth.root)
     methods = [score_set(truth, path, rules, probability=args.probability) for path in folders]
     for scored in methods:
         tables.show_problems(console, scored)

@@ -14,6 +14,7 @@ from ..evaluation.mask_writer import clip_parts
 from ..structures import UserError, looked_for
 from .folders import list_pngs
 from .plain_values import guess_rules
+from .reports import classes_of
 
 #: What ``--layout`` may say.
 LAYOUTS = (*NAMES, "plain")
@@ -80,7 +81,8 @@ def find_truth(
         index: Another index than the published one.
         split: Of a benchmark; None is 'test'.
         classes: Of plain folders: one of ``CLASS_LISTS``, a number C or a file with a name a line,
-            background first. None: object and background where the masks show that it is so.
+            background first. None: those of a report beside the masks, else object and background
+            where the masks show that it is so.
 
     Raises:
         UserError: There is nothing to score, or it can't be told what.
@@ -193,10 +195,11 @@ def _plain(root: Path, classes: str | None) -> Truth:
     frames = tuple(
         TruthFrame(clip_of(path), root / path, (path.with_suffix(""),)) for path in listing.pngs
     )
-    if classes is None:
+    named = classes_of(root) if classes is None else _class_names(classes)
+    if named is None:
         masks, names = guess_rules([frame.path for frame in frames])
     else:
-        names = _class_names(classes)
+        names = named
         encoding = "binary" if classes == "binary" else "index"
         masks = MaskRules(encoding, len(names), voc_palette(len(names)))
     return Truth("plain", root, "", frames, masks, names)

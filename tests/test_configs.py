@@ -149,12 +149,23 @@ SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
         "model.data_preprocessor.mean": [127.0] * 3,
         "model.data_preprocessor.std": [128.0] * 3,
         "model.decode_head.in_channels": [24, 40, 112, 320],
-        "model.no_object_odds": 10.0,
+        "model.no_object_odds": 6.0,
+        "model.mask_classifier": dict(
+            type="MaskPooledClassifier",
+            in_channels=320,
+            source_classes=ANY,
+            init_cfg=dict(
+                type="Pretrained", checkpoint="weights/efficientnet-lite0-classifier_imagenet.pth"
+            ),
+        ),
     },
     ("cpm_efflite2-yamnet_real", "cpm_efflite0-yamnet_real"): {
         "model.backbone.arch": "lite2",
         "model.backbone.init_cfg.checkpoint": "weights/efficientnet-lite2_imagenet.pth",
         "model.decode_head.in_channels": [24, 48, 120, 352],
+        "model.mask_classifier.in_channels": 352,
+        "model.mask_classifier.init_cfg.checkpoint": "weights/"
+        "efficientnet-lite2-classifier_imagenet.pth",
     },
 }
 PVTV2_B5 = {

@@ -21,6 +21,7 @@ from published_weights import (
 from torch.nn import functional as F
 
 from projects.cpm_avs.models.audio_backbones import AudioResNet, YAMNet
+from projects.cpm_avs.models.cpm.mask_pooled_classifier import MaskPooledClassifier
 from projects.cpm_avs.models.image_backbones import EfficientNetLite
 from projects.cpm_avs.pretrained import converters
 from projects.cpm_avs.pretrained.mobilenet_reference import mobilenet_v2_features
@@ -103,7 +104,16 @@ def test_efficientnet_gives_the_authors_maps() -> None:
     network.eval()
     # A side of each kind: 90 is odd from stride 2 on. Bright enough to meet the 6 of ReLU6.
     image = 100 * torch.randn(2, 3, 64, 90)
+    classifier = MaskPooledClassifier(
+        num_classes=1001, in_channels=352, source_classes=[[number] for number in range(1000)]
+    ).eval()
+    state = converters.efficientnet_lite_classifier(authors.state_dict())
+    classifier.load_state_dict(state, strict=True)
     with torch.no_grad():
+        deepest = network(image)[-1]
+        everything = torch.full((2, 1, *deepest.shape[-2:]), torch.inf)
+        shares = classifier.shares(everything, deepest)[:, 0]
+        torch.testing.assert_close(shares, authors(image).softmax(-1), atol=1e-5, rtol=1e-3)
         expected = authors.maps(image)
         for index, x in zip((3, 6, 14, 20), network(image), strict=True):
             torch.testing.assert_close(x, expected[index], atol=1e-4, rtol=1e-4)

@@ -191,6 +191,11 @@ def test_efficientnet_has_to_name_pictures(tmp_path: Path, monkeypatch: pytest.M
     path, finding = prepare.prepare("efficientnet-lite2", source=wheel, out_dir=tmp_path / "out")
     assert "names the camel of AVS-Stamps" in finding
     EfficientNetLite(arch="lite2").load_state_dict(load_safely(path), strict=True)
+    name = "efficientnet-lite2-classifier"
+    wheel = make_wheel(name, state, tmp_path, monkeypatch)
+    path, finding = prepare.prepare(name, source=wheel, out_dir=tmp_path / "out")
+    assert path.name == "efficientnet-lite2-classifier_imagenet.pth"
+    assert "8 tensors, 1.7 M numbers, none missing" in finding and "names the camel" in finding
 
 
 def test_known_pictures_lie_on_grey() -> None:

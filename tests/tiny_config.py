@@ -53,7 +53,8 @@ def shrink(cfg: Config, *, narrow: bool) -> Config:
     """
     cfg = Config(cfg.to_dict())
     model = cfg.model
-    model.backbone.init_cfg = model.audio_backbone.init_cfg = None
+    for part in (model.backbone, model.audio_backbone, model.get("mask_classifier") or Config()):
+        part.init_cfg = None
     if narrow and model.backbone.type == "ResNet":
         model.backbone.base_channels = 8
         model.decode_head.in_channels = [32, 64, 128, 256]

@@ -10,6 +10,7 @@ from .cpm.av_decoder import AVDecoder
 from .cpm.classifiers import GMMClassifier, LinearClassifier
 from .cpm.clip_attention import ClipAttention
 from .cpm.cpm_head import CPMHead
+from .cpm.mask_pooled_classifier import MaskPooledClassifier
 from .cpm.stereo_position import StereoPosition
 from .data_preprocessor import AVDataPreprocessor
 from .dense_segmentor import DenseSegmentor
@@ -25,5 +26,6 @@ __all__ = [
     "DenseSegmentor",
     "GMMClassifier",
     "LinearClassifier",
+    "MaskPooledClassifier",
     "StereoPosition",
 ]

@@ -34,6 +34,8 @@ class AVSegmentor(BaseAVSegmentor):
             1 is the paper's. Training counts no-object with a weight of 0.1, so that a false object
             costs little, also at test; a factor of up to 10, chosen on validation scenes, takes
             that back.
+        mask_classifier: Config of the ``MaskPooledClassifier`` by which the queries' names are
+            weighed at test; the segmentor fills in C. None is the paper's.
         kwargs: Arguments of ``BaseAVSegmentor``, of which ``decode_head`` is that of a ``CPMHead``.
     """
 
@@ -43,6 +45,7 @@ class AVSegmentor(BaseAVSegmentor):
         merge: str = "max",
         least_heard: float = 0.0,
         no_object_odds: float = 1.0,
+        mask_classifier: ConfigType | None = None,
         **kwargs: Any,  # to BaseAVSegmentor
     ) -> None:
         if merge not in MERGE_RULES:
@@ -59,6 +62,11 @@ class AVSegmentor(BaseAVSegmentor):
         shift = torch.zeros(self.decode_head.num_classes + 1)
         shift[-1] = math.log(no_object_odds)
         self.register_buffer("no_object_shift", shift, persistent=False)
+        self.mask_classifier = (
+            None
+            if mask_classifier is None
+            else MODELS.build(dict(mask_classifier, num_classes=self.decode_head.num_classes))
+        )
 
     def _build_between(self, decode_head: ConfigType) -> None:
         self.audio_decoder = MODELS.build(
@@ -118,7 +126,8 @@ class AVSegmentor(BaseAVSegmentor):
     ) -> DecoderOutput:
         """Class-agnostic path without post-processing.
 
-        The last layer's class logits are those of ``least_heard`` and ``no_object_odds``. Queries
+        The last layer's class logits are those of ``mask_classifier``, ``least_heard`` and
+        ``no_object_odds``. Queries
         that look back do so over the frames of a ``ClipDataset``'s clip, and over the whole batch
         where there is no metainfo, as in a graph.
         """
@@ -158,9 +167,15 @@ class AVSegmentor(BaseAVSegmentor):
         return samples, self.decode_head.time.keep(clips, output.timed)
 
     def _decode(self, inputs: dict[str, Tensor], clips: ClipFrames | None) -> DecoderOutput:
-        output = self.decode_head(*self.extract_feat(inputs), clips=clips)
+        maps = self.image_maps(inputs["img"])
+        visual = self.decode_head.decode_pixels(maps)
+        audio = self.extract_audio(inputs["specgram"], inputs.get("view"))
+        output = self.decode_head(visual, audio, clips=clips)
         logits = output.cls_logits
-        last = without_unheard(logits[-1], logits[0], self.least_heard) + self.no_object_shift
+        last = logits[-1]
+        if self.mask_classifier is not None:
+            last = self.mask_classifier(last, output.masks(-1), maps[-1])
+        last = without_unheard(last, logits[0], self.least_heard) + self.no_object_shift
         return replace(output, cls_logits=torch.cat([logits[:-1], last.unsqueeze(0)]))
 
     def per_picture(self, output: DecoderOutput) -> list[Picture]:

@@ -102,6 +102,17 @@ def efficientnet_lite(state: Mapping[str, Tensor], *, arch: str) -> StateDict:
     return renamed
 
 
+def efficientnet_lite_classifier(state: Mapping[str, Tensor]) -> StateDict:
+    """What ``efficientnet_lite`` leaves out, to the ``MaskPooledClassifier`` of all its classes."""
+    places = {"_conv_head": "head.conv", "_bn1": "head.bn", "_fc": "classifier"}
+    renamed = {}
+    for key, value in state.items():
+        module, _, rest = key.partition(".")
+        if module in places:
+            renamed[f"{places[module]}.{rest}"] = value
+    return renamed
+
+
 def yamnet(variables: Mapping[str, NDArray]) -> StateDict:
     """Variables of YAMNet's SavedModel to YAMNetTagger; the backbone takes ``layers.*`` of it.
 

@@ -1,13 +1,13 @@
 """Pictures that an ImageNet classifier must name: only there to check converted weights."""
 
-from collections.abc import Mapping
+import math
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from ..models.cpm.mask_pooled_classifier import MaskPooledClassifier
 from ..structures import REPOSITORY
 
 CUTOUTS = REPOSITORY / "data" / "stamps" / "cutouts"
@@ -28,24 +28,21 @@ def known_picture(name: str) -> Tensor:
 
 
 @torch.no_grad()
-def name_pictures(network: nn.Module, published: Mapping[str, Tensor]) -> str:
-    """Check a converted backbone, with the classifier that was published with it.
+def name_pictures(backbone: nn.Module, classifier: nn.Module) -> str:
+    """Check that a converted backbone and a converted classifier fit each other and the pictures.
 
     Args:
-        network: ``EfficientNetLite`` in evaluation mode, with all of its stages.
-        published: The state_dict before conversion, of which the head is used.
+        backbone: ``EfficientNetLite`` in evaluation mode, with all of its stages.
+        classifier: ``MaskPooledClassifier`` of all of ImageNet's classes, one by one.
 
     Returns:
         A sentence on what was seen; ValueError where a picture gets a wrong name.
     """
-    mean, variance, weight, bias = (
-        published[f"_bn1.{key}"] for key in ("running_mean", "running_var", "weight", "bias")
-    )
+    assert isinstance(classifier, MaskPooledClassifier)
     for name, label in KNOWN.items():
-        x = network((known_picture(name) - 127) / 128)[-1]
-        x = F.conv2d(x, published["_conv_head.weight"])
-        x = F.relu6(F.batch_norm(x, mean, variance, weight, bias, eps=1e-3)).mean((2, 3))
-        found = int(F.linear(x, published["_fc.weight"], published["_fc.bias"]).argmax())
+        deepest = backbone((known_picture(name) - 127) / 128)[-1]
+        everything = deepest.new_full((1, 1, *deepest.shape[-2:]), math.inf)
+        found = int(classifier.shares(everything, deepest).argmax())
         if found != label:
             raise ValueError(
                 f"EfficientNet-Lite takes the picture of a {name} for ImageNet's class {found}, "

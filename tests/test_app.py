@@ -94,9 +94,9 @@ def summary(driver) -> str:
     return until(lambda: driver.find_element("css selector", "#summary").text)
 
 
-def test_a_video_whose_type_the_browser_does_not_know(visit, tmp_path):
+def test_an_upright_video_whose_type_the_browser_does_not_know(visit, tmp_path):
     driver = visit()
-    clip = make_clip(tmp_path / "IMG_1.MOV", frames=5, size=(64, 48), sound=loud(0.2))
+    clip = make_clip(tmp_path / "IMG_1.MOV", frames=5, size=(64, 256), sound=loud(0.2))
     give = """
         const given = new DataTransfer(), field = arguments[0], how = {bubbles: true};
         given.items.add(new File([new Uint8Array(arguments[1])], 'IMG_1.MOV'));
@@ -114,6 +114,10 @@ def test_a_video_whose_type_the_browser_does_not_know(visit, tmp_path):
             driver.find_element("css selector", "#clip [aria-label=Clear]").click()
     driver.find_element("css selector", "#segment").click()
     assert "green square" in summary(driver)
+    share = "return arguments[0].clientHeight / window.innerHeight"
+    for video in driver.find_elements("css selector", "#clip video, #overlay video"):
+        assert until(lambda video=video: driver.execute_script(share, video) > 0.5)
+        assert driver.execute_script(share, video) < 0.61
 
 
 def test_upload_watch_download_leave(visit, page, tmp_path, folder):

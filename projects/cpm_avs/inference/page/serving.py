@@ -16,8 +16,13 @@ from .page import Page
 
 _PORTS = range(7860, 7960)  # as Gradio's
 _SYSTEM_FONTS = ("system-ui", "sans-serif")  # nothing is fetched from elsewhere
-# On a phone all columns stand below each other and nothing is wider than the screen.
-_CSS = "video, img {max-width: 100%; height: auto} .gradio-container {padding: 8px !important}"
+# On a phone all columns stand below each other and nothing is wider than the screen; a video that
+# was taken upright leaves room for the button and the result.
+_CSS = (
+    "video, img {max-width: 100%; height: auto} "
+    "video {max-height: 60vh !important; object-fit: contain} "
+    ".gradio-container {padding: 8px !important}"
+)
 
 
 class _Server(uvicorn.Server):

@@ -263,6 +263,9 @@ def test_a_clip_of_photographs(root):
 
 def test_a_clip_is_written_with_its_truth(root, tmp_path):
     arguments = [str(tmp_path / "clip.mp4"), "--subset", "ss", "--seconds", "4"]
+    earlier = tmp_path / "truth" / "masks" / "frame_000048.png"  # of a longer clip
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("")
     make_clip.main([*arguments, "--data-root", str(root), "--truth", str(tmp_path / "truth")])
     report = json.loads((tmp_path / "truth" / "report.json").read_text())
     assert report["classes"] == ["background", "cat", "cow", "dog"]

@@ -14,7 +14,7 @@ from ..files import whole_file
 from ..media.audio_functional import resample
 from ..media.video_writer import VideoWriter
 from .clip import video_clip
-from .outputs import MaskWriter
+from .outputs import MaskWriter, earlier_masks
 from .report_writer import ReportWriter
 from .results import FrameResult
 from .timeline import Timeline
@@ -101,6 +101,8 @@ def write_example(
 
 
 def _write_truth(folder: Path, path: Path, clip: ComposedClip, classes: Sequence[str]) -> None:
+    for mask in earlier_masks(folder / "masks"):
+        mask.unlink()
     masks = MaskWriter(folder / "masks", len(classes))
     video = video_clip(path, None, silent_ok=True)
     report = ReportWriter(folder / "report.json", video, classes)

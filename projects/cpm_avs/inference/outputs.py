@@ -159,6 +159,12 @@ class ClipSound:
         )
 
 
+def earlier_masks(folder: Path) -> list[Path]:
+    """Masks that ``MaskWriter`` left in a folder: those of a longer clip would outlive its own."""
+    found = folder.glob("frame_*.png")
+    return [path for path in found if re.fullmatch(r"frame_\d{6,}\.png", path.name)]
+
+
 class MaskWriter:
     """Class maps as PNG files that show colours and hold labels (palette images).
 
@@ -224,8 +230,7 @@ class ClipOutputs:
             self.files["figure"] = out_dir / "sound.png"
         if overlay is not None:
             self.files["overlay"] = overlay
-        masks = self.files["masks"].glob("frame_*.png") if out_dir else ()
-        earlier = [path for path in masks if re.fullmatch(r"frame_\d{6,}\.png", path.name)]
+        earlier = earlier_masks(self.files["masks"]) if out_dir else []
         _refuse_sources(read, [*self.files.values(), *earlier])
         for mask in earlier:
             mask.unlink()

@@ -119,6 +119,12 @@ def test_an_index_names_files_below_its_folder(column: str) -> None:
     assert compose("--photos", "photos") == 1 and Path("mine.png").is_file()
 
 
+def test_an_index_that_excel_saved_is_read() -> None:
+    text = "kind,class,split,file,mask\nphoto,cat,,a.png,\n"
+    Path("index.csv").write_text(text, encoding="utf-8-sig")
+    assert [one.class_name for one in read_index(Path(), "")] == ["cat"]
+
+
 def test_a_photograph_under_two_ids_has_the_objects_of_both() -> None:
     (one,), _ = coco(lambda all_: all_["images"][1].update(file_name="000000000001.jpg"))
     assert one.instances is not None and len(np.unique(one.instances(120, 160))) == 2

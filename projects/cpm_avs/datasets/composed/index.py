@@ -61,7 +61,7 @@ def read_index(root: Path, remedy: str) -> list[Item]:
         reason = f"there is no such index of photographs and recordings{looked_for(path)}"
         raise BadSampleError(path, reason, remedy)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel begins with a mark
             reader = csv.DictReader(file)
             missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
             if missing:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from clips import make_clip
-from corpus_kill import TITLES, command_of, processes_of, wait_for_end
+from corpus_kill import TITLES, titled, wait_for_end
 from fake_segmentor import write_model
 from test_corpus import start, tone
 
@@ -88,7 +88,7 @@ class Trial:
 
 
 @pytest.mark.slow
-def test_a_scheduler_ends_it_and_a_worker_is_killed(tmp_path: Path) -> None:
+def test_a_scheduler_ends_it_and_workers_are_killed(tmp_path: Path) -> None:
     trial = Trial(tmp_path)
     run = trial.run("--workers", "1")
     trial.wait_for_shard(run)
@@ -97,10 +97,11 @@ def test_a_scheduler_ends_it_and_a_worker_is_killed(tmp_path: Path) -> None:
     assert (run.returncode, output) == (130, "interrupted\n")
     wait_for_end(run.pid)
     run = trial.run("--workers", "1")
+    while not (loading := titled(TITLES["worker"], run.pid)):
+        time.sleep(0.1)
+    os.kill(loading[0], signal.SIGKILL)
     trial.wait_for_shard(run)
-    processes = processes_of(run.pid)
-    worker = next(one for one in processes if TITLES["worker"] in command_of(one))
-    os.kill(worker, signal.SIGKILL)
+    os.kill(titled(TITLES["worker"], run.pid)[0], signal.SIGKILL)
     trial.check(run)
     wait_for_end(run.pid)
 

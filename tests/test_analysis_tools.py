@@ -9,7 +9,7 @@ from PIL import Image
 from tiny_config import shrink
 from typed_tools import tool
 
-from projects.cpm_avs.structures import UserError
+from projects.cpm_avs.errors import UserError
 from projects.cpm_avs.visualization.confusion_figure import confusion_figure
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,12 +14,12 @@ from clips import loud, make_clip, make_jpegs
 from fake_segmentor import write_model
 from page_server import serve
 
+from projects.cpm_avs.errors import BadSampleError
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.page import Limits, Page
 from projects.cpm_avs.inference.page.answers import check_upload, explain, introduce
 from projects.cpm_avs.inference.sources import open_sources
 from projects.cpm_avs.media.video_io import probe
-from projects.cpm_avs.structures import BadSampleError
 
 ROOT = Path(__file__).resolve().parents[1]
 

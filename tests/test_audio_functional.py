@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from projects.cpm_avs.errors import BadSampleError
 from projects.cpm_avs.media.audio_functional import (
     cut_window,
     mix,
@@ -14,7 +15,6 @@ from projects.cpm_avs.media.audio_functional import (
     root_mean_square,
 )
 from projects.cpm_avs.media.sound_io import load_waveform
-from projects.cpm_avs.structures import BadSampleError
 
 
 def tone(seconds: float, rate: int, frequency: float = 440.0) -> np.ndarray:

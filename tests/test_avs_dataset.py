@@ -12,7 +12,7 @@ from toy_avs import AUGMENT, PIPELINE, ToySet, write_toy_files
 
 from projects.cpm_avs.datasets.sample_index import SampleIndex
 from projects.cpm_avs.datasets.seeding import seeded
-from projects.cpm_avs.structures import BadSampleError
+from projects.cpm_avs.errors import BadSampleError
 
 pytestmark = pytest.mark.usefixtures("mmseg_scope")
 

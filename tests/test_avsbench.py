@@ -35,7 +35,7 @@ from projects.cpm_avs.datasets.benchmarks.class_names import (
 )
 from projects.cpm_avs.datasets.benchmarks.clip_index import Column, read_table
 from projects.cpm_avs.datasets.palette import voc_palette
-from projects.cpm_avs.structures import BadSampleError
+from projects.cpm_avs.errors import BadSampleError
 
 pytestmark = pytest.mark.usefixtures("mmseg_scope")
 

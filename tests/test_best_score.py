@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
 
-from projects.cpm_avs.structures import UserError
+from projects.cpm_avs.errors import UserError
 from projects.cpm_avs.training.hooks.best_score import check_best_score
 
 CONFIG = Path(__file__).parent / "configs" / "toy_iter.py"

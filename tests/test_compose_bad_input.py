@@ -35,7 +35,7 @@ from projects.cpm_avs.datasets.composing.coco_photos import read_coco
 from projects.cpm_avs.datasets.composing.collecting import Source, collect
 from projects.cpm_avs.datasets.composing.freesound_sets import read_esc50, read_fsd50k
 from projects.cpm_avs.datasets.composing.writing import file_name
-from projects.cpm_avs.structures import BadSampleError, UserError
+from projects.cpm_avs.errors import BadSampleError, UserError
 
 ALL = ClassNames()
 LEADING_OUT = ["../../photos/secret.jpg", "/etc/passwd", "", "a\0b.jpg", "..\\v.jpg", "x" * 201]

@@ -37,7 +37,7 @@ from projects.cpm_avs.datasets.composing.pictures import (
     read_instances,
     read_picture,
 )
-from projects.cpm_avs.structures import BadSampleError, UserError
+from projects.cpm_avs.errors import BadSampleError, UserError
 
 ALL = ClassNames()
 

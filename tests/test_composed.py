@@ -25,8 +25,8 @@ from projects.cpm_avs.datasets.composed.library import (
 )
 from projects.cpm_avs.datasets.composed.placement import GRID
 from projects.cpm_avs.datasets.composed.stamps import CLASSES
+from projects.cpm_avs.errors import BadSampleError
 from projects.cpm_avs.inference.example_clips import example_scenes, examples_for
-from projects.cpm_avs.structures import BadSampleError
 
 
 def read_frames_of(path: Path) -> list:

@@ -29,10 +29,10 @@ from projects.cpm_avs.corpus.progress import Tally, clock
 from projects.cpm_avs.corpus.running import Ledger, take_stock
 from projects.cpm_avs.corpus.search import Search
 from projects.cpm_avs.corpus.shards import Shards
+from projects.cpm_avs.errors import UserError
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.results import FrameResult
 from projects.cpm_avs.inference.timeline import Run, RunFinder, Timeline
-from projects.cpm_avs.structures import UserError
 
 TABLES = ("videos", "masks", "pieces")
 VIDEO = Video("a.mp4", "/x/a.mp4", 10, 20)

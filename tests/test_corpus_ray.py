@@ -15,7 +15,7 @@ from fake_segmentor import write_model
 from test_corpus import start, tone
 
 from projects.cpm_avs.corpus.cluster import cluster
-from projects.cpm_avs.structures import UserError
+from projects.cpm_avs.errors import UserError
 
 pytest.importorskip("ray")
 pq = pytest.importorskip("pyarrow.parquet")

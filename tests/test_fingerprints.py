@@ -11,7 +11,7 @@ from compose_sources import RATE, picture, save, save_sound, sound
 
 from projects.cpm_avs.datasets.composing import photo_fingerprint as photos
 from projects.cpm_avs.datasets.composing import sound_fingerprint as sounds
-from projects.cpm_avs.structures import BadSampleError
+from projects.cpm_avs.errors import BadSampleError
 
 
 def test_a_bit_says_whether_the_right_neighbour_is_brighter(tmp_path):

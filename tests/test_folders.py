@@ -12,11 +12,11 @@ import soundfile
 from clips import click_track, make_clip, moving_square
 from PIL import Image
 
+from projects.cpm_avs.errors import BadSampleError, UserError
 from projects.cpm_avs.inference.clip import read_image
 from projects.cpm_avs.inference.sources import open_sources
 from projects.cpm_avs.media.kinds import PICTURES, kind_of
 from projects.cpm_avs.media.video_io import probe
-from projects.cpm_avs.structures import BadSampleError, UserError
 
 
 def write_sound(path: Path, seconds: float = 1.0) -> Path:

@@ -11,7 +11,7 @@ from toy_avs import HEIGHT, PIPELINE, WIDTH, ToySet, write_toy_files
 
 from projects.cpm_avs.datasets.benchmarks.avsbench import AVSBenchMS3Dataset
 from projects.cpm_avs.datasets.mask_decoding import read_mask
-from projects.cpm_avs.structures import BadSampleError
+from projects.cpm_avs.errors import BadSampleError
 
 pytestmark = pytest.mark.usefixtures("mmseg_scope")
 

@@ -18,7 +18,7 @@ from projects.cpm_avs.datasets.benchmarks.avsbench import MS3_COLUMNS
 from projects.cpm_avs.datasets.benchmarks.class_names import check_label2idx
 from projects.cpm_avs.datasets.benchmarks.clip_index import read_table
 from projects.cpm_avs.datasets.prepare import check, frames
-from projects.cpm_avs.structures import BadSampleError
+from projects.cpm_avs.errors import BadSampleError
 
 LEADING_OUT = [
     "../../../../v",

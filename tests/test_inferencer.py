@@ -19,6 +19,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from projects.cpm_avs.datasets.benchmarks.benchmark_transforms import ResizeForProtocol
+from projects.cpm_avs.errors import BadSampleError
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.model_loading import load_config
 from projects.cpm_avs.inference.preparation import Preparation
@@ -27,7 +28,6 @@ from projects.cpm_avs.inference.sources import open_sources
 from projects.cpm_avs.inference.timeline import Timeline
 from projects.cpm_avs.media.sound_io import read_sound
 from projects.cpm_avs.media.video_io import Frame, probe, read_frames
-from projects.cpm_avs.structures import BadSampleError
 
 ROOT = Path(__file__).resolve().parents[1]
 TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(44100) / 44100)[None].astype(np.float32)

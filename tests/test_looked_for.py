@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from projects.cpm_avs.constants import REPOSITORY
 from projects.cpm_avs.datasets.benchmarks.avsbench import AVSBenchS4Dataset
 from projects.cpm_avs.datasets.composed.composed_dataset import ComposedDataset
+from projects.cpm_avs.errors import looked_for
 from projects.cpm_avs.safe_checkpoint import load_safely
-from projects.cpm_avs.structures import REPOSITORY, looked_for
 
 
 def test_where_it_was_looked_for_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from tiny import build_tiny, losses_of, tiny_batch, tiny_model_cfg
 from toy_avs import LOAD, ToySet, write_toy_files
 
 from projects.cpm_avs.datasets.seeding import seeded
+from projects.cpm_avs.errors import BadSampleError
 from projects.cpm_avs.models.spectrogram import stft_magnitude
-from projects.cpm_avs.structures import BadSampleError
 from projects.cpm_avs.training.diagnostics.separation import noise_waveform
 from projects.cpm_avs.training.prompting.offscreen_noise import draw_partners as draw_from_pool
 from projects.cpm_avs.training.prompting.offscreen_noise import offscreen_noise

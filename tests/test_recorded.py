@@ -7,11 +7,11 @@ import pytest
 import torch
 from tiny import build_tiny, predictions_of, tiny_batch, tiny_model_cfg
 
+from projects.cpm_avs.errors import UserError
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference import recorded as module
 from projects.cpm_avs.inference.recorded import RecordedSegmentor, record
 from projects.cpm_avs.inference.sources import open_sources
-from projects.cpm_avs.structures import UserError
 
 
 @pytest.fixture(scope="module")

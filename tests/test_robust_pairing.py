@@ -15,7 +15,7 @@ from projects.cpm_avs.datasets.benchmarks.robust_pairing import (
     pair_ms3,
     pair_s4,
 )
-from projects.cpm_avs.structures import UserError
+from projects.cpm_avs.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("mmseg_scope")
 

@@ -12,8 +12,8 @@ import scipy.stats
 from metric_frames import random_frames, score
 from scored_folders import save, scored
 
+from projects.cpm_avs.errors import UserError
 from projects.cpm_avs.scoring import compare
-from projects.cpm_avs.structures import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 DRAWS, SEED = 25, 4

@@ -15,12 +15,12 @@ from tiny_config import shrink
 
 from projects.cpm_avs.datasets.benchmarks.class_names import AVSS_CLASSES, VPO_CLASSES
 from projects.cpm_avs.datasets.palette import voc_palette
+from projects.cpm_avs.errors import UserError
 from projects.cpm_avs.evaluation import MaskWriterHook
 from projects.cpm_avs.evaluation import mask_functional as F
 from projects.cpm_avs.scoring import summarise
 from projects.cpm_avs.scoring.summary import clip_scores
 from projects.cpm_avs.scoring.truth import find_truth
-from projects.cpm_avs.structures import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from projects.cpm_avs.errors import BadSampleError
 from projects.cpm_avs.media.joined import parts_of
 from projects.cpm_avs.media.sound_io import load_waveform, read_sound
 from projects.cpm_avs.media.window_loading import load_window
-from projects.cpm_avs.structures import BadSampleError
 
 
 def noise(seconds: float, rate: int = 16000, channels: int = 1) -> np.ndarray:

@@ -22,7 +22,7 @@ from projects.cpm_avs.datasets.composed.scene import cut_stretch, draw_picture, 
 from projects.cpm_avs.datasets.composed.stamps import CLASSES, PALETTE, StampsDataset, load_stamps
 from projects.cpm_avs.datasets.prepare.oracle import oracle_miou
 from projects.cpm_avs.datasets.prepare.stamps import check_sounds
-from projects.cpm_avs.structures import BadSampleError
+from projects.cpm_avs.errors import BadSampleError
 
 pytestmark = pytest.mark.usefixtures("mmseg_scope")
 

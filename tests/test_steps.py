@@ -18,8 +18,8 @@ from toy_avs import LOAD, PIPELINE, ToySet, write_toy_files
 
 from projects.cpm_avs.config_files import ConfigError
 from projects.cpm_avs.datasets.clip_dataset import ClipDataset
+from projects.cpm_avs.errors import BadSampleError, UserError
 from projects.cpm_avs.launch import ModelFitHook, plain_errors
-from projects.cpm_avs.structures import BadSampleError, UserError
 
 pytestmark = pytest.mark.usefixtures("mmseg_scope")
 

@@ -18,6 +18,7 @@ from torch import nn
 from typed_tools import tool
 
 from projects.cpm_avs.config_files import ConfigError
+from projects.cpm_avs.errors import UserError
 from projects.cpm_avs.evaluation.mask_writer import MaskWriterHook
 from projects.cpm_avs.launch import (
     CheckpointFitHook,
@@ -26,7 +27,6 @@ from projects.cpm_avs.launch import (
     load_config,
 )
 from projects.cpm_avs.safe_checkpoint import CheckpointError
-from projects.cpm_avs.structures import UserError
 
 
 @pytest.fixture

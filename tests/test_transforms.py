@@ -10,8 +10,8 @@ from PIL import Image
 from toy_avs import HEIGHT, LOAD, WIDTH, ToySet, write_toy_files
 
 from projects.cpm_avs.datasets.mask_decoding import decode_mask, read_mask, values_in
+from projects.cpm_avs.errors import BadSampleError
 from projects.cpm_avs.media.sound_io import load_waveform
-from projects.cpm_avs.structures import BadSampleError
 
 pytestmark = pytest.mark.usefixtures("mmseg_scope")
 

@@ -13,11 +13,11 @@ from clips import make_clip, make_jpegs
 from fake_segmentor import write_model
 from PIL import Image
 
+from projects.cpm_avs.errors import BadSampleError, UserError
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.clip import read_image
 from projects.cpm_avs.inference.sources import open_sources
 from projects.cpm_avs.media.video_io import probe, read_frames
-from projects.cpm_avs.structures import BadSampleError, UserError
 
 SMALL, LARGE = (64, 48), (200, 200)
 

@@ -10,12 +10,12 @@ import pytest
 import soundfile
 from clips import click_track, make_clip, moving_square
 
+from projects.cpm_avs.errors import BadSampleError
 from projects.cpm_avs.media import sound_decoding, video_io
 from projects.cpm_avs.media.sound_io import load_waveform, read_sound
 from projects.cpm_avs.media.sound_windows import SoundWindows
 from projects.cpm_avs.media.video_io import probe, read_frames
 from projects.cpm_avs.media.video_writer import VideoWriter
-from projects.cpm_avs.structures import BadSampleError
 
 
 def first_loud(sound: np.ndarray, rate: int) -> float:

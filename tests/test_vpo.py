@@ -28,7 +28,7 @@ from projects.cpm_avs.datasets.benchmarks.class_names import (
     COCO_LABEL_MAP,
     VPO_CLASSES,
 )
-from projects.cpm_avs.structures import BadSampleError
+from projects.cpm_avs.errors import BadSampleError
 
 pytestmark = pytest.mark.usefixtures("mmseg_scope")
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from projects.cpm_avs.errors import BadSampleError
 from projects.cpm_avs.media.audio_functional import cut_window
 from projects.cpm_avs.media.sound_io import load_waveform
 from projects.cpm_avs.media.window_loading import load_window
-from projects.cpm_avs.structures import BadSampleError
 
 LENGTH = 4000
 

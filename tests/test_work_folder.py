@@ -12,8 +12,8 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
+from projects.cpm_avs.errors import UserError
 from projects.cpm_avs.launch import claim_work_folder
-from projects.cpm_avs.structures import UserError
 from projects.cpm_avs.work_folder import claim, latest_checkpoint
 
 HOLDER = """

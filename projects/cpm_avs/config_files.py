@@ -22,8 +22,8 @@ from mmengine.fileio.handlers import YamlHandler
 from mmengine.registry import Registry
 from mmengine.utils import get_installed_path, import_modules_from_strings, is_installed
 
-from .structures import REPOSITORY as ROOT
-from .structures import UserError
+from .constants import REPOSITORY as ROOT
+from .errors import UserError
 from .two_names import own_name
 
 SUFFIXES = (".py", ".yaml", ".yml", ".json")

@@ -19,8 +19,8 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import Tensor, nn
 
 from .checkpoint_format import allowed_globals, check_archive, settle
+from .errors import UserError, looked_for
 from .safetensors_format import SUFFIX, read_safetensors
-from .structures import UserError, looked_for
 
 #: What the names of weights begin with that training alone needs.
 TRAINING_PREFIX = "criterion."

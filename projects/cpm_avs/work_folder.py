@@ -14,7 +14,7 @@ import mmengine.runner
 from mmengine.logging import print_log
 
 from .checkpoint_format import find_damage
-from .structures import UserError
+from .errors import UserError
 
 #: Holds the name of the newest checkpoint beside it. mmengine writes whole paths, which still lead
 #: to the original after the folder was moved or copied.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from ..constants import REPOSITORY as ROOT
 from ..files import write_whole
-from ..structures import REPOSITORY as ROOT
 from ..visualization.run_log import read_run
 from .records import named
 from .rows import Study

@@ -11,8 +11,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from ..constants import REPOSITORY as ROOT
 from ..files import write_whole
-from ..structures import REPOSITORY as ROOT
 from ..visualization.run_log import read_run
 from .records import RunRecord, recorded
 from .rows import MEASURES, SCENES, SEPARATION, SOUNDS, Study

@@ -19,6 +19,7 @@ from PIL import Image
 
 from ..datasets.avs_dataset import AVSDataset
 from ..datasets.clip_dataset import ClipDataset
+from ..errors import UserError
 from ..evaluation import mask_functional as F
 from ..evaluation.mask_writer import relative_name
 from ..files import whole_file, write_whole
@@ -28,7 +29,6 @@ from ..launch import (
     output_folder,
     read_config,
 )
-from ..structures import UserError
 from ..visualization.confusion_figure import confusion_figure
 
 

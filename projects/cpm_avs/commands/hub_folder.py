@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 from ..inference.hub_folder import write_folder
 from ..inference.model_loading import find_checkpoint, load_config
 from ..launch import output_folder, read_config
-from ..structures import UserError
 
 
 def read_metrics(path: Path) -> Any:

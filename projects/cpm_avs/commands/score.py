@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ..errors import UserError
 from ..evaluation.frame_counts import PROTOCOLS
 from ..files import check_file
 from ..launch import at_least, output_folder
@@ -31,7 +32,6 @@ from ..scoring.reading import ENCODINGS
 from ..scoring.reports import check_same_classes
 from ..scoring.truth import LAYOUTS, Truth, find_truth
 from ..scoring.whole_set import Scored
-from ..structures import UserError
 
 #: What ``--protocol`` may say.
 CHOICES = {

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from ..datasets.composed.composed_dataset import ComposedDataset
 from ..datasets.composed.scene import draw_picture, mix_sources
+from ..errors import UserError
 from ..evaluation.stereo_tests import coloured_shares, pan_scores, swap_scores, swappable
 from ..files import whole_file, write_whole
 from ..inference.model_loading import build_model, find_device, load_config
@@ -40,7 +41,6 @@ from ..launch import (
     output_file,
     read_config,
 )
-from ..structures import UserError
 from ..visualization.stereo_figure import PanRow, pan_figure
 
 _COLUMNS = 5  # pictures of a scene in the figure

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from ..structures import UserError
+from ..errors import UserError
 
 #: Read when Ray is imported. What it tells a terminal of workers and machines that are lost is
 #: pages long; ``ray_crew.py`` says it in a line.

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..errors import BadSampleError
 from ..inference.results import fit_class_map
 from ..media.video_io import read_frames
-from ..structures import BadSampleError
 from ..visualization.drawing import MaskPainter, Picture
 from . import run_lengths
 from .search import Hit, Search

@@ -9,8 +9,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..errors import UserError
 from ..files import sha256_of, write_whole
-from ..structures import UserError
 from .worker import Job
 
 NAME = "corpus.json"

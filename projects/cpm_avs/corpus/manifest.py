@@ -13,8 +13,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..errors import UserError
 from ..media.kinds import visible
-from ..structures import UserError
 
 COLUMNS = ("video", "path", "file")  # of a table, the first that it has
 _TABLES = (".csv", ".parquet")

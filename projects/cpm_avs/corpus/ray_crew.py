@@ -10,7 +10,7 @@ import ray
 from mmengine.logging import print_log
 from ray.exceptions import RayError, RayTaskError
 
-from ..structures import UserError
+from ..errors import UserError
 from .crews import Outcome
 from .pieces import Finding, Piece
 from .worker import Job, Worker

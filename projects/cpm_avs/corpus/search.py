@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from ..structures import UserError
+from ..errors import UserError
 from .identity import classes_of
 from .shards import shards_of
 

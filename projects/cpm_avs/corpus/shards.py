@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..errors import UserError
 from ..files import whole_file
 from ..inference.timeline import Run
-from ..structures import UserError
 from ..work_folder import claim
 from .manifest import Video
 from .pieces import Finding, Piece

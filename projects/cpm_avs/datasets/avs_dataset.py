@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..structures import BadSampleError, UserError
+from ..errors import BadSampleError, UserError
 from .mask_decoding import decode_mask, read_mask, values_in
 from .negative_sounds import NEGATIVE_SOUNDS, without_objects
 from .sample_index import SampleIndex

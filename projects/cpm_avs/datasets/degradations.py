@@ -10,8 +10,8 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 from scipy.signal import fftconvolve
 
+from ..constants import SAMPLE_RATE
 from ..media.audio_functional import Waveform, root_mean_square
-from ..structures import SAMPLE_RATE
 
 _PEAK = 0.99
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..constants import IGNORE_INDEX
+from ..errors import BadSampleError
 from ..media.kinds import PICTURES
-from ..structures import IGNORE_INDEX, BadSampleError
 
 #: Pillow's modes of one channel of whole numbers.
 INDEX_MODES = ("1", "L", "P", "I;16", "I")

@@ -6,8 +6,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from ..constants import IGNORE_INDEX
 from ..media.audio_functional import Waveform
-from ..structures import IGNORE_INDEX
 
 #: After AVSBench-Robust (arXiv 2502.00358).
 NEGATIVE_SOUNDS = ("silence", "noise", "offscreen")

@@ -8,10 +8,10 @@ from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
 from mmseg.registry import TRANSFORMS
 
+from ..errors import BadSampleError
 from ..media.audio_functional import cut_window
 from ..media.kinds import kind_of, visible
 from ..media.sound_io import load_waveform
-from ..structures import BadSampleError
 
 
 @TRANSFORMS.register_module()

@@ -10,7 +10,7 @@ from mmcv.transforms import RandomChoiceResize, RandomResize, Resize
 from mmengine.logging import print_log
 from mmseg.datasets.transforms import PackSegInputs
 
-from ..structures import PICTURE_ALONE, UserError
+from ..errors import PICTURE_ALONE, UserError
 
 _RESIZING = (Resize, RandomResize, RandomChoiceResize)
 #: Key of a sample -> a step that makes it.

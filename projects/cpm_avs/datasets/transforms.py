@@ -10,9 +10,10 @@ from mmseg.datasets.transforms import PackSegInputs
 from mmseg.datasets.transforms import RandomFlip as SegRandomFlip
 from mmseg.registry import TRANSFORMS
 
+from ..constants import IGNORE_INDEX, SAMPLE_RATE
+from ..errors import PICTURE_ALONE, BadSampleError
 from ..media.audio_functional import Waveform
 from ..media.window_loading import load_window
-from ..structures import IGNORE_INDEX, PICTURE_ALONE, SAMPLE_RATE, BadSampleError
 from .mask_decoding import DEEP_MODES, UNREADABLE, decode_mask, frame_mode, read_mask, values_in
 
 META_KEYS = (

@@ -22,7 +22,7 @@ from typing import Any
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
-from ..structures import IGNORE_INDEX
+from ..constants import IGNORE_INDEX
 from .frame_counts import PROTOCOLS, SCORES, frame_counts
 from .mask_functional import foreground_probability
 from .report import class_table, score_table, write_json

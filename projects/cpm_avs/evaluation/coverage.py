@@ -5,7 +5,7 @@ from typing import Any
 
 from mmseg.registry import METRICS
 
-from ..structures import IGNORE_INDEX
+from ..constants import IGNORE_INDEX
 from .streaming import StreamingMetric, Sums, from_fixed, mask_of, to_fixed
 
 

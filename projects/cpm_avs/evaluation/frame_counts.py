@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from ..structures import IGNORE_INDEX
+from ..constants import IGNORE_INDEX
 from . import mask_functional as F
 from .streaming import Counts, to_fixed
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..structures import IGNORE_INDEX
+from ..constants import IGNORE_INDEX
 
 BETA2 = 0.3
 # AVSBench's own line, float32: the last threshold is exactly 1.

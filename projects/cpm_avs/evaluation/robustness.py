@@ -5,7 +5,7 @@ from typing import Any
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
-from ..structures import IGNORE_INDEX
+from ..constants import IGNORE_INDEX
 from .streaming import StreamingMetric, Sums, mask_of
 
 

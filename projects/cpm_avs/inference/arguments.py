@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..constants import SAMPLE_RATE
+from ..errors import UserError
 from ..files import check_folder
 from ..media.audio_functional import RATES
 from ..media.opening import MOST_PIXELS
-from ..structures import SAMPLE_RATE, UserError
 
 _LOUDEST = 16.0  # resampling and mixing may pass 1 a little; numbers of 16 bits do by far
 _FRAMES = "give uint8 BGR of (H, W, 3) or (N, H, W, 3)"

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from ..constants import SAMPLE_RATE
 from ..datasets.mask_decoding import UNREADABLE
+from ..errors import BadSampleError
 from ..media.audio_functional import Waveform, resample, to_channels
 from ..media.kinds import PICTURES, check_picture_size
 from ..media.opening import MOST_PIXELS, check_file, forbidden, too_large
 from ..media.sound_io import read_sound
 from ..media.video_io import Frame, probe, read_frames
-from ..structures import SAMPLE_RATE, BadSampleError
 from .arguments import check_frames, check_sound
 
 Picture = str | Path | NDArray[np.uint8]

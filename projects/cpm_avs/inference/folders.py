@@ -8,10 +8,10 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+from ..errors import BadSampleError
 from ..media.kinds import called, kind_of, visible
 from ..media.opening import MOST_PIXELS, forbidden, is_folder
 from ..media.video_io import Frame
-from ..structures import BadSampleError
 from .clip import Clip, pair_clip, read_image, video_clip
 
 # AVSBench pairs frame k with the 0.96 s from second k on; this is the middle of them.

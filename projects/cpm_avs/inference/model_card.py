@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..structures import UserError
+from ..errors import UserError
 
 _HEAD = """---
 library_name: cpm-avs

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..errors import UserError
 from ..files import whole_file
 from ..media.video_io import Frame
 from ..media.video_writer import VideoWriter
-from ..structures import UserError
 from ..visualization.colors import class_color
 from ..visualization.drawing import MaskPainter
 from ..visualization.plots import sound_figure

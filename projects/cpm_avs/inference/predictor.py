@@ -8,7 +8,7 @@ from mmengine.model import BaseModel
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..structures import UserError
+from ..errors import UserError
 from .recorded import record
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

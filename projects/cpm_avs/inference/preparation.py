@@ -14,9 +14,10 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from mmseg.structures import SegDataSample
 
 from ..config_files import ConfigError, hint_of_unregistered
+from ..constants import SAMPLE_RATE
+from ..errors import UserError
 from ..media.audio_functional import Waveform
 from ..media.video_io import Frame
-from ..structures import SAMPLE_RATE, UserError
 
 
 @dataclass(frozen=True)

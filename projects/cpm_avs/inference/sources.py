@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from ..errors import BadSampleError, UserError
 from ..media.kinds import kind_of
 from ..media.opening import MOST_PIXELS, is_folder
-from ..structures import BadSampleError, UserError
 from .arguments import check_rate, check_track
 from .clip import Clip, Picture, SoundSource, pair_clip, video_clip
 from .folders import Wanted, folder_clips

@@ -16,9 +16,9 @@ from mmseg.registry import DATASETS
 from torch import OutOfMemoryError
 
 from ..config_files import ConfigError, hint_of_unregistered, nearest
+from ..errors import UserError
 from ..model_fit import check_classes
 from ..safe_checkpoint import CheckpointError
-from ..structures import UserError
 from .arguments import parameters
 from .config_keys import READ, walk
 from .errors import raised_by_the_project

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..structures import UserError
+from ..errors import UserError
 
 INTERRUPTED = 128 + signal.SIGINT  # as shells count it
 _PIPE_CLOSED = 128 + 13  # as shells say that SIGPIPE ended a program

@@ -5,7 +5,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from ..structures import UserError
+from ..errors import UserError
 from ..work_folder import latest_checkpoint
 
 

@@ -7,9 +7,9 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from ..config_files import ConfigError
+from ..errors import BadSampleError, UserError
 from ..model_fit import check_backbones, check_classes, check_sound
 from ..model_wrapper import bare_model
-from ..structures import BadSampleError, UserError
 
 
 class ModelFitHook(Hook):

@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from ..structures import UserError
+from ..errors import UserError
 
 Waveform = NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from PIL import Image
 
-from ..structures import BadSampleError
+from ..errors import BadSampleError
 from .opening import check_file, default_track, open_media, too_large
 
 Kind = Literal["picture", "sound", "video"]

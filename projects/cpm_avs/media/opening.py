@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import av
 
-from ..structures import BadSampleError
+from ..errors import BadSampleError
 from .joined import Part
 
 # FFmpeg also reads playlists, which name other files and addresses to open: not from a stranger.

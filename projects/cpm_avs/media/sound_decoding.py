@@ -13,7 +13,7 @@ import av
 import numpy as np
 import soundfile
 
-from ..structures import BadSampleError
+from ..errors import BadSampleError
 from .audio_functional import RATES, Waveform
 from .joined import Part, parts_of
 from .opening import check_file, default_track, open_media, sound_track, steady_packets

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from ..structures import SAMPLE_RATE, BadSampleError, UserError
+from ..constants import SAMPLE_RATE
+from ..errors import BadSampleError, UserError
 from .audio_functional import Waveform, to_channels
 from .sound_decoding import Block, decode_sound
 

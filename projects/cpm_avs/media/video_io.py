@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from ..structures import BadSampleError
+from ..errors import BadSampleError
 from .joined import parts_of
 from .opening import MOST_PIXELS, default_track, open_media, sound_track, steady_packets, too_large
 from .orientation import square_size, upright

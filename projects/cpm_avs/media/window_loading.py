@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..structures import SAMPLE_RATE
+from ..constants import SAMPLE_RATE
 from .audio_functional import Waveform, cut_window, resample, to_channels
 from .opening import check_file
 from .sound_decoding import Block, open_plain, refuse_no_sound

@@ -10,7 +10,8 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import stack_batch
 from torch import Tensor
 
-from ..structures import IGNORE_INDEX, PICTURE_ALONE
+from ..constants import IGNORE_INDEX
+from ..errors import PICTURE_ALONE
 from .spectrogram import DropBin, first_bin, stft_magnitude
 
 

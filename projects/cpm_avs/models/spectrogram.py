@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..structures import SAMPLE_RATE
+from ..constants import SAMPLE_RATE
 
 DropBin = Literal["nyquist", "dc"]
 

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from ..constants import REPOSITORY
 from ..models.cpm.mask_pooled_classifier import MaskPooledClassifier
-from ..structures import REPOSITORY
 
 CUTOUTS = REPOSITORY / "data" / "stamps" / "cutouts"
 #: Cut-outs of AVS-Stamps and their ImageNet classes: Arabian camel, drake, fire engine, penguin.

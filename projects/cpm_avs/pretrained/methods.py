@@ -8,8 +8,8 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from ..config_files import read_config_file
+from ..errors import looked_for
 from ..safe_checkpoint import load_safely
-from ..structures import looked_for
 from .avsegformer_converter import avsegformer
 from .cavp_converter import cavp
 from .converters import StateDict

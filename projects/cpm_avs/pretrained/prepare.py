@@ -11,10 +11,10 @@ from zipfile import ZipFile
 import numpy as np
 import torch
 
+from ..constants import SAMPLE_RATE
 from ..files import sha256_of, write_whole
 from ..media.sound_io import read_sound
 from ..safe_checkpoint import load_safely
-from ..structures import SAMPLE_RATE
 from .recipe import Package, Recipe
 from .recipes import RECIPES
 from .yamnet_tagger import DOG, YAMNetTagger

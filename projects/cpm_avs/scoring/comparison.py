@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import UserError
 from ..evaluation.set_scores import object_scores, score_row, with_mean
 from ..evaluation.streaming import Counts
-from ..structures import UserError
 from .frames import FOREGROUND
 from .summary import subset_row, subsets
 from .whole_set import ClipCounts

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from ..structures import UserError, looked_for
+from ..errors import UserError, looked_for
 
 #: Pictures that keep a mask's values no better than PNG does, or not at all.
 _LOSSY = {".jpg", ".jpeg", ".webp"}

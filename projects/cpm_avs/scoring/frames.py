@@ -8,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..constants import IGNORE_INDEX
 from ..datasets.mask_decoding import decode_mask, read_mask
+from ..errors import BadSampleError, UserError
 from ..evaluation.frame_counts import PROTOCOLS, frame_counts, no_credit
 from ..evaluation.streaming import Counts
-from ..structures import IGNORE_INDEX, BadSampleError, UserError
 from .reading import MaskProblem, PredictedMask, read_grey, read_plain, read_prediction
 from .truth import Truth, TruthFrame
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from ..structures import UserError
+from ..errors import UserError
 from .folders import Listing
 from .truth import TruthFrame
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..constants import IGNORE_INDEX
 from ..datasets.benchmarks.class_names import BINARY_CLASSES
 from ..datasets.mask_decoding import values_in
 from ..datasets.palette import voc_palette
 from ..datasets.prepare.benchmarks import MaskRules
 from ..datasets.threads import results_of
-from ..structures import IGNORE_INDEX, UserError
+from ..errors import UserError
 from .reading import MaskProblem, read_plain
 from .threads import WORKERS
 

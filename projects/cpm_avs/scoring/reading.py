@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..constants import IGNORE_INDEX
 from ..datasets.mask_decoding import INDEX_MODES, UNREADABLE, decode_mask
 from ..datasets.prepare.benchmarks import MaskRules
-from ..structures import IGNORE_INDEX, BadSampleError
+from ..errors import BadSampleError
 
 #: What ``--encoding`` may say.
 ENCODINGS = ("auto", "index", "color", "binary", "grey", "truth")

@@ -6,7 +6,7 @@
 import json
 from pathlib import Path
 
-from ..structures import UserError
+from ..errors import UserError
 
 NAME = "report.json"
 

@@ -10,8 +10,8 @@ from ..datasets.benchmarks.class_names import AVSS_CLASSES, BINARY_CLASSES, VPO_
 from ..datasets.benchmarks.clip_index import Clip, Frame
 from ..datasets.palette import voc_palette
 from ..datasets.prepare.benchmarks import NAMES, MaskRules, benchmark
+from ..errors import UserError, looked_for
 from ..evaluation.mask_writer import clip_parts
-from ..structures import UserError, looked_for
 from .folders import list_pngs
 from .plain_values import guess_rules
 from .reports import classes_of

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path, PurePath
 
 from ..datasets.threads import results_of
+from ..errors import UserError
 from ..evaluation.mask_writer import PROBABILITY
 from ..evaluation.streaming import Counts, Sums, add_sums
-from ..structures import UserError
 from .folders import Listing, list_pngs
 from .frames import FrameFiles, Problem, Rules, score_frame
 from .matching import match

@@ -7,7 +7,7 @@ from mmengine.dist import all_gather_object, all_reduce
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from ..structures import UserError
+from ..errors import UserError
 
 REMEDY = (
     "Look at these first; then lower the learning rate, clip gradients, or train without --amp."

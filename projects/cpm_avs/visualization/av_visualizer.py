@@ -13,7 +13,7 @@ from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 from numpy.typing import NDArray
 
-from ..structures import SAMPLE_RATE
+from ..constants import SAMPLE_RATE
 from .drawing import MaskPainter, Picture
 from .spectrogram_strip import SpectrogramStrip, clip_spectrogram
 

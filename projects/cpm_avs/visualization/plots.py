@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..structures import SAMPLE_RATE
+from ..constants import SAMPLE_RATE
 from .av_visualizer import enlarge
 from .colors import OKABE_ITO, class_color
 from .drawing import MaskPainter, Picture

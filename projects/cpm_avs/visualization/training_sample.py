@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..structures import IGNORE_INDEX
+from ..constants import IGNORE_INDEX
 from .av_visualizer import enlarge, window_strip
 from .drawing import MaskPainter, Picture, font_size, put_box, put_text, text_size
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmseg.registry import DATASETS
 
-from ...structures import UserError
+from ...errors import UserError
 from ..palette import voc_palette
 from .benchmark_dataset import BenchmarkDataset
 from .class_names import AVSS_CLASSES, BINARY_CLASSES, check_label2idx

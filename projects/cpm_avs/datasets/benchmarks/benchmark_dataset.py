@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...structures import BadSampleError, looked_for
+from ...errors import BadSampleError, looked_for
 from ..avs_dataset import SPLITS, AVSDataset
 from .clip_index import Clip, Frame, Sound
 

@@ -4,9 +4,10 @@ from mmcv.transforms import BaseTransform
 from mmseg.datasets.transforms import Resize
 from mmseg.registry import TRANSFORMS
 
+from ...constants import SAMPLE_RATE
+from ...errors import PICTURE_ALONE, BadSampleError
 from ...media.audio_functional import Waveform, cut_window, mix, pan_stereo
 from ...media.sound_io import load_waveform
-from ...structures import PICTURE_ALONE, SAMPLE_RATE, BadSampleError
 
 
 @TRANSFORMS.register_module()

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from ...structures import BadSampleError
+from ...errors import BadSampleError
 
 #: AVSBench-object S4 and MS3 say only where something sounds.
 BINARY_CLASSES = ("background", "sounding")

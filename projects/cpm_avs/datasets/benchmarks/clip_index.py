@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...errors import BadSampleError
 from ...files import whole_file
-from ...structures import BadSampleError
 from ..names import fault_of_name
 
 #: Column that ``prepare_data.py check --fix-index`` adds: frames to leave out, separated by blanks.

@@ -5,7 +5,7 @@ from collections import defaultdict
 from functools import cached_property
 from pathlib import Path
 
-from ...structures import UserError
+from ...errors import UserError
 from .benchmark_dataset import BenchmarkDataset
 from .clip_index import Clip
 

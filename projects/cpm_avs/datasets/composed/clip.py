@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ...constants import SAMPLE_RATE
 from ...media.audio_functional import Waveform
-from ...structures import SAMPLE_RATE
 from .composed_dataset import ComposedDataset
 from .library import Library
 from .placement import PlacedObject

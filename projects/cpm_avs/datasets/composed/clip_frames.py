@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from mmseg.registry import DATASETS
 
+from ...constants import SAMPLE_RATE
 from ...media.audio_functional import Waveform
-from ...structures import SAMPLE_RATE
 from .clip import TURN_SECONDS, ClipPlan, plan_clip
 from .composed_dataset import ComposedDataset
 from .plan import ScenePlan

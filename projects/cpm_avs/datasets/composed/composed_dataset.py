@@ -9,8 +9,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import DATASETS, TRANSFORMS
 
+from ...constants import SAMPLE_RATE
 from ...media.audio_functional import Waveform
-from ...structures import SAMPLE_RATE
 from ..avs_dataset import AVSDataset
 from ..palette import voc_palette
 from .index import choose, read_index

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...errors import BadSampleError, looked_for
 from ...files import write_whole
-from ...structures import BadSampleError, looked_for
 from ..avs_dataset import SPLITS
 from ..names import fault_of_name
 

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...constants import SAMPLE_RATE
+from ...errors import BadSampleError
 from ...media.audio_functional import Waveform
 from ...media.sound_io import load_waveform
-from ...structures import SAMPLE_RATE, BadSampleError
 from .index import Item
 
 #: Level (root mean square) that every recording is brought to before its random gain.

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmseg.registry import DATASETS
 
-from ...structures import REPOSITORY
+from ...constants import REPOSITORY
 from ..palette import voc_palette
 from .composed_dataset import ComposedDataset
 from .index import choose, read_index

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...structures import UserError
+from ...errors import UserError
 
 #: (height, width) of a photograph -> (height, width) uint8, instances numbered from 1, 0 the rest.
 InstanceMap = Callable[[int, int], NDArray[np.uint8]]

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from ...errors import BadSampleError
 from ...media.kinds import kind_of, visible
-from ...structures import BadSampleError
 from ..avs_dataset import SPLITS
 from .candidate import NOT_STATED, Candidate, ClassNames, LeftOut
 from .pictures import read_instances

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...structures import BadSampleError
+from ...errors import BadSampleError
 
 REMEDY = "Name a file of instances, such as COCO's annotations/instances_val2017.json"
 Entry = dict[str, Any]

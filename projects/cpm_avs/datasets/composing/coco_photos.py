@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as run_lengths
 
-from ...structures import BadSampleError
+from ...errors import BadSampleError
 from ..names import fault_of_name
 from .candidate import NOT_STATED, Candidate, ClassNames, LeftOut, Unusable
 from .coco_file import REMEDY, read_coco_file

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...structures import UserError
+from ...errors import UserError
 from .candidate import Candidate, ClassNames, LeftOut
 from .class_folders import read_photo_folder, read_sound_folder
 from .coco_photos import read_coco

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import stft
 
+from ...constants import SAMPLE_RATE
 from ...media.sound_io import load_waveform
-from ...structures import SAMPLE_RATE
 from ..avs_dataset import SPLITS
 from ..composed.index import Item
 

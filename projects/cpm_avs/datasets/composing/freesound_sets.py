@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...structures import BadSampleError
+from ...errors import BadSampleError
 from ..avs_dataset import SPLITS
 from ..names import fault_of_name
 from .candidate import NOT_STATED, Candidate, ClassNames, LeftOut

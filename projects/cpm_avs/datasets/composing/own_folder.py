@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...errors import UserError
 from ...files import write_whole
 from ...media.kinds import visible
-from ...structures import UserError
 
 SETTINGS = "compose.json"
 #: Settings that are lists, to which a later run may add.

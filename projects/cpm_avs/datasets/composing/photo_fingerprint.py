@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...structures import BadSampleError
+from ...errors import BadSampleError
 
 _ROWS = 16
 #: Bits in which two photographs may differ and still be one. On 1,200 photographs all pairs up to

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from ...errors import BadSampleError
 from ...media.kinds import PICTURES, check_picture_size
 from ...media.opening import MOST_PIXELS
-from ...structures import BadSampleError
 from ..mask_decoding import DEEP_MODES, UNREADABLE, read_mask
 from .candidate import Unusable
 

@@ -19,8 +19,8 @@ from scipy import fft
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import welch
 
+from ...constants import SAMPLE_RATE
 from ...media.sound_io import load_waveform
-from ...structures import SAMPLE_RATE
 
 #: Likeness of two mean spectra (Bhattacharyya's coefficient, 1 for equal ones) from which on
 #: recordings are compared: some 1.5 % of all pairs.

@@ -13,9 +13,10 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from ...constants import SAMPLE_RATE
+from ...errors import BadSampleError
 from ...files import whole_file
 from ...media.sound_io import load_waveform
-from ...structures import SAMPLE_RATE, BadSampleError
 from ..composed.index import Item
 from ..picture_writing import write_picture
 from ..threads import results_of

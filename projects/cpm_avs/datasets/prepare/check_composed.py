@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ...errors import BadSampleError
 from ...files import write_whole
-from ...structures import BadSampleError
 from ..avs_dataset import SPLITS
 from ..composed.index import Item, read_index, write_index
 from ..composed.library import load_cutout, load_photograph, load_recording

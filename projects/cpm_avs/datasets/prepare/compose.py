@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...errors import UserError
 from ...files import check_folder
-from ...structures import UserError
 from ..avs_dataset import SPLITS
 from ..composed.index import Item, read_index
 from ..composing.candidate import REASONS, Candidate, ClassNames, LeftOut

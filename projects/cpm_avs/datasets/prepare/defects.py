@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ...constants import SAMPLE_RATE
+from ...errors import BadSampleError
 from ...media.sound_io import load_waveform
-from ...structures import SAMPLE_RATE, BadSampleError
 from ..avs_dataset import SPLITS
 from ..benchmarks.clip_index import Clip, Frame, Sound
 from ..mask_decoding import DEEP_MODES, UNREADABLE, decode_mask, frame_mode, read_mask

@@ -17,10 +17,10 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from ...constants import SAMPLE_RATE
 from ...files import check_folder, whole_file
 from ...media.opening import open_media
 from ...media.orientation import upright
-from ...structures import SAMPLE_RATE
 from ..benchmarks.avsbench import NUM_FRAMES, read_ms3, read_s4
 from ..picture_writing import write_picture
 from ..threads import results_of

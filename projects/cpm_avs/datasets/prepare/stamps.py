@@ -15,9 +15,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from ...constants import SAMPLE_RATE
 from ...files import check_folder, whole_file
 from ...media.audio_functional import resample, root_mean_square
-from ...structures import SAMPLE_RATE
 from ..composed.index import COLUMNS
 from ..composing.pictures import fit_cutout
 from ..composing.recordings import loudest_part

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from ...structures import BadSampleError
+from ...errors import BadSampleError
 from ..clip import Clip
 from ..results import ClipResult, known_objects
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from ...structures import BadSampleError
+from ...errors import BadSampleError
 from ..av_inferencer import AVSInferencer
 from ..clip import Clip
 from ..results import ClipResult

@@ -10,7 +10,7 @@ import uvicorn
 from gradio.routes import App
 from starlette.routing import Mount
 
-from ...structures import UserError
+from ...errors import UserError
 from .gate import Gate
 from .page import Page
 

@@ -14,8 +14,9 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ...constants import IGNORE_INDEX
 from ...models.precision import full_precision
-from ...structures import IGNORE_INDEX, DenseOutput
+from ...structures import DenseOutput
 from ..finite import FiniteGuard
 from ..set_prediction.targets import build_targets
 from .pixel_losses import pixel_cross_entropy

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...constants import IGNORE_INDEX
 from ...models.precision import full_precision
-from ...structures import IGNORE_INDEX
 
 _NEVER = -1e30  # finite, so that a pixel without negatives has no NaN in its gradient
 

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...constants import IGNORE_INDEX
 from ...models.precision import full_precision
-from ...structures import IGNORE_INDEX
 
 
 def pixel_cross_entropy(logits: Tensor, label_map: Tensor) -> Tensor:

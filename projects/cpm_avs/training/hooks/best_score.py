@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from mmengine.evaluator import BaseMetric
 from mmseg.evaluation import IoUMetric
 
-from ...structures import UserError
+from ...errors import UserError
 
 _IOU_METRIC = {
     "mIoU": ("aAcc", "mIoU", "mAcc"),

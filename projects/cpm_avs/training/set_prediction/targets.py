@@ -8,7 +8,7 @@ import torch
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ...structures import IGNORE_INDEX
+from ...constants import IGNORE_INDEX
 
 
 @dataclass(frozen=True)

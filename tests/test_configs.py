@@ -281,7 +281,8 @@ class TestLeaves:
                 "crop_size", "scale_range", "random_crop", "random_crop_224", "resize_224",
                 "middle_224", "augment", "pad", "pad_224",
                 "clip", "collate_fn", "frames",
-                "img_scale", "train_loader", "test_loader", "duplicates",
+                "img_scale", "train_loader", "test_loader", "duplicates", "imagenet_classes",
+                "pvtv2_b5",
                 *(
                     f"{split}_pipeline{end}"
                     for split in ("train", "test")

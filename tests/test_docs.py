@@ -307,6 +307,13 @@ ABLATED = ("mIoU", ".1f"), ("coverage", ".3f"), ("STS", ".3f")
         ("docs/results.md", "M = 5", ["m5", "m7"], "ablation", ABLATED),
         ("docs/results.md", "baseline, 924", ["baseline"], "ablation-924", ABLATED),
         ("docs/results.md", "baseline, 1,200", ["baseline", "cpm"], "ablation-1200", ABLATED),
+        (
+            "docs/results.md",
+            "one channel",
+            ["mono", "two_channels", "position", "position_prompts"],
+            "stereo",
+            (ABLATED[0], ("F_beta", ".1f")),
+        ),
     ],
 )
 def test_the_pages_repeat_the_ablation(page, heading, rows, file, measures):

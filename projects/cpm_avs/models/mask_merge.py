@@ -1,4 +1,12 @@
-"""Merging the queries' classes and masks into one score map a class (Sec. 3.1)."""
+"""Merging the queries' classes and masks into one score map a class (Sec. 3.1).
+
+The paper's rule is worked out in three ways: ``merge_max`` draws the queries that name a class and
+gives every class its map; ``best_of_max`` keeps no such maps, which for many classes at full size
+are the largest thing there is; ``merge_max_static`` draws all queries, for graphs, whose shapes may
+not depend on what the queries say.
+
+Shorthand: Q queries, C classes with background, h w masks, H W output size.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -19,15 +27,14 @@ def background_floor(claims: Tensor, scores: Tensor) -> Tensor:
     elsewhere would take the pixel from the one that claims it.
 
     Args:
-        claims: p_i m_i, (..., Q, H, W) with Q at least 1.
-        scores: p_i, (..., Q).
+        claims: p_i m_i, (Q, H, W) with Q at least 1.
+        scores: p_i, (Q,).
 
     Returns:
-        Tensor: (..., H, W).
+        Tensor: (H, W).
     """
-    best, query = claims.max(-3)
-    own = scores.gather(-1, query.flatten(-2)).view_as(best)
-    return own - best
+    best, query = claims.max(0)
+    return scores[query] - best
 
 
 def merge_max(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> Tensor:
@@ -46,12 +53,10 @@ def merge_max(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> Tensor
         Tensor: (C, H, W) in [0, 1]; per class the best product over its queries, so that the
         argmax over classes is the rule above, and a pixel that nobody claims is background (0).
     """
-    num_classes = cls_logits.shape[-1] - 1
     queries, scores, labels = _named(cls_logits)
     claims = resize(mask_logits[queries]).sigmoid() * scores[:, None, None]
-    merged = claims.new_zeros(num_classes, *claims.shape[-2:])
-    merged.scatter_reduce_(0, labels[:, None, None].expand_as(claims), claims, "amax")
-    if len(labels) > 0 and (labels != 0).all():
+    merged = _best_of_each_class(claims, labels, cls_logits.shape[-1] - 1)
+    if len(labels) > 0 and labels[0] != 0:
         merged[0] = background_floor(claims, scores)
     return merged
 
@@ -100,25 +105,28 @@ def merge_max_static(cls_logits: Tensor, masks: Tensor) -> Tensor:
     """What ``merge_max`` gives, for graphs: no shape depends on what the queries say.
 
     Args:
-        cls_logits: (..., Q, C + 1), the last class is no-object.
-        masks: Mask logits at the output size, (..., Q, H, W).
+        cls_logits: (Q, C + 1), the last class is no-object.
+        masks: Mask logits at the output size, (Q, H, W).
 
     Returns:
-        Tensor: (..., C, H, W) in [0, 1].
+        Tensor: (C, H, W) in [0, 1].
     """
     num_classes = cls_logits.shape[-1] - 1
     scores, labels = cls_logits.softmax(-1).max(-1)
     # A query that names no object counts as background with a score of 0.
     named = labels != num_classes
     scores, labels = scores * named, labels * named
-    claims = masks.sigmoid() * scores[..., None, None]
-    merged = claims.new_zeros(*claims.shape[:-3], num_classes, *claims.shape[-2:])
-    index = labels[..., None, None].expand_as(claims)
-    merged = merged.scatter_reduce(-3, index, claims, "amax")
-    floor = background_floor(claims, scores)
-    nobody = ~(named & (labels == 0)).any(-1)  # says background
-    background = torch.where(nobody[..., None, None], floor, merged.select(-3, 0))
-    return torch.cat([background.unsqueeze(-3), merged.narrow(-3, 1, num_classes - 1)], -3)
+    claims = masks.sigmoid() * scores[:, None, None]
+    merged = _best_of_each_class(claims, labels, num_classes)
+    says_background = (named & (labels == 0)).any()
+    background = torch.where(says_background, merged[0], background_floor(claims, scores))
+    return torch.cat([background.unsqueeze(0), merged[1:]])
+
+
+def _best_of_each_class(claims: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Of claims (q, H, W) the largest of each class, (C, H, W); 0 where none is of the class."""
+    merged = claims.new_zeros(num_classes, *claims.shape[-2:])
+    return merged.scatter_reduce_(0, labels[:, None, None].expand_as(claims), claims, "amax")
 
 
 def merge_sum(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> Tensor:

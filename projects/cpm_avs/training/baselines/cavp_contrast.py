@@ -9,8 +9,7 @@ from torch import Tensor
 
 from ...constants import IGNORE_INDEX
 from ...models.precision import full_precision
-
-_NEVER = -1e30  # finite, so that a pixel without negatives has no NaN in its gradient
+from ..contrast import nce_of_anchors
 
 
 def choose_pixels(labels: Tensor, other_labels: Tensor, *, views: int) -> Tensor:
@@ -45,25 +44,20 @@ def _some(candidates: Tensor, number: int) -> Tensor:
 
 
 def contrast(features: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
-    """Each pixel is drawn to those of its label and pushed from all others.
-
-    For a positive p of pixel a, -log(e^s(a,p) / (e^s(a,p) + sum over negatives of e^s(a,n))); the
-    mean over positives, then over pixels.
+    """Each pixel is drawn to those of its label and pushed from all others; the mean over pixels.
 
     Args:
         features: (n, D).
         labels: (n,).
-        temperature: Of the cosines s.
+        temperature: Of the cosines.
 
     Returns:
         Tensor: Scalar, 0 with a live gradient path for n = 0.
     """
+    same = labels.unsqueeze(1) == labels
+    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     with torch.autocast(features.device.type, enabled=False):
         features = F.normalize(full_precision(features), dim=1)
         similarity = features @ features.T / temperature
-        same = labels.unsqueeze(1) == labels
-        negatives = similarity.masked_fill(same, _NEVER).logsumexp(1, keepdim=True)
-        per_pair = torch.logaddexp(similarity, negatives) - similarity
-        positive = same ^ torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        per_pixel = (per_pair * positive).sum(1) / positive.sum(1).clamp(min=1)
+        per_pixel = nce_of_anchors(similarity, same=same, positive=same & ~itself)
         return per_pixel.sum() / max(len(labels), 1)

@@ -7,9 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...models.precision import full_precision
+from ..contrast import nce_of_anchors
 from ..distributed import reduce_mean
-
-_NEVER = -1e4  # a similarity whose exponential is 0 in float32
 
 
 def saliency(masks: Tensor, size: Sequence[int]) -> Tensor:
@@ -88,15 +87,10 @@ def info_nce(
     Returns:
         Tensor: Scalar, 0 with a live gradient path where no anchor has a positive.
     """
+    same = anchor_labels.unsqueeze(-1) == pixel_labels
     with torch.autocast(anchors.device.type, enabled=False):
         anchors = F.normalize(full_precision(anchors), dim=-1)
         pixels = F.normalize(full_precision(pixels), dim=-1)
-        similarity = anchors @ pixels.T / tau
-        positive = anchor_labels.unsqueeze(-1) == pixel_labels
-        # Finite, so that an anchor without negatives has a loss and a gradient of 0, not NaN.
-        negatives = similarity.masked_fill(positive, _NEVER).logsumexp(-1, keepdim=True)
-        per_pair = torch.logaddexp(similarity, negatives) - similarity
-        counts = positive.sum(-1)
-        per_anchor = per_pair.masked_fill(~positive, 0).sum(-1) / counts.clamp(min=1)
+        per_anchor = nce_of_anchors(anchors @ pixels.T / tau, same=same, positive=same)
         # Anchors are whole, so the clamp only guards 0 / 0.
-        return per_anchor.sum() / reduce_mean((counts > 0).sum().float()).clamp(min=1e-6)
+        return per_anchor.sum() / reduce_mean(same.any(-1).sum().float()).clamp(min=1e-6)

@@ -10,6 +10,7 @@ import soundfile
 
 from projects.cpm_avs.errors import BadSampleError
 from projects.cpm_avs.media.joined import parts_of
+from projects.cpm_avs.media.sound_headers import is_cut_off, is_whole
 from projects.cpm_avs.media.sound_io import load_waveform, read_sound
 from projects.cpm_avs.media.window_loading import load_window
 
@@ -130,11 +131,13 @@ class TestLength:
                 assert least < streamed(path).shape[1] < most
 
     @pytest.mark.parametrize(
-        "odd", [b"RIFF", b"OggS\0\2", b".snd", b"FORM\0\0\0\0AIFF", b"\0\0\0\1ftypm4a "]
+        "odd", [b"", b"RIFF", b"OggS\0\2", b".snd", b"FORM\0\0\0\0AIFF", b"\0\0\0\1ftypm4a "]
     )
     def test_a_stump_has_one_part(self, tmp_path, odd):
-        (tmp_path / "stump").write_bytes(odd)
-        assert parts_of(tmp_path / "stump") == [(0, len(odd))]
+        stump = tmp_path / "stump"
+        stump.write_bytes(odd)
+        assert parts_of(stump) == [(0, len(odd))]
+        assert not is_whole(stump) and is_cut_off(stump) == odd.startswith(b"OggS")
 
     def test_one_sample(self, tmp_path):
         soundfile.write(tmp_path / "one.wav", noise(1 / 16000), 16000)

@@ -137,6 +137,5 @@ def _is_there(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:  # somebody else's
-        return True
-    else:
-        return True
+        pass
+    return True

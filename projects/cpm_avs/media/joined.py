@@ -6,13 +6,16 @@ knows where a recording begins nor where it ends, to some milliseconds; all with
 """
 
 import io
+import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
 Span = tuple[int, int]
+Content = mmap | bytes
 #: A FLAC file begins so: its mark, and the header of STREAMINFO (34 bytes), the last block or not.
 _FLAC = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
 _MOST_BOXES = 100_000  # of an mp4 that are looked through
@@ -22,16 +25,23 @@ _OGG_SOUNDS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
 OGG_HEADER = 27  # bytes before the table of segments
 
 
+@contextmanager
+def content_of(path: str | Path) -> Iterator[Content]:
+    """A file's bytes, of which those that are asked for are read."""
+    with Path(path).open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:  # which can't be mapped
+            yield b""
+            return
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            yield content
+
+
 def parts_of(path: str | Path) -> list[Span]:
     """Where the recordings of a file lie: its first byte and the one behind its last.
 
-    Args:
-        path: A file that is not empty.
-
-    Returns:
-        One of a file that was not joined, or whose format FFmpeg reads through joints.
+    One of a file that was not joined, or whose format FFmpeg reads through joints.
     """
-    with Path(path).open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+    with content_of(path) as content:
         size, begins = len(content), [0]
         end_of = _end_by_kind(content, 0)
         while end_of is not None:
@@ -72,7 +82,7 @@ class Part(io.FileIO):
         return super().read(left if size is None or size < 0 else min(size, left))
 
 
-def _end_by_kind(content: mmap, at: int) -> Callable[[mmap, int], int] | None:
+def _end_by_kind(content: Content, at: int) -> Callable[[Content, int], int] | None:
     """What finds the end of the recording that begins at a byte; None of other kinds."""
     head = content[at : at + 12]
     if head[:8] in _FLAC:
@@ -90,13 +100,13 @@ def _end_by_kind(content: mmap, at: int) -> Callable[[mmap, int], int] | None:
     return _end_of_mp4 if head[4:8] == b"ftyp" else None
 
 
-def _end_of_flac(content: mmap, begin: int) -> int:
+def _end_of_flac(content: Content, begin: int) -> int:
     """Where the next one begins; -1 where there is none."""
     found = [content.find(mark, begin + 1) for mark in _FLAC]
     return min((one for one in found if one >= 0), default=-1)
 
 
-def _end_of_ogg(content: mmap, begin: int) -> int:
+def _end_of_ogg(content: Content, begin: int) -> int:
     """Where the next stream begins; -1 where none does, or several begin beside one another."""
     table = begin + OGG_HEADER
     if len(content) < table:
@@ -108,36 +118,36 @@ def _end_of_ogg(content: mmap, begin: int) -> int:
     return following if is_sound and following > end_of_page else -1
 
 
-def _end_of_wav(content: mmap, begin: int) -> int:
+def _end_of_wav(content: Content, begin: int) -> int:
     return _end_of_chunk(content, begin, "<4xI")
 
 
-def _end_of_rf64(content: mmap, begin: int) -> int:
+def _end_of_rf64(content: Content, begin: int) -> int:
     """Its size is in a chunk of its own."""
     if content[begin + 12 : begin + 16] != b"ds64" or len(content) < begin + 28:
         return -1
     return begin + 8 + struct.unpack_from("<Q", content, begin + 20)[0]
 
 
-def _end_of_aiff(content: mmap, begin: int) -> int:
+def _end_of_aiff(content: Content, begin: int) -> int:
     return _end_of_chunk(content, begin, ">4xI")
 
 
-def _end_of_chunk(content: mmap, begin: int, header: str) -> int:
+def _end_of_chunk(content: Content, begin: int, header: str) -> int:
     """An odd number of bytes is followed by one more, which some writers leave out."""
     end = begin + 8 + struct.unpack_from(header, content, begin)[0]
     padded = end % 2 != begin % 2 and _end_by_kind(content, end) is None
     return end + padded
 
 
-def _end_of_au(content: mmap, begin: int) -> int:
+def _end_of_au(content: Content, begin: int) -> int:
     if len(content) < begin + 12:
         return -1
     offset, size = struct.unpack_from(">II", content, begin + 4)
     return begin + offset + size
 
 
-def _end_of_mp4(content: mmap, begin: int) -> int:
+def _end_of_mp4(content: Content, begin: int) -> int:
     """Its boxes up to the next one that says what kind of file follows; -1 where there is none."""
     at = begin
     for _ in range(_MOST_BOXES):

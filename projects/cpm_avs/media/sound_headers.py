@@ -1,13 +1,12 @@
 """What the headers of sound files say of their length, and whether that can be believed."""
 
 import struct
-from mmap import ACCESS_READ, mmap
 from os import SEEK_CUR
 from pathlib import Path
 
 import av
 
-from .joined import OGG_FIRST_PAGE, OGG_HEADER, Span, parts_of
+from .joined import OGG_FIRST_PAGE, OGG_HEADER, Content, Span, content_of, parts_of
 
 # Programs that write to a pipe can't go back to fill in sizes, and leave 0 or nearly 2 or 4 GiB.
 _UNKNOWN_SIZE = 0x7FFF0000
@@ -29,7 +28,7 @@ def is_whole(path: Path, part: Span | None = None) -> bool:
     chunks = _wav_chunks(path, begin, end)
     if chunks is not None:
         return 0 < chunks[0] <= chunks[1] and (part is not None or len(parts_of(path)) == 1)
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+    with content_of(path) as content:
         is_ogg = content[begin : begin + 4] == b"OggS" and _ends_with_last_page(content, end)
         return is_ogg and content.rfind(OGG_FIRST_PAGE, begin, end) == begin
 
@@ -43,7 +42,7 @@ def is_cut_off(path: Path) -> bool:
     if chunks is not None:
         stated, there = chunks
         return there + 1 < stated < _UNKNOWN_SIZE  # some writers count a pad byte they leave out
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+    with content_of(path) as content:
         return content[:4] == b"OggS" and not _ends_with_last_page(content, len(content))
 
 
@@ -83,7 +82,7 @@ def _has_xing(path: Path) -> bool:
     return any(mark in first for mark in (b"Xing", b"Info", b"VBRI"))
 
 
-def _ends_with_last_page(content: mmap, end: int) -> bool:
+def _ends_with_last_page(content: Content, end: int) -> bool:
     """Whether the last Ogg page (RFC 3533) before a byte is marked as such and there to its end."""
     begin = content.rfind(b"OggS\0", 0, end)
     table = begin + OGG_HEADER

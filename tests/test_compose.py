@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -91,7 +93,7 @@ def test_a_set_is_whole_checked_and_can_be_composed(sources, capsys):
         of_class = [row for row in rows if (row["kind"], row["class"]) == (kind, name)]
         assert {row["split"] for row in of_class} == set(SPLITS)
     made = {path for path in Path("set").rglob("*") if path.is_file()}
-    beside = {"index.csv", "left_out.csv", "README.md", "compose.json"}
+    beside = {"index.csv", "left_out.csv", "README.md", "compose.json", ".lock"}
     beside |= {f"sheets/{name}.jpg" for name in (*CLASSES, "bike", "rain")}
     assert made == listed() | {Path("set", name) for name in beside}
     assert "3 labelled classes (num_classes=4)" in printed
@@ -405,6 +407,20 @@ def test_a_folder_is_one_commands(sources, capsys):
     assert Path("set/index.csv").read_bytes() == before
     Path("set/compose.json").write_text("[")
     assert compose(*sources) == 1 and "compose.json can't be read" in capsys.readouterr().err
+
+
+def test_a_set_that_another_process_writes_is_left_alone(sources, capsys):
+    Path("set").mkdir()
+    holder = (
+        "import fcntl, time\nfile = open('set/.lock', 'a+')\nfcntl.lockf(file, fcntl.LOCK_EX)\n"
+        "print('held', flush=True)\ntime.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        assert compose(*sources) == 1
+        other.kill()
+    assert "writes this set; wait for its end, or name another" in capsys.readouterr().err
+    assert [path.name for path in Path("set").iterdir()] == [".lock"]
 
 
 def test_what_is_too_little_has_its_numbers():

@@ -18,7 +18,7 @@ VOCABULARY = {"constants", "errors", "structures"}
 # import training; `training/` may use models' pure functions but no concrete head.
 ROOMS = {
     "media": set(),
-    "datasets": {"files", "media"},
+    "datasets": {"files", "work_folder", "media"},
     "models": {"mmcv_ops"},
     "training": {
         "files",

@@ -18,6 +18,13 @@ def click_track(duration: float, clicks: tuple[float, ...], rate: int = 44100) -
     return sound
 
 
+def tone(duration: float, start: float, end: float, rate: int = 44100) -> np.ndarray:
+    """(1, n) float32: 440 Hz between two seconds, else silence."""
+    sound = 0.5 * np.sin(2 * np.pi * 440 * np.arange(round(duration * rate)) / rate)
+    sound[: round(start * rate)] = sound[round(end * rate) :] = 0
+    return sound[None].astype(np.float32)
+
+
 def moving_square(index: int, width: int = 64, height: int = 48) -> np.ndarray:
     """(H, W, 3) uint8 BGR: dark grey, a red patch top left, a green square that moves right."""
     image = np.full((height, width, 3), 40, np.uint8)

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -9,6 +10,9 @@ from mmengine.registry import init_default_scope
 
 # Before any test imports mmseg or mmdet: they look for mmcv's operators once and for all.
 import projects.cpm_avs  # noqa: F401
+
+if TYPE_CHECKING:
+    from projects.cpm_avs.inference import AVSInferencer
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,6 +39,28 @@ def samples_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real samples at {folder}; set AVS_SAMPLES to the folder that has them")
     return folder
+
+
+@pytest.fixture
+def inferencer(tmp_path: Path) -> "AVSInferencer":
+    """An inferencer with a model whose answers are known, see ``fake_segmentor``."""
+    from fake_segmentor import write_model
+
+    from projects.cpm_avs.inference import AVSInferencer
+
+    return AVSInferencer(*write_model(tmp_path), device="cpu")
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Options of ``compose`` that name six photographs a class, and six recordings."""
+    from compose_sources import make_photos, make_sounds
+    from composed_sets import CLASSES
+
+    monkeypatch.chdir(tmp_path)
+    make_photos(Path("photos"), [*CLASSES, "bike"])
+    make_sounds(Path("sounds"), [*CLASSES, "rain"])
+    return ["--photos", "photos", "--sounds", "sounds"]
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from compose_sources import (
     save_sound,
     sound,
 )
+from composed_sets import compose, index, left_out
 from PIL import Image
-from test_compose import compose, index, left_out
 
 from projects.cpm_avs.datasets.composed.index import read_index
 from projects.cpm_avs.datasets.composing import pictures

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from clips import make_clip
+from clips import make_clip, tone
 from corpus_kill import TITLES, titled, wait_for_end
+from corpus_runs import start
 from fake_segmentor import write_model
-from test_corpus import start, tone
 
 from projects.cpm_avs.corpus.cluster import cluster
 from projects.cpm_avs.errors import UserError
@@ -37,7 +37,7 @@ class Trial:
         self.videos.mkdir()
         for index in range(4):
             sound = tone(1.6, 0.2 * index, 1.2)
-            make_clip(self.videos / f"{index}.mp4", frames=40, sound=sound, sound_rate=16000)
+            make_clip(self.videos / f"{index}.mp4", frames=40, sound=sound)
         (self.videos / "broken.mp4").write_bytes(b"none")
         assert start(self.model, self.videos, folder / "alone", "--piece", "0.8") == 1
         # Workers have the model's class from there, and time enough to be caught at work.

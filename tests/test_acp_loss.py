@@ -133,10 +133,16 @@ def test_a_sample_in_which_nothing_sounds_is_noise_for_others_but_not_for_itself
 def test_noise_from_the_batch():
     inputs = dict(specgram=torch.rand(3, 1, 2, 4) + 0.1, waveform=torch.rand(3, 1, 9))
     inputs["specgram"][2] = 0
+    torch.manual_seed(0)
+    without = offscreen_noise(inputs, tags([1], [2], [2]))
+    inputs["cross"] = torch.randn(3, 2, 2, 4)
+    torch.manual_seed(0)
     noise = offscreen_noise(inputs, tags([1], [2], [2]))
+    assert torch.equal(noise.specgram, without.specgram) and without.cross is None
     assert noise.mixed.tolist() == [True, True, True]
     for index, partner in enumerate([1, 0, 0]):  # for 0, the other disjoint one is silent
         assert torch.equal(noise.specgram[index], inputs["specgram"][partner])
+        assert torch.equal(noise.cross[index], inputs["cross"][partner])
         heard = noise_waveform(inputs, noise)[index]
         assert torch.equal(heard, inputs["waveform"][partner])
     nothing = offscreen_noise(inputs, tags([1], [1], [1]))
@@ -148,7 +154,9 @@ def test_noise_from_the_data_set_comes_first():
     inputs = dict(specgram=torch.rand(2, 1, 2, 4), waveform=torch.rand(2, 1, 9))
     inputs |= dict(noise_specgram=torch.rand(2, 1, 2, 4), noise_waveform=torch.rand(2, 1, 9))
     inputs["noise_specgram"][1] = 0
+    inputs["noise_cross"] = torch.randn(2, 2, 2, 4)
     noise = offscreen_noise(inputs, tags([1], [2]))
     assert noise.specgram is inputs["noise_specgram"]
+    assert noise.cross is inputs["noise_cross"]
     assert noise_waveform(inputs, noise) is inputs["noise_waveform"]
     assert noise.mixed.tolist() == [True, False]

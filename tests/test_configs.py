@@ -113,6 +113,13 @@ SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("cpm_mbv2-yamnet_stamps-msmi_position-prompts", "cpm_mbv2-yamnet_stamps-msmi_position"): {
         "model.criterion.prompting.own_places": True
     },
+    **{
+        (f"{position}-phase", position): {
+            "model.data_preprocessor.cross_spectrum": True,
+            "model.decode_head.stereo_position.type": "PhasePosition",
+        }
+        for position in ("cpm_mbv2-yamnet_stamps-msmi_position", "cpm_r50_vpo-msmi_position")
+    },
     ("cpm_r50_vpo-msmi_position", "cpm_r50_vpo-msmi"): {
         "model.decode_head.stereo_position": {"type": "StereoPosition"},
         "model.audio_backbone.in_channels": 1,

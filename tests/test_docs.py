@@ -223,6 +223,7 @@ def test_commands_exist(page, read):
 
 #: What a command may add to a config.
 NEW_SETTINGS = {
+    *(f"{name}_dataloader.dataset.stereo" for name in ("train", "val", "test")),
     "optim_wrapper.dtype",  # of the AmpOptimWrapper that --amp puts in the place of the config's
     "model.least_heard",  # 0 where no config says otherwise
     "model.no_object_odds",  # 1 where no config says otherwise

@@ -67,7 +67,7 @@ def of_rank(rank: int) -> list:
         noise.specgram.tolist(),
         noise.mixed.tolist(),
         alone.mixed.tolist(),
-        pool.specgram.requires_grad,
+        pool.spectra.requires_grad,
         acp(slice(rank, rank + 1)),
     ]
 

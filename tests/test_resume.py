@@ -1,6 +1,7 @@
 """N + M iterations equal N, kill -9, resume, M: to the bit, on the CPU."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mmengine.config import Config
@@ -45,9 +46,19 @@ def test_a_killed_run_by_epochs_resumes_to_the_bit(tmp_path: Path) -> None:
     check_resume(tmp_path, "tests/configs/toy_epoch.py", "epoch_8.pth", kill_at=14)
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_a_killed_run_of_cpm_resumes_to_the_bit(tmp_path: Path, ranks: int) -> None:
-    config = write_config(tmp_path / "cpm.py", tiny_model_cfg(), batch_size=2, max_iters=8)
+#: A model that hears all that there is to hear.
+STEREO = dict(
+    data_preprocessor=dict(cross_spectrum=True),
+    decode_head=dict(stereo_position=dict(type="PhasePosition")),
+)
+
+
+@pytest.mark.parametrize(("ranks", "settings", "channels"), [(1, {}, 1), (2, STEREO, 2)])
+def test_a_killed_run_of_cpm_resumes_to_the_bit(
+    tmp_path: Path, ranks: int, settings: dict[str, Any], channels: int
+) -> None:
+    model = tiny_model_cfg(**settings)
+    config = write_config(tmp_path / "cpm.py", model, batch_size=2, max_iters=8, channels=channels)
     check_resume(tmp_path, config, "iter_8.pth", kill_at=6, ranks=ranks)
 
 

@@ -44,16 +44,33 @@ from projects.cpm_avs.models.spectrogram import stft_magnitude
 from projects.cpm_avs.structures import VisualFeatures
 from projects.cpm_avs.training.prompting.prompt_places import known_places, place_codes
 
-POSITION = dict(stereo_position=dict(type="StereoPosition"))
+KINDS = ("StereoPosition", "PhasePosition")
 
 
-def stereo_cfg(**overrides):
-    return tiny_model_cfg(**overrides | dict(decode_head=POSITION))
+def stereo_cfg(kind="StereoPosition", **overrides):
+    return tiny_model_cfg(
+        **overrides,
+        data_preprocessor=dict(cross_spectrum=kind == "PhasePosition"),
+        decode_head=dict(stereo_position=dict(type=kind)),
+    )
+
+
+def stereo_model(kind):
+    """For inference; what starts at 0 is moved away from there."""
+    model = build_tiny(stereo_cfg(kind, criterion=None)).eval()
+    if kind == "PhasePosition":
+        torch.nn.init.normal_(model.decode_head.stereo_position.delay_project.weight)
+    return model
 
 
 @pytest.fixture(scope="module")
 def model():
-    return build_tiny(stereo_cfg(criterion=None)).eval()
+    return stereo_model("StereoPosition")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def of_each_kind(request):
+    return stereo_model(request.param)
 
 
 def panned(*places: float) -> torch.Tensor:
@@ -292,8 +309,9 @@ class TestPrompts:
             losses_of(mono, batch)
 
 
-def test_in_half_precision():
-    model = build_tiny(stereo_cfg())
+@pytest.mark.parametrize("kind", KINDS)
+def test_in_half_precision(kind):
+    model = build_tiny(stereo_cfg(kind))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         losses = losses_of(model, tiny_batch(channels=2))
     assert all(loss.isfinite() for loss in losses.values())
@@ -301,25 +319,26 @@ def test_in_half_precision():
     assert model.decode_head.decoder.localizer.query.weight.grad.isfinite().all()
 
 
-def test_a_recorded_network_sees_the_same_view(model):
+def test_a_recorded_network_sees_and_hears_the_same(of_each_kind):
     batch = tiny_batch(size=[(50, 70), (50, 70)], channels=2)
-    found = record(model).best_step(deepcopy(batch))
-    for one, other in zip(found, predictions_of(model, batch), strict=True):
+    found = record(of_each_kind).best_step(deepcopy(batch))
+    for one, other in zip(found, predictions_of(of_each_kind, batch), strict=True):
         best = other.seg_logits.data.amax(0, keepdim=True)
         torch.testing.assert_close(one.pred_scores.data, best, rtol=0, atol=1e-5)
 
 
 @torch.no_grad()
-def test_what_is_exported_is_what_predicts(model):
+def test_what_is_exported_is_what_predicts(of_each_kind):
     batch = tiny_batch(1, channels=2)
     batch["inputs"]["waveform"] = [panned(0.8)[0]]
-    given = ExportableModel(model)(batch["inputs"]["img"][0][None].flip(1), panned(0.8))
-    expected = predictions_of(model, batch)[0].seg_logits.data
+    given = ExportableModel(of_each_kind)(batch["inputs"]["img"][0][None].flip(1), panned(0.8))
+    expected = predictions_of(of_each_kind, batch)[0].seg_logits.data
     torch.testing.assert_close(given[0], expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.slow
-def test_graphs_hear_places(model, tmp_path):
+def test_graphs_hear_places(tmp_path):
+    model = stereo_model("PhasePosition")
     program = export_program(model, size=(64, 64), channels=2, num_samples=SAMPLES)
     img, _ = example_inputs(size=(64, 96), channels=2, num_samples=SAMPLES)
     with torch.no_grad():
@@ -354,7 +373,7 @@ def test_a_mono_sound_is_told_of(model):
 @pytest.mark.filterwarnings("ignore:clip")
 def test_the_inferencer_hears_places(tmp_path):
     root = Path(__file__).resolve().parents[1]
-    path = root / "configs/cpm_mbv2-yamnet_stamps-msmi_position.py"
+    path = root / "configs/cpm_mbv2-yamnet_stamps-msmi_position-phase.py"
     cfg = shrink(Config.fromfile(path), narrow=True)
     cfg.dump(tmp_path / "small.py")
     torch.save(build_tiny(cfg.model).state_dict(), tmp_path / "small.pth")
@@ -368,7 +387,9 @@ def test_the_inferencer_hears_places(tmp_path):
     inferencer((picture, panned(0.25)[0].numpy()))
     with pytest.warns(UserWarning, match="the sound is mono"):
         inferencer((picture, panned(0.5)[0].mean(0).numpy()))
-    for (specgram, view), expected in zip(heard, (0.25, 0.5), strict=True):
+    for (specgram, view, cross), expected in zip(heard, (0.25, 0.5), strict=True):
         x, _ = panning(specgram, (1, 1))
         assert x.item() == pytest.approx(expected, abs=1e-3)
         assert view.tolist() == [[0, pytest.approx(107 / 128)]]
+        # One sound in both channels, though not as loud: no phase lies between them.
+        torch.testing.assert_close(cross[:, 0], specgram.prod(1), atol=1e-3, rtol=1e-4)

@@ -13,9 +13,10 @@ from tiny import SAMPLES, SIZE, build_tiny, predictions_of
 
 # What has no gradient before the first step: the position of deformable attention, whose offsets
 # start at weight 0, residuals of the audio ResNet, of TPAVI and of what looks back in time, which
-# start at 0 and can leave it, and the code of silence, where nothing is silent.
+# start at 0 and can leave it, the code of silence, where nothing is silent, and the shifts of
+# delays, which go through a projection that starts at 0.
 STILL_AT_FIRST = re.compile(
-    r"decode_head\.stereo_position\.silence_embed|"
+    r"decode_head\.stereo_position\.(silence_embed|delay_shift)|"
     r"decode_head\.pixel_decoder\.level_encoding|audio_backbone\.layer\d\.\d\.(conv|bn)\d|"
     r"decode_head\.attention\.\d\.(align|theta|phi|g|out\.0)\.|"
     r"decode_head\.decoder\.time\.layers\.\d\.(norm|in_proj|time_bias)"

@@ -16,8 +16,8 @@ class TinyDataset(Dataset):
     Items show class 1, class 2 and nothing in turns.
     """
 
-    def __init__(self, *, length: int = 10) -> None:
-        self.length = length
+    def __init__(self, *, length: int = 10, channels: int = 1) -> None:
+        self.length, self.channels = length, channels
         self.metainfo = dict(classes=("background", "cat", "dog"))
 
     def __len__(self) -> int:
@@ -25,14 +25,17 @@ class TinyDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         kind = int(index) % 3
-        batch, place = tiny_batch(seed=index.draw, silent=kind == 2), kind % 2
+        batch = tiny_batch(seed=index.draw, silent=kind == 2, channels=self.channels)
+        place = kind % 2
         sample = batch["data_samples"][place]
         sample.set_metainfo(dict(clip_id=f"clip{int(index)}", frame_index=index.draw))
         inputs = {key: values[place] for key, values in batch["inputs"].items()}
         return dict(inputs=inputs, data_samples=sample)
 
 
-def write_config(path: Path, model: dict[str, Any], *, batch_size: int, max_iters: int) -> Path:
+def write_config(
+    path: Path, model: dict[str, Any], *, batch_size: int, max_iters: int, channels: int = 1
+) -> Path:
     """Write a config with every hook of the training room; checkpoints every fourth iteration."""
     content = dict(
         default_scope="mmseg",
@@ -41,7 +44,7 @@ def write_config(path: Path, model: dict[str, Any], *, batch_size: int, max_iter
         ),
         model=model,
         train_dataloader=dict(
-            dataset=dict(type="TinyDataset"),
+            dataset=dict(type="TinyDataset", channels=channels),
             sampler=dict(type="InfiniteDrawSampler"),
             batch_size=batch_size,
             num_workers=0,

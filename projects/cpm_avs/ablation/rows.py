@@ -131,6 +131,7 @@ _STEREO = {
     "two_channels": "cpm_mbv2-yamnet_stamps-msmi",
     "position": "cpm_mbv2-yamnet_stamps-msmi_position",
     "position_prompts": "cpm_mbv2-yamnet_stamps-msmi_position-prompts",
+    "position_phase": "cpm_mbv2-yamnet_stamps-msmi_position-phase",
 }
 STUDIES = {
     "stamps": tables_of_the_paper("cpm_mbv2-yamnet_stamps", "The ablation on AVS-Stamps `ms`"),
@@ -153,6 +154,7 @@ STUDIES = {
             Addition("two channels", "mono", "two_channels"),
             Addition("position code", "two_channels", "position"),
             Addition("places of prompts", "position", "position_prompts"),
+            Addition("phase code", "position", "position_phase"),
         ),
     ),
 }

@@ -8,6 +8,7 @@ the log lists what it does not count.
 """
 
 import argparse
+from collections.abc import Sequence
 
 import torch
 from mmengine.analysis import get_model_complexity_info
@@ -25,14 +26,14 @@ from ..models.base_segmentor import BaseAVSegmentor
 
 
 class _OfTensors(nn.Module):
-    """The model as a function of a picture (1, 3, H, W) and a spectrogram (1, A, T, 256)."""
+    """The model as a function of a picture (1, 3, H, W) and spectra (1, A, T, 256) by name."""
 
-    def __init__(self, model: BaseAVSegmentor) -> None:
+    def __init__(self, model: BaseAVSegmentor, names: Sequence[str]) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.names = model, names
 
-    def forward(self, img: Tensor, specgram: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        return self.model(dict(img=img, specgram=specgram), mode="tensor")
+    def forward(self, *tensors: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        return self.model(dict(zip(self.names, tensors, strict=True)), mode="tensor")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -69,9 +70,10 @@ def main(argv: list[str] | None = None) -> None:
     inputs = model.data_preprocessor(dict(inputs=dict(img=[picture], waveform=[waveform])))[
         "inputs"
     ]
+    names = [name for name in ("img", "specgram", "cross") if name in inputs]
     counted = get_model_complexity_info(
-        _OfTensors(model),
-        inputs=(inputs["img"], inputs["specgram"]),
+        _OfTensors(model, names),
+        inputs=tuple(inputs[name] for name in names),
         show_table=False,
         show_arch=False,
     )

@@ -45,13 +45,27 @@ class RealSpectrogram(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """(B, A, L) to (B, A, L // 160, 256) linear magnitude."""
+        return magnitude(*self.parts(waveform))
+
+    def parts(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """Real and imaginary part of the spectrum, both (B, A, L // 160, 256)."""
         batch, channels, length = waveform.shape
         padded = F.pad(waveform.reshape(-1, 1, length), (N_FFT // 2, N_FFT // 2), "reflect")
         parts = F.conv1d(padded, self.kernels, stride=HOP_LENGTH)[..., : length // HOP_LENGTH]
-        real, imaginary = parts.chunk(2, dim=1)
-        # The root of an exact 0 has no slope, and some runtimes give NaN just below it.
-        magnitude = (real * real + imaginary * imaginary).clamp_min(1e-20).sqrt()
-        return magnitude.transpose(1, 2).reshape(batch, channels, -1, N_FFT // 2)
+        real, imaginary = parts.transpose(1, 2).reshape(batch, channels, -1, N_FFT).chunk(2, -1)
+        return real, -imaginary
+
+
+def magnitude(real: Tensor, imaginary: Tensor) -> Tensor:
+    """Of each bin of ``RealSpectrogram.parts``."""
+    # The root of an exact 0 has no slope, and some runtimes give NaN just below it.
+    return (real * real + imaginary * imaginary).clamp_min(1e-20).sqrt()
+
+
+def cross_spectrum(real: Tensor, imaginary: Tensor) -> Tensor:
+    """``models.spectrogram.magnitude_and_cross``'s second, of the parts of two channels."""
+    (left, right), (left_i, right_i) = real.unbind(1), imaginary.unbind(1)
+    return torch.stack([left * right + left_i * right_i, left_i * right - left * right_i], 1)
 
 
 class ExportableModel(nn.Module):
@@ -84,9 +98,10 @@ class ExportableModel(nn.Module):
         Returns:
             (B, C, H, W) scores, not below 0; the argmax over C is the class map.
         """
-        inputs = dict(
-            img=(img - self.pixel_mean) / self.pixel_std, specgram=self.spectrogram(waveform)
-        )
+        parts = self.spectrogram.parts(waveform)
+        inputs = dict(img=(img - self.pixel_mean) / self.pixel_std, specgram=magnitude(*parts))
+        if self.model.data_preprocessor.cross_spectrum:
+            inputs["cross"] = cross_spectrum(*parts)
 
         def resize(maps: Tensor) -> Tensor:
             grown = F.interpolate(maps[None], img.shape[-2:], mode="bilinear", align_corners=False)

@@ -8,7 +8,7 @@ image size.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -52,7 +52,7 @@ class Shape(NamedTuple):
     dtype: torch.dtype | None
 
 
-Network = Callable[[Tensor, Tensor], Prediction]
+Network = Callable[..., Prediction]  # of a picture and what the model hears, batched
 
 
 class RecordedSegmentor(nn.Module):
@@ -92,12 +92,21 @@ class RecordedSegmentor(nn.Module):
         self.model.note_heard(found.heard, batch["data_samples"])
         return batch["data_samples"]
 
-    def network(self, img: Tensor, specgram: Tensor, cropped: Size, original: Size) -> Prediction:
+    def network(
+        self,
+        img: Tensor,
+        specgram: Tensor,
+        cross: Tensor | None = None,
+        *,
+        cropped: Size,
+        original: Size,
+    ) -> Prediction:
         """A prediction whose shapes depend on those of its input alone.
 
         Args:
             img: (B, 3, H, W), normalised and padded.
             specgram: (B, A, T, F).
+            cross: Of a model that hears phases, (B, 2, T, F).
             cropped: Height and width without padding.
             original: Height and width of the result.
         """
@@ -105,7 +114,10 @@ class RecordedSegmentor(nn.Module):
         # The picture is the frame, padded at the right.
         view = torch.zeros(len(img), 2, device=img.device)
         view[:, 1] = cropped[1] / width
-        output = self.model.encode_decode(dict(img=img, specgram=specgram, view=view), [])
+        inputs = dict(img=img, specgram=specgram, view=view)
+        if cross is not None:
+            inputs["cross"] = cross
+        output = self.model.encode_decode(inputs, [])
         resize = resizer((height, width), cropped, original)
         # One by one: the claims of all queries at full size are the largest thing there is.
         best = [
@@ -116,18 +128,17 @@ class RecordedSegmentor(nn.Module):
         return Prediction(scores, labels, self.model.heard(output))
 
     def _run(self, inputs: dict[str, Tensor], sample: SegDataSample) -> Prediction:
-        img, specgram = inputs["img"], inputs["specgram"]
-        wanted, shape = len(img), self._fitting(img, specgram, sample)
+        given = [inputs[name] for name in ("img", "specgram", "cross") if name in inputs]
+        wanted, shape = len(given[0]), self._fitting(given[0], given[1], sample)
         if shape not in self._shapes:
             while len(self._shapes) >= _MOST_SHAPES:
                 self._shapes.popitem(last=False)
-            self._shapes[shape] = self._recorded(shape, img, specgram)
+            self._shapes[shape] = self._recorded(shape, given)
         self._shapes.move_to_end(shape)
         missing = shape.pictures - wanted
         if missing:
-            img = torch.cat([img, img[-1:].expand(missing, -1, -1, -1)])
-            specgram = torch.cat([specgram, specgram[-1:].expand(missing, -1, -1, -1)])
-        found = self._shapes[shape](img, specgram)
+            given = [torch.cat([one, one[-1:].expand(missing, -1, -1, -1)]) for one in given]
+        found = self._shapes[shape](*given)
         # The next replay writes over it.
         return Prediction(*(one[:wanted].clone() for one in found))
 
@@ -146,30 +157,31 @@ class RecordedSegmentor(nn.Module):
         ]
         return min(larger, key=lambda one: one.pictures, default=own)
 
-    def _recorded(self, shape: Shape, img: Tensor, specgram: Tensor) -> Network:
+    def _recorded(self, shape: Shape, inputs: Sequence[Tensor]) -> Network:
         network = partial(self.network, cropped=shape.cropped, original=shape.original)
-        return record_graph(network, img, specgram) if img.is_cuda else network
+        return record_graph(network, inputs) if inputs[0].is_cuda else network
 
 
-def record_graph(network: Network, img: Tensor, specgram: Tensor) -> Network:
+def record_graph(network: Network, inputs: Sequence[Tensor]) -> Network:
     """A CUDA graph of a network; it copies its inputs in and gives the same tensors each time."""
-    inputs = (img.clone(), specgram.clone())
+    inputs = [one.clone() for one in inputs]
     # A weight in half precision that autocast keeps would be freed with it, under the graph's feet.
     enabled, dtype = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
     with torch.autocast("cuda", dtype=dtype, enabled=enabled, cache_enabled=False):
-        stream = torch.cuda.Stream(img.device)
-        stream.wait_stream(torch.cuda.current_stream(img.device))
+        device = inputs[0].device
+        stream = torch.cuda.Stream(device)
+        stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UP):
                 network(*inputs)
-        torch.cuda.current_stream(img.device).wait_stream(stream)
+        torch.cuda.current_stream(device).wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             found = network(*inputs)
 
-    def replay(img: Tensor, specgram: Tensor) -> Prediction:
-        inputs[0].copy_(img)
-        inputs[1].copy_(specgram)
+    def replay(*latest: Tensor) -> Prediction:
+        for one, other in zip(inputs, latest, strict=True):
+            one.copy_(other)
         graph.replay()
         return found
 

@@ -9,6 +9,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from ..constants import SAMPLE_RATE
 from ..errors import UserError
 
 Waveform = NDArray[np.float32]
@@ -45,12 +46,37 @@ def cut_window(waveform: Waveform, start: int, length: int) -> Waveform:
 
 def pan_stereo(waveform: Waveform, position: float) -> Waveform:
     """Place a mono sound (1, L) at ``position`` from 0 (left) to 1 (right): L=w(1-p), R=wp."""
+    _check_place(waveform, position)
+    gains = np.array([[1 - position], [position]], dtype=np.float32)
+    return gains * waveform
+
+
+def _check_place(waveform: Waveform, position: float) -> None:
     if not 0 <= position <= 1:
         raise ValueError(f"position={position}: give 0 (left edge) to 1 (right edge).")
     if waveform.shape[0] != 1:
         raise ValueError(f"Only a mono sound can be placed, got {waveform.shape[0]} channels.")
-    gains = np.array([[1 - position], [position]], dtype=np.float32)
-    return gains * waveform
+
+
+def delay_stereo(waveform: Waveform, position: float, *, edge_delay: float = 0.0005) -> Waveform:
+    """Place a mono sound (1, L) as two microphones apart hear it: at one level, by time alone.
+
+    Both channels are w / 2, so that their mean is as loud as ``pan_stereo``'s. They are moved by a
+    phase for each frequency, by fractions of a sample, and what is moved out at one end comes in at
+    the other.
+
+    Args:
+        waveform: At ``SAMPLE_RATE``.
+        position: From 0 (left) to 1 (right).
+        edge_delay: Of the left channel behind the right one at position 1, seconds; the opposite at
+            0, and nothing in the middle.
+    """
+    _check_place(waveform, position)
+    delay = (2 * position - 1) * edge_delay
+    frequency = np.fft.rfftfreq(waveform.shape[1], 1 / SAMPLE_RATE)
+    later = np.array([[delay / 2], [-delay / 2]])
+    moved = np.fft.rfft(waveform) * np.exp(-2j * np.pi * frequency * later)
+    return 0.5 * np.fft.irfft(moved, waveform.shape[1]).astype(np.float32)
 
 
 def mix(waveforms: Sequence[Waveform]) -> Waveform:

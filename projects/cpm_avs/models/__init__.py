@@ -11,6 +11,7 @@ from .cpm.classifiers import GMMClassifier, LinearClassifier
 from .cpm.clip_attention import ClipAttention
 from .cpm.cpm_head import CPMHead
 from .cpm.mask_pooled_classifier import MaskPooledClassifier
+from .cpm.phase_position import PhasePosition
 from .cpm.stereo_position import StereoPosition
 from .data_preprocessor import AVDataPreprocessor
 from .dense_segmentor import DenseSegmentor
@@ -27,5 +28,6 @@ __all__ = [
     "GMMClassifier",
     "LinearClassifier",
     "MaskPooledClassifier",
+    "PhasePosition",
     "StereoPosition",
 ]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..structures import AudioFeatures, ClipFrames, DecoderOutput, VisualFeatures, clip_lengths
 from .base_segmentor import BaseAVSegmentor, ConfigType
+from .cpm.phase_position import PhasePosition
 from .mask_merge import MERGE_RULES, Resize, best_of_max, merge_max, merge_max_static
 from .unheard import without_unheard
 
@@ -57,6 +58,7 @@ class AVSegmentor(BaseAVSegmentor):
                 f"no_object_odds is {no_object_odds!r}; give a factor above 0, 1: none"
             )
         super().__init__(**kwargs)
+        self._check_phase()
         self.merge = MERGE_RULES[merge]
         self.least_heard = least_heard
         shift = torch.zeros(self.decode_head.num_classes + 1)
@@ -76,6 +78,22 @@ class AVSegmentor(BaseAVSegmentor):
                 embed_dims=decode_head["embed_dims"],
             )
         )
+
+    def _check_phase(self) -> None:
+        """Refuse a preprocessor that does not give the head the phases that it hears."""
+        position, given = self.decode_head.stereo_position, self.data_preprocessor
+        phase = isinstance(position, PhasePosition)
+        if phase != given.cross_spectrum:
+            raise ValueError(
+                f"data_preprocessor.cross_spectrum is {given.cross_spectrum}, and "
+                f"decode_head.stereo_position {'is' if phase else 'is not'} a PhasePosition, which "
+                f"alone hears phases; set data_preprocessor.cross_spectrum={phase}"
+            )
+        if phase and position.drop_bin != given.drop_bin:
+            raise ValueError(
+                f"data_preprocessor.drop_bin is {given.drop_bin!r} and stereo_position.drop_bin "
+                f"{position.drop_bin!r}; give both the same, or every delay is heard amiss"
+            )
 
     def _build_criterion(self, criterion: ConfigType) -> nn.Module:
         return MODELS.build(
@@ -101,25 +119,31 @@ class AVSegmentor(BaseAVSegmentor):
         """A of the sounds that the model takes; None where any number will do."""
         return 2 if self.hears_places else super().sound_channels
 
-    def extract_audio(self, specgram: Tensor, view: Tensor | None = None) -> AudioFeatures:
+    def extract_audio(
+        self, specgram: Tensor, view: Tensor | None = None, cross: Tensor | None = None
+    ) -> AudioFeatures:
         """Features of sounds.
 
         Args:
             specgram: Linear magnitude spectrograms (B, A, T, F).
             view: Where in the picture the frame lies whose sounds these are, (B, 2), see
                 ``place_functional.in_view``; read with ``stereo_position`` alone.
+            cross: Cross spectra of their channels, (B, 2, T, F), see ``magnitude_and_cross``; read
+                with a ``PhasePosition`` alone.
         """
         locate = self.decode_head.stereo_position
         if locate is None:
             return self.audio_decoder(self.sound_maps(specgram))
         audio = self.audio_decoder(self.sound_maps(specgram.mean(1, keepdim=True)))
         size = tuple(audio.memory.shape[-2:])
-        return replace(audio, position=locate(specgram, size, view))
+        return replace(audio, position=locate(specgram, size, view, cross))
 
     def extract_feat(self, inputs: dict[str, Tensor]) -> tuple[VisualFeatures, AudioFeatures]:
         """Features of both modalities."""
-        audio = self.extract_audio(inputs["specgram"], inputs.get("view"))
-        return self.extract_visual(inputs["img"]), audio
+        return self.extract_visual(inputs["img"]), self._hear(inputs)
+
+    def _hear(self, inputs: dict[str, Tensor]) -> AudioFeatures:
+        return self.extract_audio(inputs["specgram"], inputs.get("view"), inputs.get("cross"))
 
     def encode_decode(
         self, inputs: dict[str, Tensor], batch_img_metas: list[dict[str, Any]]
@@ -169,7 +193,7 @@ class AVSegmentor(BaseAVSegmentor):
     def _decode(self, inputs: dict[str, Tensor], clips: ClipFrames | None) -> DecoderOutput:
         maps = self.image_maps(inputs["img"])
         visual = self.decode_head.decode_pixels(maps)
-        audio = self.extract_audio(inputs["specgram"], inputs.get("view"))
+        audio = self._hear(inputs)
         output = self.decode_head(visual, audio, clips=clips)
         logits = output.cls_logits
         last = logits[-1]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..constants import IGNORE_INDEX
 from ..errors import PICTURE_ALONE
-from .spectrogram import DropBin, first_bin, stft_magnitude
+from .spectrogram import DropBin, first_bin, magnitude_and_cross, stft_magnitude
 
 
 @MODELS.register_module()
@@ -32,6 +32,8 @@ class AVDataPreprocessor(ImgDataPreprocessor):
         seg_pad_val: Label of padded pixels.
         bgr_to_rgb: mmcv reads BGR; the backbones' ImageNet weights want RGB.
         drop_bin: Which of the 257 bins of the STFT goes, 'nyquist' or 'dc'.
+        cross_spectrum: Whether the model is given that of the two channels, too, for
+            ``PhasePosition``.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class AVDataPreprocessor(ImgDataPreprocessor):
         seg_pad_val: int = IGNORE_INDEX,
         bgr_to_rgb: bool = True,
         drop_bin: DropBin = "nyquist",
+        cross_spectrum: bool = False,
     ) -> None:
         super().__init__(
             mean=mean,
@@ -55,6 +58,7 @@ class AVDataPreprocessor(ImgDataPreprocessor):
         first_bin(drop_bin)  # refuses an unknown name here rather than in the first batch
         self.seg_pad_val = seg_pad_val
         self.drop_bin = drop_bin
+        self.cross_spectrum = cross_spectrum
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Preprocess one batch.
@@ -69,7 +73,8 @@ class AVDataPreprocessor(ImgDataPreprocessor):
             ``waveform`` (B, A, L), all float32 on the device, and the same two of the off-screen
             noise with the prefix ``noise_`` where there is some; with stereo sound ``view`` (B, 2),
             where the frame's left and right edge lie in the picture, from 0 to 1 of its padded
-            width; ``data_samples``.
+            width; with ``cross_spectrum`` also ``cross``, and of the noise ``noise_cross``, see
+            ``magnitude_and_cross``; ``data_samples``.
         """
         if "inputs" not in data:
             raise ValueError("a batch has no 'inputs': its pipeline must end in PackAVSInputs")
@@ -96,16 +101,23 @@ class AVDataPreprocessor(ImgDataPreprocessor):
                 data_sample.set_metainfo(padded)
         widths = [image.shape[-1] for image in images]
         waveform = self._stack(data["inputs"]["waveform"])
-        specgram = stft_magnitude(waveform, drop_bin=self.drop_bin)
-        inputs = dict(img=img, specgram=specgram, waveform=waveform)
+        inputs = dict(img=img, waveform=waveform, **self._spectra(waveform))
         if waveform.shape[1] == 2:
             spans = frame_spans(widths, data_samples)
             inputs["view"] = torch.tensor(spans, device=img.device) / img.shape[-1]
         if "noise_waveform" in data["inputs"]:
             noise = self._stack(data["inputs"]["noise_waveform"])
             inputs["noise_waveform"] = noise
-            inputs["noise_specgram"] = stft_magnitude(noise, drop_bin=self.drop_bin)
+            spectra = self._spectra(noise)
+            inputs |= {f"noise_{name}": spectrum for name, spectrum in spectra.items()}
         return dict(inputs=inputs, data_samples=data_samples)
+
+    def _spectra(self, waveform: Tensor) -> dict[str, Tensor]:
+        """What the model hears of sounds (B, A, L), by its name in ``inputs``."""
+        if not self.cross_spectrum:
+            return dict(specgram=stft_magnitude(waveform, drop_bin=self.drop_bin))
+        specgram, cross = magnitude_and_cross(waveform, drop_bin=self.drop_bin)
+        return dict(specgram=specgram, cross=cross)
 
     def _normalise(self, image: Tensor) -> Tensor:
         if self._channel_conversion:

@@ -33,28 +33,64 @@ def stft_magnitude(waveform: Tensor, *, drop_bin: DropBin = "nyquist") -> Tensor
     Returns:
         (..., L // 160, 256) float32; frame t is centred on sample 160 t.
     """
+    # Half precision would lose the quiet bins, on which the ratio masks of ACP are defined.
+    with torch.autocast(waveform.device.type, enabled=False):
+        return _kept(_spectrum(waveform).abs(), waveform.shape[:-1], drop_bin)
+
+
+def magnitude_and_cross(
+    waveform: Tensor, *, drop_bin: DropBin = "nyquist"
+) -> tuple[Tensor, Tensor]:
+    """``stft_magnitude`` of stereo sounds, and the cross spectrum of their channels.
+
+    Args:
+        waveform: Left and right channel, (..., 2, L) in [-1, 1]; L > 256.
+        drop_bin: As in :func:`stft_magnitude`.
+
+    Returns:
+        tuple: The magnitudes, and the real and the imaginary part of the left spectrum times the
+        conjugate of the right one; both (..., 2, L // 160, 256) float32. The phase of the product
+        is by how much the left channel is ahead.
+    """
+    lead = waveform.shape[:-1]
+    if lead[-1:] != (2,):
+        raise ValueError(
+            "the cross spectrum is that of two channels, and the sound is "
+            f"{tuple(waveform.shape)}; load it with two channels"
+        )
+    with torch.autocast(waveform.device.type, enabled=False):
+        spectrum = _spectrum(waveform)
+        left, right = spectrum.unflatten(0, (-1, 2)).unbind(1)
+        cross = torch.view_as_real(left * right.conj()).movedim(-1, 1).flatten(0, 1)
+        return _kept(spectrum.abs(), lead, drop_bin), _kept(cross, lead, drop_bin)
+
+
+def _spectrum(waveform: Tensor) -> Tensor:
+    """The complex STFT of (..., L), all in a row: (N, 257, T)."""
     length = waveform.shape[-1]
     if length <= N_FFT // 2:
         raise ValueError(
             f"{length} samples are too few for an STFT of {N_FFT}: "
             f"give at least {N_FFT // 2 + 1}, or tile the waveform"
         )
-    # Half precision would lose the quiet bins, on which the ratio masks of ACP are defined.
-    with torch.autocast(waveform.device.type, enabled=False):
-        spectrum = torch.stft(
-            waveform.float().reshape(-1, length),
-            n_fft=N_FFT,
-            hop_length=HOP_LENGTH,
-            win_length=WIN_LENGTH,
-            window=torch.hann_window(WIN_LENGTH, device=waveform.device),
-            center=True,
-            pad_mode="reflect",
-            return_complex=True,
-        )
-        # A centred STFT has L // hop + 1 frames; the last one is half outside the waveform.
-        specgram = spectrum[..., : length // HOP_LENGTH].abs().transpose(1, 2)
-    specgram = specgram[..., first_bin(drop_bin) :][..., :NUM_BINS]
-    return specgram.reshape(*waveform.shape[:-1], *specgram.shape[-2:])
+    spectrum = torch.stft(
+        waveform.float().reshape(-1, length),
+        n_fft=N_FFT,
+        hop_length=HOP_LENGTH,
+        win_length=WIN_LENGTH,
+        window=torch.hann_window(WIN_LENGTH, device=waveform.device),
+        center=True,
+        pad_mode="reflect",
+        return_complex=True,
+    )
+    # A centred STFT has L // hop + 1 frames; the last one is half outside the waveform.
+    return spectrum[..., : length // HOP_LENGTH]
+
+
+def _kept(parts: Tensor, lead: torch.Size, drop_bin: DropBin) -> Tensor:
+    """(N, 257, T) as (*lead, T, 256)."""
+    parts = parts.transpose(1, 2)[..., first_bin(drop_bin) :][..., :NUM_BINS]
+    return parts.reshape(*lead, *parts.shape[-2:])
 
 
 def first_bin(drop_bin: DropBin) -> int:

@@ -90,7 +90,7 @@ class CPMCriterion(BaseModule):
         path, head = self.prompted_path, model.decode_head
         if path is None:
             visual = model.extract_visual(inputs["img"])
-            audio = model.extract_audio(inputs["specgram"], inputs.get("view"))
+            audio = model.extract_audio(inputs["specgram"], inputs.get("view"), inputs.get("cross"))
             output = head(visual, audio, clips=clips)
             queries = self._match(output.part(slice(head.num_queries)), targets)
             losses = self._set_losses(output, targets, [queries])

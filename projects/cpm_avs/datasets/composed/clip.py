@@ -13,7 +13,7 @@ from .composed_dataset import ComposedDataset
 from .library import Library
 from .placement import PlacedObject
 from .plan import ScenePlan, Source
-from .scene import draw_picture, mix_sources
+from .scene import draw_picture
 
 #: Every so many seconds other objects sound; longer than the 0.96 s that the model hears.
 TURN_SECONDS = 1.92
@@ -80,9 +80,9 @@ class ClipPlan:
             backdrop = replace(backdrop, sounds=len(objects) in turn)
         return replace(self.scene, objects=objects, backdrop=backdrop, sources=self.sources[number])
 
-    def sound(self, library: Library, channels: int) -> Waveform:
-        """The sound of all turns, one after another."""
-        parts = [_mix_turn(sources, library, channels) for sources in self.sources]
+    def sound(self, scenes: ComposedDataset) -> Waveform:
+        """The sound of all turns, one after another, with the channels of a set's scenes."""
+        parts = [_mix_turn(sources, scenes) for sources in self.sources]
         return np.concatenate(parts, axis=1)
 
 
@@ -135,7 +135,7 @@ def compose_clip(
         )
         owners.append(picture.owner)
         sounding.append(frozenset(n for n, one in enumerate(moved.things, start=1) if one.sounds))
-    waveform = plan.sound(library, scenes.num_channels)
+    waveform = plan.sound(scenes)
     return ComposedClip(
         np.stack(frames),
         np.stack(masks),
@@ -179,9 +179,8 @@ def _drift(item: PlacedObject, phase: NDArray[np.float64], time: float) -> Place
     return replace(item, center=(float(x), float(y)))
 
 
-def _mix_turn(sources: Sequence[Source], library: Library, channels: int) -> Waveform:
+def _mix_turn(sources: Sequence[Source], scenes: ComposedDataset) -> Waveform:
     """The sound of one turn, faded in and out so that it does not click."""
     length = round(TURN_SECONDS * SAMPLE_RATE)
     ramp = np.minimum(np.arange(length), np.arange(length)[::-1]) / (_FADE_SECONDS * SAMPLE_RATE)
-    mixed = mix_sources(sources, library, num_samples=length, channels=channels)
-    return mixed * ramp.clip(max=1).astype(np.float32)
+    return scenes.mix(sources, length) * ramp.clip(max=1).astype(np.float32)

@@ -97,7 +97,7 @@ class ComposedClipFrames(ComposedDataset):
         if self._latest is None or self._latest[0] != number:
             plan = plan_clip(self, number, seconds=self.clip_seconds)
             end = round(self.clip_seconds * SAMPLE_RATE)
-            sound = plan.sound(self.library, self.num_channels)[:, :end]
+            sound = plan.sound(self)[:, :end]
             self._latest = (number, plan, sound)
         return self._latest[1:]
 

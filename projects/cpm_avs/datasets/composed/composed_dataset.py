@@ -15,8 +15,8 @@ from ..avs_dataset import AVSDataset
 from ..palette import voc_palette
 from .index import choose, read_index
 from .library import Library
-from .plan import SceneConfig, ScenePlan, plan_scene
-from .scene import draw_picture, mix_sources
+from .plan import SceneConfig, ScenePlan, Source, plan_scene
+from .scene import STEREO, draw_picture, mix_sources
 
 #: Objects in a picture, and how many of them sound (one of these numbers each time), chosen so that
 #: labelling all that is visible gives at most 40 mIoU (data/stamps/README.md, docs/real.md).
@@ -56,6 +56,8 @@ class ComposedDataset(AVSDataset):
         image_size: Side of the picture, px.
         num_samples: Length of the sound, samples at 16 kHz.
         num_channels: 1 mono or 2 stereo, panned by where an object is.
+        stereo: By what two channels tell where: ``'level'``, as in VPO, or ``'delay'``, as
+            two microphones some way apart hear it.
         num_objects: Objects in a picture; None: the subset's default (``DIFFICULTY``).
         num_sounding: How many of them sound, one of these numbers each time; None: the default.
         plain_prob: Probability of a photograph as it is, nothing pasted in; in half of them
@@ -81,6 +83,7 @@ class ComposedDataset(AVSDataset):
         image_size: int = 160,
         num_samples: int = 15360,
         num_channels: int = 1,
+        stereo: str = "level",
         num_objects: int | None = None,
         num_sounding: Sequence[int] | None = None,
         plain_prob: float = 0.25,
@@ -104,7 +107,9 @@ class ComposedDataset(AVSDataset):
                 "one sample."
             )
         self.num_scenes, self.image_size = num_scenes, image_size
-        self.num_samples, self.num_channels = num_samples, num_channels
+        if stereo not in STEREO:
+            raise ValueError(f"stereo={stereo!r}: choose one of {sorted(STEREO)}.")
+        self.num_samples, self.num_channels, self.stereo = num_samples, num_channels, stereo
         objects, sounding = difficulty(subset)
         objects = objects if num_objects is None else num_objects
         self.scene_config = SceneConfig(
@@ -199,8 +204,16 @@ class ComposedDataset(AVSDataset):
             scene_index: Which one.
             plan: Its plan.
         """
+        return self.mix(plan.sources, self.num_samples)
+
+    def mix(self, sources: Sequence[Source], num_samples: int) -> Waveform:
+        """Any sources as this set's scenes are heard, (A, num_samples)."""
         return mix_sources(
-            plan.sources, self.library, num_samples=self.num_samples, channels=self.num_channels
+            sources,
+            self.library,
+            num_samples=num_samples,
+            channels=self.num_channels,
+            stereo=self.stereo,
         )
 
     def heard_classes(self, info: dict[str, Any]) -> set[int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...media.audio_functional import Waveform, pan_stereo
+from ...media.audio_functional import Waveform, delay_stereo, pan_stereo
 from .backdrop import Backdrop
 from .backgrounds import draw_background
 from .library import ENERGY_HOP, Library, Recording
@@ -17,6 +17,8 @@ from .warp import warp_affine
 #: A stretch of a recording is heard only if it has this share of the loudest stretch's energy.
 _MIN_ENERGY_SHARE = 0.3
 _PEAK = 0.99
+#: How a sound (1, L) at a place from 0 to 1 becomes two channels.
+STEREO = {"level": pan_stereo, "delay": delay_stereo}
 #: Smallest and largest factor that brings an object to the brightness of its surroundings.
 _MATCH = 0.6, 1.6
 
@@ -103,15 +105,28 @@ def _draw_object(
 
 
 def mix_sources(
-    sources: Sequence[Source], library: Library, *, num_samples: int, channels: int
+    sources: Sequence[Source],
+    library: Library,
+    *,
+    num_samples: int,
+    channels: int,
+    stereo: str = "level",
 ) -> Waveform:
-    """Sum of the sources, (channels, num_samples), turned down where it would clip."""
+    """Sum of the sources, (channels, num_samples), turned down where it would clip.
+
+    Args:
+        sources: What is heard.
+        library: Of its recordings.
+        num_samples: L.
+        channels: 1, or 2 with every source at its place.
+        stereo: By what two channels tell it, of ``STEREO``.
+    """
     mixture = np.zeros((channels, num_samples), dtype=np.float32)
     for source in sources:
         recording = library.recording(source.class_index, source.recording)
         stretch = cut_stretch(recording, source.phase, num_samples)
         sound = stretch * np.float32(source.gain)
-        mixture += pan_stereo(sound, source.position) if channels == 2 else sound
+        mixture += STEREO[stereo](sound, source.position) if channels == 2 else sound
     peak = float(np.abs(mixture).max())
     return mixture * np.float32(_PEAK / peak) if peak > _PEAK else mixture
 

@@ -30,7 +30,11 @@ class StereoPosition(BaseModule):
         self.silence_embed = nn.Parameter(torch.zeros(self.num_feats))
 
     def forward(
-        self, specgram: Tensor, size: tuple[int, int], view: Tensor | None = None
+        self,
+        specgram: Tensor,
+        size: tuple[int, int],
+        view: Tensor | None = None,
+        cross: Tensor | None = None,
     ) -> Tensor:
         """Codes of all cells.
 
@@ -38,6 +42,7 @@ class StereoPosition(BaseModule):
             specgram: Linear magnitudes, (B, 2, T, F).
             size: Ta and Fa.
             view: See ``in_view``.
+            cross: Not heard here, see ``PhasePosition``.
 
         Returns:
             Tensor: (B, D / 2, Ta, Fa).
@@ -48,5 +53,9 @@ class StereoPosition(BaseModule):
                 f"sound has {specgram.shape[1]}; load it with two, or leave stereo_position out"
             )
         x, heard = panning(specgram, size)
-        code = horizontal_code(in_view(x, view), self.num_feats).to(self.silence_embed.dtype)
+        code = self.place_code(x, view, cross).to(self.silence_embed.dtype)
         return code.where(heard.unsqueeze(-1), self.silence_embed).permute(0, 3, 1, 2)
+
+    def place_code(self, x: Tensor, view: Tensor | None, cross: Tensor | None) -> Tensor:
+        """Codes of what is heard at ``x`` (B, Ta, Fa): (B, Ta, Fa, D / 2)."""
+        return horizontal_code(in_view(x, view), self.num_feats)

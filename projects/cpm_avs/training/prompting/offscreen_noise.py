@@ -18,12 +18,12 @@ class SoundPool:
     """Sounds that may be mixed into those of a batch.
 
     Attributes:
-        specgram: Linear magnitudes, (P, A, T, F).
+        spectra: Linear magnitudes and, behind them, cross spectra if there are any, (P, X, T, F).
         sounding: Classes that sound in each, (P, C) bool.
         own: Places of the batch's own samples among them, (B,).
     """
 
-    specgram: Tensor
+    spectra: Tensor
     sounding: Tensor
     own: Tensor
 
@@ -37,32 +37,35 @@ class OffscreenNoise:
         mixed: Samples that have noise, (B,) bool.
         partner: Place in the pool of the sound that it is, (B,), -1 without one; None where the
             data set loaded the noise.
+        cross: Cross spectra, (B, 2, T, F), where the batch has those of its own sounds.
     """
 
     specgram: Tensor
     mixed: Tensor
     partner: Tensor | None = None
+    cross: Tensor | None = None
 
 
-def sounds_of_batch(specgram: Tensor, sounding: Tensor) -> SoundPool:
+def sounds_of_batch(spectra: Tensor, sounding: Tensor) -> SoundPool:
     """This process's batch alone; see ``SoundPool`` for the arguments, with P = B."""
     own = torch.arange(len(sounding), device=sounding.device)
-    return SoundPool(specgram, sounding, own)
+    return SoundPool(spectra, sounding, own)
 
 
 @torch.no_grad()
-def sounds_of_ranks(specgram: Tensor, sounding: Tensor) -> SoundPool:
+def sounds_of_ranks(spectra: Tensor, sounding: Tensor) -> SoundPool:
     """The batches of all ranks, as one process would have them.
 
     Of two samples, a GPU's share, each would always hear the other one, and nothing where they
-    have a class in common. A rank sends 0.2 MB (VPO: 1.2 MB) an iteration.
+    have a class in common. A rank sends 0.2 MB (VPO: 1.2 MB) an iteration, twice as much with
+    cross spectra.
     """
     rank = torch.full((len(sounding),), get_rank(), device=sounding.device)
-    specgrams, classes, ranks = gather_variable(specgram, sounding.float(), rank)
+    gathered, classes, ranks = gather_variable(spectra, sounding.float(), rank)
     if len(ranks) == 1:
         _tell_of_a_single_sound()
     own = (ranks == get_rank()).nonzero().squeeze(1)
-    return SoundPool(specgrams, classes > 0, own)
+    return SoundPool(gathered, classes > 0, own)
 
 
 @cache  # once is enough
@@ -107,17 +110,25 @@ def offscreen_noise(
     """The noise that the data set loaded, or else another sample's sound.
 
     Args:
-        inputs: Preprocessed batch with ``specgram`` (B, A, T, F), and with ``noise_specgram`` where
-            the pipeline has ``LoadOffscreenNoise``.
+        inputs: Preprocessed batch with ``specgram`` (B, A, T, F) and, for a model that hears
+            phases, ``cross``; and with the same of ``noise_`` where the pipeline has
+            ``LoadOffscreenNoise``.
         sounding: Classes that sound in each image, (B, C) bool.
         pool_of: Whose sounds to draw from: ``sounds_of_batch``, or in training ``sounds_of_ranks``.
     """
     if "noise_specgram" in inputs:
         noise = inputs["noise_specgram"]
-        return OffscreenNoise(noise, noise.flatten(1).amax(-1) > 0)
-    pool = pool_of(inputs["specgram"], sounding)
-    partner = draw_partners(pool.sounding, pool.specgram.flatten(1).amax(-1) > 0, pool.own)
-    return OffscreenNoise(sounds_of_partners(pool.specgram, partner), partner >= 0, partner)
+        audible = noise.flatten(1).amax(-1) > 0
+        return OffscreenNoise(noise, audible, cross=inputs.get("noise_cross"))
+    spectra, channels = inputs["specgram"], inputs["specgram"].shape[1]
+    if "cross" in inputs:
+        spectra = torch.cat([spectra, inputs["cross"]], 1)
+    pool = pool_of(spectra, sounding)
+    audible = pool.spectra[:, :channels].flatten(1).amax(-1) > 0
+    partner = draw_partners(pool.sounding, audible, pool.own)
+    noise = sounds_of_partners(pool.spectra, partner)
+    cross = noise[:, channels:] if "cross" in inputs else None
+    return OffscreenNoise(noise[:, :channels], partner >= 0, partner, cross)
 
 
 def sounds_of_partners(sounds: Tensor, partner: Tensor) -> Tensor:

@@ -213,7 +213,11 @@ class PromptedPath(nn.Module):
             codes = place_codes(labels, known_places(data_samples), view, half)
             position = position + F.pad(codes, (half, 0))
         clean = inputs["specgram"]
-        clean_audio, mixed_audio = hear_both(model, clean, clean + noise.specgram, view)
+        crosses = None
+        if noise.cross is not None:
+            # Sounds that have nothing to do with each other have no cross spectrum with each other.
+            crosses = (inputs["cross"], inputs["cross"] + noise.cross)
+        clean_audio, mixed_audio = hear_both(model, clean, clean + noise.specgram, view, crosses)
         prompts = Prompts(
             content=self.prompter(model.decode_head.classifier, labels),
             position=position,

@@ -10,7 +10,11 @@ from .norm_statistics import keep_statistics
 
 
 def hear_both(
-    model: PromptableModel, clean: Tensor, mixed: Tensor, view: Tensor | None = None
+    model: PromptableModel,
+    clean: Tensor,
+    mixed: Tensor,
+    view: Tensor | None = None,
+    crosses: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[AudioFeatures, AudioFeatures]:
     """Features of both: in one call, or in two where batch norms go by what they are given.
 
@@ -22,14 +26,17 @@ def hear_both(
         clean: Linear magnitudes, (B, A, T, F).
         mixed: The same sounds with others mixed in, (B, A, T, F).
         view: Where in the pictures their frames lie, (B, 2).
+        crosses: Cross spectra of both, (B, 2, T, F), for a model that hears phases.
     """
     norms = (part for part in model.audio_backbone.modules() if isinstance(part, _BatchNorm))
     if any(norm.training for norm in norms):
-        first = model.extract_audio(clean, view)
+        of_clean, of_mixed = crosses or (None, None)
+        first = model.extract_audio(clean, view, of_clean)
         with keep_statistics(model.audio_backbone):
-            return first, model.extract_audio(mixed, view)
+            return first, model.extract_audio(mixed, view, of_mixed)
     twice = None if view is None else view.repeat(2, 1)
-    both = model.extract_audio(torch.cat([clean, mixed]), twice)
+    cross = None if crosses is None else torch.cat(crosses)
+    both = model.extract_audio(torch.cat([clean, mixed]), twice, cross)
     levels = zip(*(level.chunk(2) for level in both.levels), strict=True)
     memories = both.memory.chunk(2)
     positions = (None, None) if both.position is None else both.position.chunk(2)

@@ -14,7 +14,7 @@ from mmseg.registry import DATASETS, HOOKS, MODELS, PARAM_SCHEDULERS
 
 from projects.cpm_avs.config_files import ConfigError
 from projects.cpm_avs.launch import built_from, read_config
-from projects.cpm_avs.launch.config_values import check_together
+from projects.cpm_avs.launch.config_agreement import check_together
 from projects.cpm_avs.safe_checkpoint import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,12 +111,12 @@ LOADER, HEAD, RULES = "train_dataloader", "model.decode_head", "optim_wrapper.pa
         ),
         ("optim_wrapper.optimizer.type", "AdamWW", "not registered; did you mean 'AdamW'"),
         ("optim_wrapper.clip_grad.max_norm", -1, "give 0 or more"),
-        ("optim_wrapper.clip_grad.type", "foo", "give norm, value"),
+        ("optim_wrapper.clip_grad.type", "foo", "give norm or value"),
         ("auto_scale_lr.base_batch_size", 0, "give 1 or more"),
         ("param_scheduler.0.start_factor", 0, "give more than 0"),
         ("param_scheduler.0.begin", -1, "give 0 or more"),
-        ("sync_bn", "foo", "give torch, mmcv, None"),
-        ("val_evaluator.0.collect_device", "tpu", "give cpu, gpu, npu"),
+        ("sync_bn", "foo", "give torch, mmcv or None"),
+        ("val_evaluator.0.collect_device", "tpu", "give cpu, gpu or npu"),
         (f"{LOADER}.prefetch_factor", 0, "give 1 or more"),
         (f"{LOADER}.timeout", -1, "give 0 or more"),
         (f"{LOADER}.collate_fn", dict(type="pseudo"), "'pseudo', which is not registered"),

@@ -14,7 +14,7 @@ from PIL import Image
 from projects.cpm_avs.config_files import ConfigError
 from projects.cpm_avs.datasets.avs_dataset import AVSDataset
 from projects.cpm_avs.launch import read_config
-from projects.cpm_avs.launch.config_values import check_counting
+from projects.cpm_avs.launch.config_agreement import check_counting
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"

@@ -10,10 +10,10 @@ from mmengine.config import Config
 
 from ..config_files import ConfigError, read_config_file
 from ..files import check_folder
+from .config_agreement import check_counting, check_together
 from .config_keys import check_names, check_options
 from .config_overrides import check_overrides
 from .config_parts import check_parts
-from .config_values import check_counting, check_together
 
 _OF_WORKERS = ("persistent_workers", "prefetch_factor", "timeout", "multiprocessing_context")
 _HOOKS_OF_MMENGINE = (

@@ -18,24 +18,22 @@ from torch.utils.data import DataLoader
 
 from ..config_files import ConfigError, is_registered, nearest
 from .arguments import check_arguments, check_items
+from .config_agreement import check_hook
 from .config_keys import walk
-from .config_values import check_hook, check_value, check_whole
-from .loader_values import check_loader
+from .config_values import HOOK, LOADER, check_value
 
-_LOADER = r"(train|val|test)_dataloader"
-_HOOK = r"(default|custom)_hooks\.\w+"
 #: Part -> registry that its ``type`` is looked up in, or what is called.
 _BUILT_BY: dict[str, Registry | Callable] = {
     r"(train|val|test)_cfg": registry.LOOPS,
-    _LOADER: DataLoader,
-    rf"{_LOADER}\.dataset(\.dataset|\.datasets\.\d+)*": registry.DATASETS,
-    rf"{_LOADER}\.(batch_)?sampler": registry.DATA_SAMPLERS,
-    rf"{_LOADER}\..*\.(pipeline|transforms)\.\d+": registry.TRANSFORMS,
+    LOADER: DataLoader,
+    rf"{LOADER}\.dataset(\.dataset|\.datasets\.\d+)*": registry.DATASETS,
+    rf"{LOADER}\.(batch_)?sampler": registry.DATA_SAMPLERS,
+    rf"{LOADER}\..*\.(pipeline|transforms)\.\d+": registry.TRANSFORMS,
     r"(val|test)_evaluator(\.\d+)?(\.metrics(\.\d+)?)?": registry.METRICS,
     r"optim_wrapper": registry.OPTIM_WRAPPERS,
     r"optim_wrapper\.optimizer": registry.OPTIMIZERS,
     r"param_scheduler(\.[a-z]+)?(\.\d+)?": registry.PARAM_SCHEDULERS,
-    _HOOK: registry.HOOKS,
+    HOOK: registry.HOOKS,
     r"visualizer": registry.VISUALIZERS,
     r"visualizer\.vis_backends\.\d+": registry.VISBACKENDS,
     r"log_processor": registry.LOG_PROCESSORS,
@@ -46,14 +44,14 @@ _BUILT_BY: dict[str, Registry | Callable] = {
 }
 #: Parts that can't be a plain value.
 _DICTS = (
-    rf"model|(train|val|test)_cfg|{_LOADER}(\.dataset|\.(batch_)?sampler)?|randomness|visualizer|"
+    rf"model|(train|val|test)_cfg|{LOADER}(\.dataset|\.(batch_)?sampler)?|randomness|visualizer|"
     r"optim_wrapper(\.optimizer|\.clip_grad|\.paramwise_cfg)?|(default|custom)_hooks(\.\w+)?|"
     r"env_cfg(\.mp_cfg|\.dist_cfg)?|auto_scale_lr|log_processor|(val|test)_evaluator(\.\d+)?|param_scheduler(\.\d+)?"
 )
 #: Parts that are nothing without a type.
 _NAMED = (
     r"(default|custom)_hooks\.\w+|optim_wrapper\.optimizer|model|param_scheduler(\.[a-z]+)?\.\d+|"
-    rf"{_LOADER}\.(dataset|(batch_)?sampler|dataset\.pipeline\.\d+)|(val|test)_evaluator\.\d+"
+    rf"{LOADER}\.(dataset|(batch_)?sampler|dataset\.pipeline\.\d+)|(val|test)_evaluator\.\d+"
 )
 #: Keys that mmengine reads before it builds the part.
 _BESIDE = (
@@ -101,14 +99,12 @@ def check_parts(cfg: Config) -> None:
         if isinstance(part, dict):
             built_by = (by for pattern, by in _BUILT_BY.items() if re.fullmatch(pattern, where))
             _check_part(where, part, next(built_by, None))
-            if re.fullmatch(_HOOK, where):
+            if re.fullmatch(HOOK, where):
                 check_hook(where, part)
-            if re.fullmatch(_LOADER, where):
-                check_loader(where, part)
-        else:
-            check_value(where, part)
+        check_value(where, part)
     _check_decay(settings.get("optim_wrapper"))
-    check_whole(settings)
+    if isinstance(settings.get("custom_hooks"), dict):
+        raise ConfigError("custom_hooks has settings by name; give a list of hooks, each a dict")
 
 
 def _check_decay(wrapper: Any) -> None:

@@ -151,9 +151,8 @@ class AVSegmentor(BaseAVSegmentor):
         """Class-agnostic path without post-processing.
 
         The last layer's class logits are those of ``mask_classifier``, ``least_heard`` and
-        ``no_object_odds``. Queries
-        that look back do so over the frames of a ``ClipDataset``'s clip, and over the whole batch
-        where there is no metainfo, as in a graph.
+        ``no_object_odds``. Queries that look back do so over the frames of a ``ClipDataset``'s
+        clip, and over the whole batch where there is no metainfo, as in a graph.
         """
         clips = None
         if self.time_window > 1:

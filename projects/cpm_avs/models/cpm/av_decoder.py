@@ -1,6 +1,6 @@
 """The transformer decoder: TD-A over the audio, then TD-V over three visual scales (Fig. 2)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -196,10 +196,7 @@ class AVDecoder(BaseModule):
             query = layer(
                 query, query_pos, keys, values, self_mask=self_mask, cross_mask=sound_mask
             )
-        timed: list[Tensor] = []
-        if self.time is not None:
-            query, own = self.time(0, query, clips)
-            timed.append(own)
+        query, after_audio = self._look_back(0, query, clips)
 
         draw: Callable[[Tensor], Tensor] = self.mask_embed
         if self.localizer is not None:
@@ -209,11 +206,38 @@ class AVDecoder(BaseModule):
             visual = with_columns(visual)
             draw = partial(draw_at, self.localizer.mask_embed(place), self.mask_embed)
 
+        queries = [query, *self._look(query, query_pos, visual, draw, self_mask)]
+        queries[-1], after_visual = self._look_back(1, queries[-1], clips)
+        embeddings = self.post_norm(torch.stack(queries))
+        return DecoderOutput(
+            embeddings,
+            self.classifier(embeddings),
+            draw(embeddings),
+            visual.mask_features,
+            (*after_audio, *after_visual),
+        )
+
+    def _look(
+        self,
+        query: Tensor,
+        query_pos: Tensor,
+        visual: VisualFeatures,
+        draw: Callable[[Tensor], Tensor],
+        self_mask: Tensor | None,
+    ) -> Iterator[Tensor]:
+        """TD-V: the queries after each layer, which attend inside the masks of the one before.
+
+        Args:
+            query: After TD-A, (B, Q, D).
+            query_pos: (B, Q, D).
+            visual: Image features.
+            draw: From q~ to mask embeddings.
+            self_mask: As of ``forward``.
+        """
         maps = [
             keys_and_values(memory, embed)
             for memory, embed in zip(visual.memories, self.level_embed.weight, strict=True)
         ]
-        queries = [query]
         for index, layer in enumerate(self.visual_layers):
             level = index % NUM_LEVELS
             with torch.no_grad():
@@ -222,15 +246,13 @@ class AVDecoder(BaseModule):
             query = layer(
                 query, query_pos, *maps[level], self_mask=self_mask, cross_mask=cross_mask
             )
-            queries.append(query)
-        if self.time is not None:
-            queries[-1], own = self.time(1, query, clips)
-            timed.append(own)
-        embeddings = self.post_norm(torch.stack(queries))
-        return DecoderOutput(
-            embeddings,
-            self.classifier(embeddings),
-            draw(embeddings),
-            visual.mask_features,
-            tuple(timed),
-        )
+            yield query
+
+    def _look_back(
+        self, place: int, query: Tensor, clips: ClipFrames | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Queries that have seen the frames before, and what the frames to come will look at."""
+        if self.time is None:
+            return query, ()
+        query, own = self.time(place, query, clips)
+        return query, (own,)

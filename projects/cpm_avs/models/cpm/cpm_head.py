@@ -1,6 +1,6 @@
 """The segmentation head: pixel decoder, class-agnostic queries, audio-visual decoder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -65,26 +65,16 @@ class CPMHead(BaseModule):
             feedforward_channels=feedforward_channels // 2,
         )
         self.decoder = AVDecoder(
-            classifier=MODELS.build(
-                dict(classifier, num_classes=num_classes, embed_dims=embed_dims)
-            ),
+            classifier=build(classifier, num_classes=num_classes, embed_dims=embed_dims),
             embed_dims=embed_dims,
             num_heads=num_heads,
             feedforward_channels=feedforward_channels,
             num_audio_layers=num_audio_layers,
             num_visual_layers=num_visual_layers,
-            time=None
-            if time is None
-            else MODELS.build(
-                dict(time, embed_dims=embed_dims, num_queries=num_queries, num_heads=num_heads)
-            ),
+            time=build(time, embed_dims=embed_dims, num_queries=num_queries, num_heads=num_heads),
             hears_places=stereo_position is not None,
         )
-        self.stereo_position = (
-            None
-            if stereo_position is None
-            else MODELS.build(dict(stereo_position, embed_dims=embed_dims))
-        )
+        self.stereo_position = build(stereo_position, embed_dims=embed_dims)
         self.query_feat = nn.Embedding(num_queries, embed_dims)
         self.query_embed = nn.Embedding(num_queries, embed_dims)
 
@@ -136,6 +126,11 @@ class CPMHead(BaseModule):
             sound_mask=sound_mask,
             clips=clips,
         )
+
+
+def build(config: Mapping[str, Any] | None, **sizes: int) -> Any:
+    """A part by its config, with the sizes that the head knows; None of None."""
+    return None if config is None else MODELS.build({**config, **sizes})
 
 
 def masks_apart(num_queries: int, padding: Tensor, cells: int) -> tuple[Tensor, Tensor]:

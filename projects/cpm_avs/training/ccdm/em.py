@@ -42,8 +42,8 @@ def m_step(
         samples: (K, S, D).
         resp: Responsibilities of the E-step, (K, S, M).
         previous: Gives the values of components without samples, and the covariance's form.
-        variance_floor: Smallest variance, or smallest eigenvalue's lower bound that is added to
-            a full covariance's diagonal.
+        variance_floor: The least a variance can be; to the diagonal of a full covariance it is
+            added, which bounds the eigenvalues.
 
     Returns:
         GaussianState: New mixtures. A class without samples keeps the previous ones.
@@ -69,8 +69,8 @@ def m_step(
 
 
 def _diagonal(samples: Tensor, shares: Tensor, means: Tensor, floor: float) -> Tensor:
-    # From data centred on their class: E[x^2] - mean^2 loses its digits where a mean dwarfs the
-    # spread. So centred, only a component does that lies many spreads away from its class.
+    # E[x^2] - mean^2 loses its digits where a mean dwarfs the spread. With data centred on their
+    # class, that is only so for a component many spreads away from the class's others.
     centre = means.mean(1, keepdim=True)
     squares = shares.transpose(1, 2) @ (samples - centre).square()
     return (squares - (means - centre).square()).clamp(min=floor)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..prompting.acp_loss import ratio_mask
 from ..prompting.offscreen_noise import OffscreenNoise, offscreen_noise, sounds_of_partners
-from ..prompting.prompted_path import PromptedPath, Separation
+from ..prompting.prompted_path import PromptedPath
+from ..prompting.records import Separation
 from ..protocols import PromptableModel
 from ..random_state import repeatable
 from ..set_prediction.targets import build_targets

@@ -1,13 +1,13 @@
 """The CPM path: prompts through the same decoder on mixed sound, and their three losses."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch.nn.functional as F
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from ...structures import AudioFeatures, DecoderOutput, Prompts, VisualFeatures
+from ...structures import DecoderOutput, Prompts, VisualFeatures
 from ..distributed import gather_variable
 from ..protocols import PromptableModel
 from ..set_prediction.assignment import Assignment
@@ -18,61 +18,9 @@ from .offscreen_noise import OffscreenNoise
 from .pcl_loss import POOLINGS, info_nce, saliency, sample_pixels
 from .prompt_places import known_places, place_codes
 from .prompts import GaussianPrompter, PointPrompter, pad_labels
+from .records import DrawnPrompts, PromptedOutput, Separation
 from .two_sounds import hear_both
 from .vcp import vcp_assignment
-
-
-@dataclass(frozen=True)
-class DrawnPrompts:
-    """The prompts of a batch, before they are decoded.
-
-    Attributes:
-        prompts: K an image.
-        labels: Class of each prompt, (B, K).
-        sounding: The classes that were prompted, (B, C) bool.
-        noise: What was mixed in.
-        clean: Features of the clean sounds.
-    """
-
-    prompts: Prompts
-    labels: Tensor
-    sounding: Tensor
-    noise: OffscreenNoise
-    clean: AudioFeatures
-
-
-@dataclass(frozen=True)
-class PromptedOutput:
-    """What the prompts of a batch came to.
-
-    Attributes:
-        drawn: The prompts.
-        audio_masks: m_k^a, (B, K, T/4, F/4); None without an audio mask head.
-        assignments: What the prompts shall name and draw for l_VCP; none if it has no weight.
-    """
-
-    drawn: DrawnPrompts
-    audio_masks: Tensor | None
-    assignments: list[Assignment]
-
-
-@dataclass(frozen=True)
-class Separation:
-    """ACP's answer and the truth, (B, T, F): see ``acp_loss``.
-
-    Attributes:
-        predicted: Ratio mask of the prompts.
-        ratio: a_i / a_p.
-        counted: Bins that count, bool.
-        sounding: The classes that were prompted, (B, C) bool.
-        noise: What was mixed in.
-    """
-
-    predicted: Tensor
-    ratio: Tensor
-    counted: Tensor
-    sounding: Tensor
-    noise: OffscreenNoise
 
 
 def joint_space(embed_dims: int) -> nn.Module:
@@ -201,17 +149,7 @@ class PromptedPath(nn.Module):
         view = inputs.get("view")
         # Before the sounds: on a GPU the host waits here for all that was queued.
         labels, padding = pad_labels(sounding)
-        position = self.prompt_embed.weight.expand(*labels.shape, -1)
-        if self.own_places:
-            if view is None:
-                raise ValueError(
-                    "criterion.prompting.own_places needs to know which part of a frame a picture "
-                    "shows, and the batch, of mono sound, does not say; load the sound with "
-                    "channels=2, or set own_places=False"
-                )
-            half = position.shape[-1] // 2
-            codes = place_codes(labels, known_places(data_samples), view, half)
-            position = position + F.pad(codes, (half, 0))
+        position = self._positions(labels, view, data_samples)
         clean = inputs["specgram"]
         crosses = None
         if noise.cross is not None:
@@ -225,6 +163,23 @@ class PromptedPath(nn.Module):
             audio=mixed_audio,
         )
         return DrawnPrompts(prompts, labels, sounding, noise, clean_audio)
+
+    def _positions(
+        self, labels: Tensor, view: Tensor | None, data_samples: Sequence[SegDataSample]
+    ) -> Tensor:
+        """Positions of prompts of classes (B, K), (B, K, D): see ``own_places``."""
+        position = self.prompt_embed.weight.expand(*labels.shape, -1)
+        if not self.own_places:
+            return position
+        if view is None:
+            raise ValueError(
+                "criterion.prompting.own_places needs to know which part of a frame a picture "
+                "shows, and the batch, of mono sound, does not say; load the sound with "
+                "channels=2, or set own_places=False"
+            )
+        half = position.shape[-1] // 2
+        codes = place_codes(labels, known_places(data_samples), view, half)
+        return position + F.pad(codes, (half, 0))
 
     def finish(
         self, drawn: DrawnPrompts, output: DecoderOutput, targets: SegmentTargets
@@ -264,30 +219,43 @@ class PromptedPath(nn.Module):
     def _pcl(
         self, prompted: PromptedOutput, visual: VisualFeatures, targets: SegmentTargets
     ) -> Tensor:
-        """Eq. 7-9 on u_a at stride 16 and u_v at stride 8, projected to a joint space.
+        """Eq. 7-9 on u_a at stride 16 and u_v at stride 8, projected to a joint space."""
+        assert prompted.audio_masks is not None
+        anchors, anchor_labels = self._anchors(prompted.drawn, prompted.audio_masks)
+        # A rank may have two images; the batch of eq. 8 is that of all ranks.
+        pixels, pixel_labels = gather_variable(
+            *self._pixels(visual.memories[-1], targets.label_map)
+        )
+        loss = info_nce(anchors, anchor_labels, pixels, pixel_labels, self.tau)
+        # DDP waits for a gradient of every parameter, the mask head's too where ACP is off.
+        return loss + prompted.audio_masks[:0].sum()
 
-        u_a is the clean sound's: pooled over a mixture with as many foreign sounds again, the
-        anchors tell hardly anything about their class, and the loss stays where it starts.
+    def _anchors(self, drawn: DrawnPrompts, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """f(k) of the prompts that listen anywhere, (n, D), and their classes, (n,) (eq. 7).
+
+        They are pooled from the clean sound: of a mixture with as many foreign sounds again they
+        would tell hardly anything about their class, and the loss stays where it starts.
         """
-        masks, drawn = prompted.audio_masks, prompted.drawn
-        assert masks is not None
-        assert self.audio_project is not None and self.visual_project is not None
+        assert self.audio_project is not None
         heard_map = self.audio_project(drawn.clean.memory.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         image, query = (~drawn.prompts.padding).nonzero(as_tuple=True)
         # The masks choose where to listen; their own gradient comes from ACP.
         region = saliency(masks[image, query].detach(), heard_map.shape[-2:])
+        listens = region.flatten(1).any(-1)
         anchors = self.pool(heard_map[image], region)
-        heard = region.flatten(1).any(-1)
+        return anchors[listens], drawn.labels[image, query][listens]
 
-        seen = visual.memories[-1]
-        label_map = F.interpolate(
-            targets.label_map.unsqueeze(1).float(), seen.shape[-2:], mode="nearest-exact"
+    def _pixels(self, seen: Tensor, label_map: Tensor) -> tuple[Tensor, Tensor]:
+        """u_v at some pixels of each class, (P, D), and their classes, (P,) (eq. 8).
+
+        Args:
+            seen: Finest memory of the pixel decoder, (B, D, h, w).
+            label_map: (B, H, W).
+        """
+        assert self.visual_project is not None
+        labels = F.interpolate(
+            label_map.unsqueeze(1).float(), seen.shape[-2:], mode="nearest-exact"
         ).long()
-        chosen = sample_pixels(label_map, self.num_classes, self.pixels_per_class)
+        chosen = sample_pixels(labels, self.num_classes, self.pixels_per_class)
         pixels = self.visual_project(seen.permute(0, 2, 3, 1).flatten(0, 2)[chosen])
-        # A rank may have two images; the batch of eq. 8 is that of all ranks.
-        pixels, pixel_labels = gather_variable(pixels, label_map.flatten()[chosen])
-        named = drawn.labels[image, query][heard]
-        loss = info_nce(anchors[heard], named, pixels, pixel_labels, self.tau)
-        # DDP waits for a gradient of every parameter, the mask head's too where ACP is off.
-        return loss + masks[:0].sum()
+        return pixels, labels.flatten()[chosen]

@@ -9,12 +9,12 @@ training are left out.
 from collections.abc import Sequence
 from typing import Any
 
-from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..memory_layout import fast_layout
+from ..partly_frozen import PartlyFrozen
 from ..spectrogram import MEL_BANDS, DropBin
 from .panns_mel import PANNS_16K
 from .pretrained_weights import leave_out, spread_over_channels
@@ -41,7 +41,7 @@ class ConvBlock(nn.Module):
 
 
 @MODELS.register_module()
-class Cnn14(BaseModule):
+class Cnn14(PartlyFrozen):
     """Maps of Cnn14 (AudioSet, 16 kHz) on the (T, 256) lattice, any T.
 
     Args:
@@ -92,8 +92,7 @@ class Cnn14(BaseModule):
         for stride in set(self.out_strides):
             matrix = mel_to_linear(stride, drop_bin, PANNS_16K.band_position)
             self.register_buffer(f"to_linear_{stride}", matrix, persistent=False)
-        for module in self._frozen:
-            module.requires_grad_(False)
+        self.freeze()
 
     def forward(self, specgram: Tensor) -> tuple[Tensor, ...]:
         """(B, A, T, 256) linear magnitude to maps (B, out_channels, ~T/stride, 256/stride)."""
@@ -111,13 +110,7 @@ class Cnn14(BaseModule):
             for i, stride in zip(self.out_indices, self.out_strides, strict=True)
         )
 
-    def train(self, mode: bool = True) -> "Cnn14":
-        """Training mode, except for the statistics that are to stay."""
-        super().train(mode)
-        for module in self.children() if self.norm_eval else self._frozen:
-            module.eval()  # there are statistics in it, and nothing else that training changes
-        return self
-
     @property
-    def _frozen(self) -> list[nn.Module]:
+    def frozen(self) -> list[nn.Module]:
+        """See ``PartlyFrozen``."""
         return [self.bn0, *self.blocks[: self.frozen_stages]] if self.frozen_stages >= 0 else []

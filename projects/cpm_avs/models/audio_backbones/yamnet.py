@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 from mmcv.cnn import build_norm_layer
-from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..memory_layout import fast_layout
+from ..partly_frozen import PartlyFrozen
 from ..same_conv import SameConv2d
 from ..spectrogram import (
     MEL_BANDS,
@@ -106,7 +106,7 @@ def mel_to_linear(
 
 
 @MODELS.register_module()
-class YAMNet(BaseModule):
+class YAMNet(PartlyFrozen):
     """Maps of YAMNet (AudioSet) on the (T, 256) lattice, any T.
 
     Args:
@@ -165,7 +165,7 @@ class YAMNet(BaseModule):
         for stride in set(self.out_strides):
             matrix = mel_to_linear(stride, drop_bin)
             self.register_buffer(f"to_linear_{stride}", matrix, persistent=False)
-        self._frozen_layers.requires_grad_(False)
+        self.freeze()
 
     def forward(self, specgram: Tensor) -> tuple[Tensor, ...]:
         """(B, A, T, 256) linear magnitude to maps (B, out_channels, ~T/stride, 256/stride)."""
@@ -180,13 +180,7 @@ class YAMNet(BaseModule):
             for i, stride in zip(self.out_indices, self.out_strides, strict=True)
         )
 
-    def train(self, mode: bool = True) -> "YAMNet":
-        """Training mode, except for the statistics that are to stay."""
-        super().train(mode)
-        # There are statistics in layers, and nothing else that training changes.
-        (self.layers if self.norm_eval else self._frozen_layers).eval()
-        return self
-
     @property
-    def _frozen_layers(self) -> nn.ModuleList:
-        return self.layers[: max(self.frozen_stages, 0)]
+    def frozen(self) -> list[nn.Module]:
+        """See ``PartlyFrozen``."""
+        return [*self.layers[: max(self.frozen_stages, 0)]]

@@ -11,11 +11,12 @@ from typing import Any
 
 from mmcv.cnn import ConvModule
 from mmdet.models.layers import InvertedResidual
-from mmengine.model import BaseModule, Sequential
+from mmengine.model import Sequential
 from mmseg.models.utils import make_divisible
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..partly_frozen import PartlyFrozen
 from ..same_conv import SameConv2d
 
 # Factors of width and depth.
@@ -53,7 +54,7 @@ def stage_depths(arch: str) -> tuple[int, ...]:
 
 
 @MODELS.register_module()
-class EfficientNetLite(BaseModule):
+class EfficientNetLite(PartlyFrozen):
     """Maps of EfficientNet-Lite's stages, those of strides 4, 8, 16 and 32 by default.
 
     Its weights want pixels of (value - 127) / 128, in RGB: ``mean`` and ``std`` of the data
@@ -123,8 +124,7 @@ class EfficientNetLite(BaseModule):
                 )
                 width, stride = out, 1
             self.stages.append(Sequential(*blocks))
-        for module in self._frozen:
-            module.requires_grad_(False)
+        self.freeze()
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) to maps (B, out_channels, ceil(H / stride), ceil(W / stride))."""
@@ -135,13 +135,7 @@ class EfficientNetLite(BaseModule):
             outputs.append(x)
         return tuple(outputs[i] for i in self.out_indices)
 
-    def train(self, mode: bool = True) -> "EfficientNetLite":
-        """Training mode, except for the statistics that are to stay."""
-        super().train(mode)
-        for module in self.children() if self.norm_eval else self._frozen:
-            module.eval()  # there are statistics in it, and nothing else that training changes
-        return self
-
     @property
-    def _frozen(self) -> list[nn.Module]:
+    def frozen(self) -> list[nn.Module]:
+        """See ``PartlyFrozen``."""
         return [self.stem, *self.stages][: self.frozen_stages + 1]

@@ -14,6 +14,7 @@ from test_samplers import ranks
 from torch.utils.data import DataLoader
 from toy_avs import PIPELINE
 
+from projects.cpm_avs.datasets.clip_dataset import _first_labelled
 from projects.cpm_avs.datasets.samplers import EpochDrawSampler
 from projects.cpm_avs.evaluation import streaming
 from projects.cpm_avs.models.audio_backbones.vggish_embedding import log_mel
@@ -56,6 +57,24 @@ def test_a_clip_has_its_frames_in_order_with_and_without_labels(tmp_path):
     batch = COLLATE([clips[0], clips[1]])
     assert len(batch["inputs"]["img"]) == len(batch["data_samples"]) == 10
     assert [sample.clip_id for sample in batch["data_samples"]] == ["a_0"] * 5 + ["b_0"] * 5
+
+
+def test_a_frame_with_a_label_comes_alone(tmp_path, monkeypatch):
+    """As in the clip, with its draws, and the others are not made."""
+    clips = build("AVSBenchSemanticDataset", make_avss(tmp_path), pipeline=AUGMENTED)
+    expected = [clips[index][0] for index in range(2)]
+    made, prepare = [], clips.dataset.prepare_data
+    monkeypatch.setattr(
+        clips.dataset, "prepare_data", lambda *which: made.append(which[0]) or prepare(*which)
+    )
+    for index, whole in enumerate(expected):
+        alone = clips.labelled_frame(index)
+        assert torch.equal(alone["inputs"]["img"], whole["inputs"]["img"])
+        assert alone["data_samples"].metainfo == whole["data_samples"].metainfo
+    assert made == [frames[0] for frames in clips.clips]
+    frames = [dict(data_samples=dict.fromkeys(keys)) for keys in ((), ("gt_sem_seg",), ())]
+    assert _first_labelled(iter(frames)) is frames[1]
+    assert _first_labelled(iter(frames[2:])) is frames[2]
 
 
 def test_clips_at_test_and_of_one_frame(tmp_path):

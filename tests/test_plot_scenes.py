@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmseg.registry import DATASETS
 from tiny import build_tiny
-from tiny_config import shrink
+from tiny_config import frames_of, shrink
 
 from projects.cpm_avs.launch import plain_errors
 from projects.cpm_avs.visualization import plots
@@ -15,19 +16,22 @@ from projects.cpm_avs.visualization import plots
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def small(name, folder):
+    """Config and checkpoint of a small model of six test scenes, with random weights."""
+    cfg = shrink(Config.fromfile(ROOT / "configs" / f"{name}.py"), narrow=True)
+    frames_of(cfg.test_dataloader.dataset).num_scenes = 6
+    checkpoint = folder / Path(name).name
+    config = checkpoint.with_suffix(".py")
+    cfg.dump(config)
+    torch.save(build_tiny(cfg.model).state_dict(), checkpoint)
+    return [str(config), str(checkpoint)]
+
+
 @pytest.fixture
 def models(tmp_path):
-    """Config and checkpoint of a small CPM and of a small baseline, with random weights."""
-    found = {}
-    for name in ("cpm_mbv2-yamnet_stamps", "ablation/cpm_mbv2-yamnet_stamps_baseline"):
-        cfg = shrink(Config.fromfile(ROOT / "configs" / f"{name}.py"), narrow=True)
-        cfg.test_dataloader.dataset.num_scenes = 6
-        checkpoint = tmp_path / name[:3]
-        config = tmp_path / f"{name[:3]}.py"
-        cfg.dump(config)
-        torch.save(build_tiny(cfg.model).state_dict(), checkpoint)
-        found[name[:3]] = [str(config), str(checkpoint)]
-    return found
+    """A CPM and a baseline."""
+    names = dict(cpm="cpm_mbv2-yamnet_stamps", abl="ablation/cpm_mbv2-yamnet_stamps_baseline")
+    return {key: small(name, tmp_path) for key, name in names.items()}
 
 
 @pytest.fixture
@@ -47,14 +51,33 @@ def test_errors_are_one_sentence(tool, tmp_path, arguments, message):
         tool.main([*arguments, "--out", str(tmp_path / "scenes.png")])
 
 
-def test_a_baseline_stands_beside_the_model(tool, models, tmp_path, monkeypatch):
-    drawn = []
+@pytest.fixture
+def drawn(tool, monkeypatch):
+    """The rows of all sheets."""
+    rows = []
 
-    def sheet(rows, classes):
-        drawn.extend(rows)
-        return plots.contact_sheet(rows, classes)
+    def sheet(own, classes):
+        rows.extend(own)
+        return plots.contact_sheet(own, classes)
 
     monkeypatch.setattr(tool, "contact_sheet", sheet)
+    return rows
+
+
+def test_of_a_clip_the_last_frame_is_drawn(tool, drawn, tmp_path):
+    config, checkpoint = small("cpm_mbv2-yamnet_stamps_time", tmp_path)
+    out = tmp_path / "scenes.png"
+    tool.main([config, checkpoint, "--out", str(out), "--num", "2"])
+    assert out.stat().st_size > 10_000
+    clips = DATASETS.build(Config.fromfile(config).test_dataloader.dataset)
+    for row, clip in zip(drawn, (clips[0], clips[3]), strict=True):
+        last = clip[-1]["data_samples"]
+        assert len(clip) == 2 and row.title == last.clip_id
+        assert (row.truth == last.gt_sem_seg.data[0].numpy()).all()
+        assert list(row.predictions) == ["prediction"]
+
+
+def test_a_baseline_stands_beside_the_model(tool, models, drawn, tmp_path):
     out = tmp_path / "scenes.png"
     tool.main([*models["cpm"], "--out", str(out), "--num", "2", "--baseline", *models["abl"]])
     assert out.stat().st_size > 10_000

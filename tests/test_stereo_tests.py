@@ -12,7 +12,7 @@ from tiny import build_tiny
 from tiny_config import shrink
 
 from projects.cpm_avs.commands import stereo_tests
-from projects.cpm_avs.evaluation.stereo_tests import (
+from projects.cpm_avs.evaluation.stereo_scores import (
     change_over,
     coloured_shares,
     pan_scores,

@@ -1,5 +1,7 @@
 r"""Draw samples of a test set: frame, sound, truth and prediction, one sample a row.
 
+Of a set of clips a row is the last frame of one.
+
 cpm-avs plot-scenes CONFIG CHECKPOINT --out scenes.png --num 8 \
   --baseline OTHER_CONFIG OTHER_CHECKPOINT
 """
@@ -63,9 +65,12 @@ def draw(options: argparse.Namespace) -> None:
     dataset = build_dataset(config, "test_dataloader")
     rows = []
     for place in range(options.num):
-        packed = dataset[place * len(dataset) // options.num]
+        item = dataset[place * len(dataset) // options.num]
+        # Of a clip the last frame, from which a model that looks back sees the most.
+        frames = item if isinstance(item, list) else [item]
+        packed = frames[-1]
         samples = {
-            name: model.test_step(pseudo_collate([deepcopy(packed)]))[0].cpu()
+            name: model.test_step(pseudo_collate(deepcopy(frames)))[-1].cpu()
             for name, model in models.items()
         }
         first = next(iter(samples.values()))
@@ -73,7 +78,7 @@ def draw(options: argparse.Namespace) -> None:
             SheetRow(
                 picture=packed["inputs"]["img"].flip(0).permute(1, 2, 0).numpy(),
                 waveform=packed["inputs"]["waveform"].numpy(),
-                truth=first.gt_sem_seg.data[0].numpy(),
+                truth=first.gt_sem_seg.data[0].numpy() if "gt_sem_seg" in first else None,
                 predictions={
                     name: sample.pred_sem_seg.data[0].numpy() for name, sample in samples.items()
                 },

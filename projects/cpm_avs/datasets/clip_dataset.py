@@ -3,8 +3,9 @@
 Shorthand: T frames of a clip.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any, TypeVar
 
 import numpy as np
 from mmengine.dataset import pseudo_collate
@@ -15,6 +16,8 @@ from torch.utils.data import Dataset
 from .avs_dataset import AVSDataset
 from .sample_index import SampleIndex
 from .seeding import seeded
+
+Taken = TypeVar("Taken")
 
 
 @DATASETS.register_module()
@@ -78,24 +81,42 @@ class ClipDataset(Dataset):
         return len(self.clips)
 
     def __getitem__(self, idx: int) -> list[dict[str, Any]]:
+        return self._draw(idx, list)
+
+    def labelled_frame(self, idx: int) -> dict[str, Any]:
+        """The first frame with a label, or else the first, of what ``[idx]`` gives.
+
+        The frames behind it are not made, and if one of them is bad this is not noticed.
+        """
+        return self._draw(idx, _first_labelled)
+
+    def _draw(self, idx: int, take: Callable[[Iterator[dict[str, Any]]], Taken]) -> Taken:
+        """What ``take`` takes of a clip's frames, with the draws of this item."""
         clips = self.clips
         draw = idx.draw if isinstance(idx, SampleIndex) else int(idx)
         with seeded(self.dataset.seed, draw):
             return self.dataset.usable(
-                int(idx), self._prepare, lambda: np.random.randint(len(clips))
+                int(idx),
+                lambda clip, skipped: take(self._frames(clip, skipped)),
+                lambda: np.random.randint(len(clips)),
             )
 
-    def _prepare(self, idx: int, skipped: Sequence[str]) -> list[dict[str, Any]]:
-        frames = self.clips[idx]
+    def _frames(self, clip: int, skipped: Sequence[str]) -> Iterator[dict[str, Any]]:
+        frames = self.clips[clip]
         start = np.random.randint(2**31)
-        items = []
         for number, frame in enumerate(frames):
             with seeded(start):
                 # Named once, by the clip's first frame.
-                items.append(self.dataset.prepare_data(frame, () if number else skipped))
-        for item in items:
+                item = self.dataset.prepare_data(frame, () if number else skipped)
             item["data_samples"].set_metainfo(dict(clip_length=len(frames)))
-        return items
+            yield item
+
+
+def _first_labelled(frames: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    first = next(frames)
+    return next(
+        (one for one in chain([first], frames) if "gt_sem_seg" in one["data_samples"]), first
+    )
 
 
 @FUNCTIONS.register_module()

@@ -1,128 +1,120 @@
-"""Two tests of whether a model hears where a sound comes from, which a guess can't pass.
+"""What a model colours while the sound of a scene comes from elsewhere; see ``stereo_scores``.
 
-Of two instances of a class one sounds. With the channels swapped the mask must move to the other
-one, and while the sound is panned from one to the other it must change over in the middle.
-
-Shorthand: H W mask size, N scenes, S steps of the pan.
+Shorthand: H W mask size, L samples, S steps of the pan.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+import torch
+from mmengine.dataset import pseudo_collate
 from numpy.typing import NDArray
 
+from .stereo_scores import SwapScores, coloured_shares, swap_scores, swappable
 
-def coloured_shares(
-    predicted: NDArray[np.integer], instances: NDArray[np.bool_], label: int
-) -> NDArray[np.float64]:
-    """Which share of each instance is predicted as its class.
 
-    Args:
-        predicted: Class map, (H, W).
-        instances: Masks of the two, (2, H, W), none empty.
+class TwinScene(Protocol):
+    """A scene in which one of two instances of a class sounds.
+
+    Attributes:
         label: Their class.
-
-    Returns:
-        (2,), from 0 to 1.
+        masks: What is seen of the one that sounds and of the silent one, (2, H, W) bool.
+        places: Of their centres, from 0 to 1 of the width.
     """
-    found = instances & (predicted == label)
-    return found.sum((1, 2)) / instances.sum((1, 2))
 
+    @property
+    def label(self) -> int: ...
 
-def chosen(shares: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Which of two instances is coloured more: 0, 1, or -1 for neither; (..., 2) to (...)."""
-    return np.where(shares[..., 0] == shares[..., 1], -1, shares.argmax(-1))
+    @property
+    def masks(self) -> NDArray[np.bool_]: ...
 
+    @property
+    def places(self) -> tuple[float, float]: ...
 
-def swappable(places: tuple[float, float]) -> bool:
-    """Whether the second instance is nearer than the first to where the first is in a mirror.
+    def packed(self) -> dict[str, Any]:
+        """The scene as its data set packs it."""
 
-    Args:
-        places: Of the one that sounds and of the silent one, from 0 (left) to 1 (right).
-    """
-    mirrored = 1 - places[0]
-    return abs(places[1] - mirrored) < abs(places[0] - mirrored)
+    def sound(self, place: float | None = None) -> NDArray[np.float32]:
+        """Its sound (2, L), with that of the two's class at ``place``, if it is given."""
 
 
 @dataclass(frozen=True)
-class SwapScores:
-    """Shares of scenes, percent.
+class Pan:
+    """A scene whose sound goes from the left instance to the right one.
 
     Attributes:
-        scenes: How many there are.
-        right: The instance that sounds is chosen.
-        moved: It is, and with swapped channels the other one; what the test is about.
-        stayed: With swapped channels the same instance is chosen, whichever that is.
+        scene: Which one.
+        places: Of the sound, from 0 to 1 of the width, one a step.
+        maps: Class maps that were predicted, (S, H, W).
+        shares: ``coloured_shares`` of the left and the right instance, (S, 2).
     """
 
-    scenes: int
-    right: float
-    moved: float
-    stayed: float
+    scene: TwinScene
+    places: Sequence[float]
+    maps: Sequence[NDArray[np.int64]]
+    shares: NDArray[np.float64]
 
 
-def swap_scores(normal: NDArray[np.float64], swapped: NDArray[np.float64]) -> SwapScores:
-    """Sum scenes up.
+class Listener:
+    """Predicts a scene with other sounds.
 
     Args:
-        normal: ``coloured_shares`` of the instance that sounds and of the silent one, (N, 2).
-        swapped: The same with swapped channels.
-    """
-    first, second = chosen(normal), chosen(swapped)
-    return SwapScores(
-        scenes=len(first),
-        right=100 * float(np.mean(first == 0)),
-        moved=100 * float(np.mean((first == 0) & (second == 1))),
-        stayed=100 * float(np.mean((first == second) & (first >= 0))),
-    )
-
-
-@dataclass(frozen=True)
-class PanScores:
-    """What panning from one instance to the other came to.
-
-    Attributes:
-        scenes: How many there are.
-        crossed: Share of scenes, percent, in which the left instance is chosen where the sound is
-            at its place, and the right one where it is at that one's.
-        middle: Mean place of the change-over in these, from 0 at the left instance to 1 at the
-            right one; 0.5 is right. NaN without any.
-        error: Its mean distance from 0.5.
+        model: The segmentor.
     """
 
-    scenes: int
-    crossed: float
-    middle: float
-    error: float
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    @torch.no_grad()
+    def predict(
+        self, scene: TwinScene, sounds: Sequence[NDArray[np.float32]]
+    ) -> list[NDArray[np.int64]]:
+        """Class maps (H, W) of a scene's picture with each of these sounds (2, L)."""
+        packed = scene.packed()
+        batch = [
+            dict(
+                inputs=dict(packed["inputs"], waveform=torch.from_numpy(sound)),
+                data_samples=packed["data_samples"].clone(),
+            )
+            for sound in sounds
+        ]
+        found = self.model.test_step(pseudo_collate(batch))
+        return [one.pred_sem_seg.data[0].cpu().numpy() for one in found]
 
 
-def change_over(shares: NDArray[np.float64], steps: NDArray[np.float64]) -> float:
-    """Where a pan's mask goes from the first instance to the second.
+def swap(listener: Listener, scenes: Sequence[TwinScene]) -> SwapScores:
+    """Swap the channels of the scenes where the mirrored instance is the other one.
 
     Args:
-        shares: ``coloured_shares`` at each step, (S, 2).
-        steps: Places of the sound, rising, (S,).
-
-    Returns:
-        Where the share of the second instance first rises above that of the first, by linear
-        interpolation between two steps; NaN unless the first is chosen at the first step and the
-        second at the last.
+        listener: Who is tested.
+        scenes: At least one of them is ``swappable``.
     """
-    ahead = shares[:, 1] - shares[:, 0]
-    if not ahead[0] < 0 < ahead[-1]:
-        return float("nan")
-    after = int(np.argmax(ahead > 0))
-    before, gain = ahead[after - 1], ahead[after] - ahead[after - 1]
-    return float(steps[after - 1] - before / gain * (steps[after] - steps[after - 1]))
+    normal, swapped = [], []
+    for scene in filter(lambda one: swappable(one.places), scenes):
+        heard = scene.sound()
+        maps = listener.predict(scene, [heard, heard[::-1].copy()])
+        first, second = (coloured_shares(one, scene.masks, scene.label) for one in maps)
+        normal.append(first)
+        swapped.append(second)
+    return swap_scores(np.array(normal), np.array(swapped))
 
 
-def pan_scores(shares: NDArray[np.float64], steps: NDArray[np.float64]) -> PanScores:
-    """Sum scenes up: (N, S, 2) at steps (S,); see ``change_over``."""
-    places = np.array([change_over(one, steps) for one in shares])
-    crossed = places[~np.isnan(places)]
-    return PanScores(
-        scenes=len(places),
-        crossed=100 * len(crossed) / max(len(places), 1),
-        middle=float(crossed.mean()) if len(crossed) else float("nan"),
-        error=float(np.abs(crossed - 0.5).mean()) if len(crossed) else float("nan"),
-    )
+def pan(
+    listener: Listener, scenes: Sequence[TwinScene], steps: NDArray[np.float64]
+) -> Iterator[Pan]:
+    """Move the sound of each scene from the left instance to the right one.
+
+    Args:
+        listener: Who is tested.
+        scenes: Which ones.
+        steps: How far on its way the sound is, from 0 to 1, (S,).
+    """
+    for scene in scenes:
+        order = np.argsort(scene.places)
+        left, right = (scene.places[number] for number in order)
+        places = [float(min(max(left + step * (right - left), 0), 1)) for step in steps]
+        maps = listener.predict(scene, [scene.sound(place) for place in places])
+        shares = [coloured_shares(one, scene.masks[order], scene.label) for one in maps]
+        yield Pan(scene, places, maps, np.array(shares))

@@ -24,6 +24,7 @@ from .processes import (
     leave_processes,
     meet_without_gpu,
 )
+from .prompted_model import load_prompted
 from .quiet_runner import QuietRunner
 from .resume_fit import ResumedCheckpointHook
 
@@ -46,6 +47,7 @@ __all__ = [
     "keep_freed_memory",
     "leave_processes",
     "load_config",
+    "load_prompted",
     "meet_without_gpu",
     "output_file",
     "output_folder",

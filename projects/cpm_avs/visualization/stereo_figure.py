@@ -16,6 +16,8 @@ from .colors import LINE_COLORS
 from .drawing import MaskPainter
 from .plots import show
 
+_COLUMNS = 5  # pictures of a scene
+
 
 @dataclass(frozen=True)
 class PanRow:
@@ -32,6 +34,24 @@ class PanRow:
     sounds: Sequence[float]
     predictions: Sequence[NDArray[np.integer]]
     title: str
+
+
+def pan_row(
+    picture: NDArray[np.uint8],
+    places: Sequence[float],
+    maps: Sequence[NDArray[np.integer]],
+    title: str,
+) -> PanRow:
+    """The row of a whole pan, of which some steps are shown, evenly spaced.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        places: Of the sound at each step, from 0 to 1 of the width.
+        maps: Class map of each step, (H, W).
+        title: Of the row.
+    """
+    shown = np.linspace(0, len(places) - 1, min(_COLUMNS, len(places))).round().astype(int)
+    return PanRow(picture, [places[n] for n in shown], [maps[n] for n in shown], title)
 
 
 def pan_figure(

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,8 +26,11 @@ def spread_indices(length: int, count: int) -> list[int]:
     return [index * length // count for index in range(count)]
 
 
-def single_frame(item: dict[str, Any] | Sequence[dict[str, Any]]) -> dict[str, Any]:
+def single_frame(dataset: Sequence[Any], index: int) -> dict[str, Any]:
     """A packed sample; of a clip the first frame with a label, for its others sound alike."""
+    if hasattr(dataset, "labelled_frame"):  # a ``ClipDataset``, which need not make the others
+        return dataset.labelled_frame(index)
+    item = dataset[index]
     if isinstance(item, dict):
         return item
     return next((one for one in item if "gt_sem_seg" in one["data_samples"]), item[0])
@@ -40,7 +44,7 @@ def sample_batches(
     # Every `step`-th one, so that a batch spans the whole set.
     step = -(-len(indices) // batch_size)
     for start in range(step):
-        batch = pseudo_collate([single_frame(dataset[index]) for index in indices[start::step]])
+        batch = pseudo_collate([single_frame(dataset, index) for index in indices[start::step]])
         yield model.data_preprocessor(batch, True)  # pads the masks with the images
 
 
@@ -74,6 +78,53 @@ def separate_samples(
         output = model.decode_head(visual, drawn.clean, drawn.prompts)
         prompted = path.finish(drawn, output, targets)
         yield batch, path.separate(prompted, inputs["specgram"])
+
+
+@dataclass(frozen=True)
+class SeparatedSample:
+    """A sample of ``separate_samples`` by itself, each (T, F).
+
+    Attributes:
+        mixture: Magnitude a_p.
+        noise: Magnitude a_j.
+        target: Ratio a_i / a_p.
+        prediction: That of the prompts.
+        deaf: What the classes' names alone predict.
+        classes: Which ones were prompted.
+    """
+
+    mixture: Tensor
+    noise: Tensor
+    target: Tensor
+    prediction: Tensor
+    deaf: Tensor
+    classes: list[int]
+
+
+def separated_one_by_one(
+    model: PromptableModel, path: PromptedPath, dataset: Sequence[Any], deaf_logits: Tensor
+) -> Iterator[SeparatedSample]:
+    """Every sample of a set that could be mixed with another, on the CPU.
+
+    Args:
+        model: Segmentor.
+        path: Its prompted path, with an audio mask head.
+        dataset: Packed samples, with ground truth.
+        deaf_logits: Of ``fit_deaf_predictor``, (C, F).
+    """
+    for batch, parts in separate_samples(model, path, dataset, len(dataset)):
+        clean, noise = batch["inputs"]["specgram"].mean(1).cpu(), parts.noise.specgram.mean(1).cpu()
+        sounding = parts.sounding.cpu()
+        deaf = deaf_ratio(deaf_logits, sounding, clean.shape[1])
+        for index in parts.counted.flatten(1).any(-1).nonzero().flatten().tolist():
+            yield SeparatedSample(
+                mixture=clean[index] + noise[index],
+                noise=noise[index],
+                target=parts.ratio[index].cpu(),
+                prediction=parts.predicted[index].cpu(),
+                deaf=deaf[index],
+                classes=sounding[index].nonzero().flatten().tolist(),
+            )
 
 
 @torch.no_grad()

@@ -35,6 +35,7 @@ def inferencer(tmp_path_factory):
         (IMAGE.astype(np.int64), "type int64"),
         (np.zeros(3, np.uint8), r"shape \(3,\)"),
         (np.uint8(3), "type uint8"),
+        (np.array(3, np.uint8), r"shape \(\)"),
         ([IMAGE], "type list"),
         (None, "type NoneType"),
     ],

@@ -99,20 +99,23 @@ def check_frames(frames: object) -> NDArray[np.uint8]:
                 "taken; make them smaller, such as 1920 wide"
             )
         return images
-    hint = ""
-    if not images.size:
-        hint = "; there is no pixel in them"
-    elif images.ndim == 4 and images.shape[1] == 3 != images.shape[-1]:
-        hint = "; move the channels to the end: transpose"
-    elif images.ndim == 4 and images.shape[-1] == 4:
-        hint = "; leave the fourth channel out: [..., :3]"
-    elif frames.ndim == 2 or images.shape[-1] == 1:
-        hint = "; repeat grey three times"
-    elif images.dtype.kind == "f":
-        hint = "; floats in [0, 1] go times 255"
     raise UserError(
-        f"frames of shape {frames.shape} and type {frames.dtype} can't be read; {_FRAMES}{hint}"
+        f"frames of shape {frames.shape} and type {frames.dtype} can't be read; {_FRAMES}"
+        f"{_hint_for(images)}"
     )
+
+
+def _hint_for(images: NDArray[Any]) -> str:
+    """How an array that is no frames may become some; part of a sentence."""
+    if not images.size:
+        return "; there is no pixel in them"
+    if images.ndim == 4 and images.shape[1] == 3 != images.shape[-1]:
+        return "; move the channels to the end: transpose"
+    if images.ndim == 4 and images.shape[-1] == 4:
+        return "; leave the fourth channel out: [..., :3]"
+    if images.ndim == 2 or images.shape[-1:] == (1,):
+        return "; repeat grey three times"
+    return "; floats in [0, 1] go times 255" if images.dtype.kind == "f" else ""
 
 
 def check_sound(sound: object) -> tuple[NDArray[np.float32], int]:

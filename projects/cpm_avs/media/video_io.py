@@ -1,7 +1,7 @@
 """Reading a video, with its true times and upright, in constant memory."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -123,17 +123,8 @@ def probe(
     container, stream = _open_video(path, most_pixels)
     with container:
         earliest = None if _is_unordered(container, stream) else round(origin / tick)
-        count, begin, last, last_duration = 0, earliest, earliest, 0
-        for packet in steady_packets(container, path, stream):
-            if packet.pts is None or packet.is_discard:
-                continue
-            if earliest is not None and packet.pts < earliest:
-                continue
-            count += 1
-            begin = packet.pts if begin is None else min(begin, packet.pts)
-            if last is None or packet.pts >= last:
-                last, last_duration = packet.pts, packet.duration or 0
-        span = Fraction((last or 0) - (begin or 0)) * tick
+        count, ticks, last_duration = _count(steady_packets(container, path, stream), earliest)
+        span = Fraction(ticks) * tick
         mean = stream.average_rate or stream.guessed_rate or Fraction(25)
         counted = Fraction(count - 1) / span if span else mean
         if not 0.9 < mean / counted < 1.1:  # a .dv states 60000
@@ -195,6 +186,26 @@ def read_frames(
                 return
             if time >= start - 1e-6:
                 yield Frame(time, upright(picture, aspect))
+
+
+def _count(packets: Iterable[av.Packet], earliest: int | None) -> tuple[int, int, int]:
+    """Number of pictures, ticks from the first to the last, and ticks that the last one lasts.
+
+    Args:
+        packets: Of the track.
+        earliest: Tick before which they do not count; None: all do.
+    """
+    count, begin, last, last_duration = 0, earliest, earliest, 0
+    for packet in packets:
+        if packet.pts is None or packet.is_discard:
+            continue
+        if earliest is not None and packet.pts < earliest:
+            continue
+        count += 1
+        begin = packet.pts if begin is None else min(begin, packet.pts)
+        if last is None or packet.pts >= last:
+            last, last_duration = packet.pts, packet.duration or 0
+    return count, (last or 0) - (begin or 0), last_duration
 
 
 def _key_before(path: str | Path, moment: float) -> int:

@@ -77,30 +77,16 @@ def run(args: argparse.Namespace) -> None:
     sources, form, shares = list(_sources(args)), _form(args), _shares(args.shares)
     class_of = ClassNames(_renamed(args.rename), args.classes)
     check_folder(args.out)
-    candidates, left_out = collect(sources, class_of)
-    names = _lines(args.exclude)
-    _tell_unknown(names, candidates)
-    candidates, excluded = without(candidates, names)
-    if args.max_per_class is not None:
-        candidates = keep_at_most(candidates, args.max_per_class)
+    candidates, left_out = _choose(args, *collect(sources, class_of))
     take_folder(args.out, _settings(args))
     written, unusable = write_all(candidates, args.out, form, args.workers)
-    earlier = (
-        read_index(args.out, "Give --out a new folder")
-        if (args.out / "index.csv").is_file()
-        else []
-    )
+    earlier = _earlier(args.out)
+    drawn = _splits(earlier, args.out)
     photos, sounds = (
-        part(
-            kind,
-            [one for one in written if one.candidate.kind == kind],
-            args.out,
-            shares,
-            _splits(earlier, args.out),
-        )
+        part(kind, [one for one in written if one.candidate.kind == kind], args.out, shares, drawn)
         for kind in ("photo", "sound")
     )
-    left_out += [*excluded, *unusable, *photos.left_out, *sounds.left_out]
+    left_out += [*unusable, *photos.left_out, *sounds.left_out]
     if not photos.items:
         raise UserError(f"No photograph can be used. Left out: {_reasons(left_out) or 'none'}.")
 
@@ -200,6 +186,24 @@ def _tell_unknown(names: Sequence[str], candidates: Sequence[Candidate]) -> None
         print(
             f"warning: --exclude: no name ends in {', '.join(unknown[:3])}{more}", file=sys.stderr
         )
+
+
+def _choose(
+    args: argparse.Namespace, candidates: list[Candidate], left_out: list[LeftOut]
+) -> tuple[list[Candidate], list[LeftOut]]:
+    """Of the candidates those that ``--exclude`` and ``--max-per-class`` leave."""
+    names = _lines(args.exclude)
+    _tell_unknown(names, candidates)
+    candidates, excluded = without(candidates, names)
+    if args.max_per_class is not None:
+        candidates = keep_at_most(candidates, args.max_per_class)
+    return candidates, [*left_out, *excluded]
+
+
+def _earlier(root: Path) -> list[Item]:
+    """What the same command made there before."""
+    there = (root / "index.csv").is_file()
+    return read_index(root, "Give --out a new folder") if there else []
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:

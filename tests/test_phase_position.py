@@ -8,7 +8,9 @@ import torch
 from test_stereo_position import stereo_cfg
 from tiny import SAMPLES, build_tiny, losses_of, predictions_of, tiny_batch
 
+from projects.cpm_avs.datasets.composed.clip import compose_clip
 from projects.cpm_avs.datasets.composed.scene import STEREO
+from projects.cpm_avs.datasets.composed.stamps import StampsDataset
 from projects.cpm_avs.media.audio_functional import delay_stereo, pan_stereo
 from projects.cpm_avs.models.cpm.phase_functional import delay_grid, delay_response, steering
 from projects.cpm_avs.models.cpm.phase_position import PhasePosition
@@ -241,3 +243,31 @@ class TestDelayedScenes:
         with pytest.raises(ValueError, match="position=1.5"):
             delay_stereo(sound, 1.5)
         assert pan_stereo is STEREO["level"]
+
+    @staticmethod
+    def scenes(**settings) -> StampsDataset:
+        return StampsDataset(
+            subset="msmi", split="train", num_scenes=12, image_size=16, num_channels=2,
+            offscreen_prob=0.0, silent_prob=0.0, test_mode=True, pipeline=[], **settings,
+        )  # fmt: skip
+
+    def test_what_sounds_in_a_scene_is_found_at_its_delay(self):
+        """Of the built-in recordings; at place x the left channel is behind by 8 (2 x - 1)."""
+        dataset = self.scenes(stereo="delay")
+        delays = steering(delay_grid(0.001), 256)
+        for index in range(12):
+            (source,) = dataset.plan(index).sources
+            sound = torch.from_numpy(dataset.compose(index, index)["waveform"])[None]
+            magnitude, cross = magnitude_and_cross(sound)
+            best = delay_response(cross, delays, (1, 1)).flatten().argmax() - 16
+            assert abs(best - 8 * (2 * source.position - 1)) < 1.5
+            assert abs(panning(magnitude, (1, 1))[0].item() - 0.5) < 0.005
+
+    def test_clips_follow_the_law_and_others_are_refused(self):
+        clips = [
+            compose_clip(self.scenes(stereo=law), seconds=0.5, fps=2).waveform for law in STEREO
+        ]
+        for (left, right), level in zip(clips, (False, True), strict=True):
+            assert np.allclose((left**2).sum(), (right**2).sum(), rtol=0.01) == level
+        with pytest.raises(ValueError, match=r"stereo='phase': choose one of \['delay', 'level'\]"):
+            self.scenes(stereo="phase")

@@ -32,8 +32,8 @@ class CPMHead(BaseModule):
         num_visual_layers: Layers of TD-V.
         num_heads: Attention heads of the decoder.
         stereo_position: Config of the ``StereoPosition``, with which the head hears two channels:
-            what sounds in their mean, through a mono audio backbone, and where in their ratio. None
-            leaves both to the audio backbone.
+            what sounds in their mean, through a mono audio backbone, and where in their ratio; or
+            of the ``PhasePosition``. None leaves both to the audio backbone.
         time: Config of the ``ClipAttention`` by which queries look back over the frames of a clip;
             the head fills in all but the window. None: every frame is seen by itself.
     """

@@ -23,8 +23,8 @@ class PhasePosition(StereoPosition):
 
     Each delay has a place in the frame; the second code is the mean code of these places, weighed
     by how well their delays explain a cell, through a projection. Where no delay is better than
-    another, as where the channels have nothing in common, it is 0. So it is with the projection's
-    first weights, with which a ``StereoPosition``'s model begins unchanged.
+    another, as where the channels have nothing in common, it is near 0; and it is 0 with the
+    projection's first weights, with which a ``StereoPosition``'s model begins unchanged.
 
     Args:
         embed_dims: D; the head fills it in.

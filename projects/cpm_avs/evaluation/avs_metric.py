@@ -25,7 +25,7 @@ from mmseg.registry import METRICS
 from ..constants import IGNORE_INDEX
 from .frame_counts import PROTOCOLS, SCORES, frame_counts
 from .mask_functional import foreground_probability
-from .report import class_table, score_table, write_json
+from .report import ScoreRow, class_table, score_table, write_json
 from .set_scores import batch_scores, score_row
 from .streaming import Counts, StreamingMetric, Sums, class_names, mask_of
 
@@ -109,27 +109,15 @@ class AVSMetric(StreamingMetric):
         return sums
 
     def summarise(self, sums: Sums) -> dict[str, float]:
-        logger = MMLogger.get_current_instance()
-        subsets = {name: counts for (kind, name), counts in sums.items() if kind == "subset"}
-        clips = {name: len(sums["clips", name]) for name in subsets}
-        order = ["total", *sorted(subsets.keys() - {"total"})]
-        rows = [
-            score_row(protocol, name, subsets[name], clips[name])
-            for name in order
-            for protocol in self.protocols
-        ]
-        if self.legacy_batch is not None:
-            by_clip = [counts for (kind, _), counts in sums.items() if kind == "clip"]
-            row = next(row for row in rows if row.protocol == "avsbench")
-            row.scores.update(_legacy_scores(by_clip, self.legacy_batch))
-
+        logger, classes = MMLogger.get_current_instance(), class_names(self)
+        clips = {name: len(found) for (kind, name), found in sums.items() if kind == "clips"}
+        rows = self._rows(sums, clips)
         for name, expected in self.expected_clips.items():
             if (found := clips.get(name, 0)) != expected:
                 logger.warning(
                     f"Subset {name} has {found} clips, the published one {expected}: its scores "
                     "can't be compared with the literature."
                 )
-        classes = class_names(self)
         audio = sorted(name for kind, name in sums if kind == "audio")
         logger.info(f"Scores in percent, audio: {', '.join(audio)}\n{score_table(rows)}")
         if totals := [row for row in rows if row.subset == "total" and row.per_class]:
@@ -141,6 +129,19 @@ class AVSMetric(StreamingMetric):
             for row in rows
             for name, value in row.scores.items()
         }
+
+    def _rows(self, sums: Sums, clips: Mapping[str, int]) -> list[ScoreRow]:
+        """Of each subset with so many clips, the whole set first, its scores by each protocol."""
+        rows = [
+            score_row(protocol, name, sums["subset", name], clips[name])
+            for name in ["total", *sorted(clips.keys() - {"total"})]
+            for protocol in self.protocols
+        ]
+        if self.legacy_batch is not None:
+            by_clip = [counts for (kind, _), counts in sums.items() if kind == "clip"]
+            row = next(row for row in rows if row.protocol == "avsbench")
+            row.scores.update(_legacy_scores(by_clip, self.legacy_batch))
+        return rows
 
     def _json_file(self, logger: MMLogger) -> Path | None:
         if self.json_path is not None:

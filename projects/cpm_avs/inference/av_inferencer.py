@@ -249,18 +249,22 @@ class AVSInferencer:
             return results
         for frame in frames:
             check_frames(frame.image)
-        height, width = frames[0].image.shape[:2]
-        maps = len(self.classes) if self._predictor.draws_all_classes else _MAPS
-        shrink = min(1.0, math.sqrt(_MOST_SCORES / maps / (height * width)))
-        size = (max(1, int(height * shrink)), max(1, int(width * shrink)))
-        fitting = _MOST_SCORES // _MAPS // (size[0] * size[1])
-        together = self._clip_length * max(1, min(self.batch_size, fitting) // self._clip_length)
+        size, together = self._fit(*frames[0].image.shape[:2])
         for i in range(0, len(frames), together):
             part = list(frames[i : i + together])
             data = self.preparation(part, list(windows[i : i + together]), size)
             for frame, sample in zip(part, self._predictor(data, memory), strict=True):
                 results.append(self._result(frame, sample))
         return results
+
+    def _fit(self, height: int, width: int) -> tuple[tuple[int, int], int]:
+        """Height and width that frames are scored at, and how many together, to fit into memory."""
+        maps = len(self.classes) if self._predictor.draws_all_classes else _MAPS
+        shrink = min(1.0, math.sqrt(_MOST_SCORES / maps / (height * width)))
+        size = (max(1, int(height * shrink)), max(1, int(width * shrink)))
+        fitting = _MOST_SCORES // _MAPS // (size[0] * size[1])
+        clips = max(1, min(self.batch_size, fitting) // self._clip_length)
+        return size, self._clip_length * clips
 
     def _result(self, frame: Frame, sample: SegDataSample) -> FrameResult:
         labels = sample.pred_sem_seg.data[0].flatten()

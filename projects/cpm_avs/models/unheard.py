@@ -20,6 +20,6 @@ def without_unheard(last: Tensor, first: Tensor, least: float) -> Tensor:
         Tensor: (B, N, C + 1), -inf for classes that were not heard.
     """
     heard = first.float().softmax(-1).amax(-2, keepdim=True) >= least
-    foreground = torch.arange(last.shape[-1], device=last.device)
-    foreground = (foreground > 0) & (foreground < last.shape[-1] - 1)
+    classes = torch.arange(last.shape[-1], device=last.device)
+    foreground = (classes > 0) & (classes < last.shape[-1] - 1)
     return last.masked_fill(foreground & ~heard, -torch.inf)

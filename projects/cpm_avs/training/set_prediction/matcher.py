@@ -26,7 +26,7 @@ def mask_costs(logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, 
         tuple: Focal and dice cost, each (Q, S).
     """
     logits, targets = logits.float(), (targets * valid).T
-    probability, surprise = logits.sigmoid(), F.softplus(logits)  # -ln(1 - p)
+    probability, surprise = logits.sigmoid(), F.softplus(logits)  # -ln(1 - p) = x - ln p
     positive = FOCAL_ALPHA * (1 - probability) ** FOCAL_GAMMA * (surprise - logits)
     negative = (1 - FOCAL_ALPHA) * probability**FOCAL_GAMMA * surprise * valid
     focal = (positive - negative) @ targets + negative.sum(-1, keepdim=True)

@@ -130,6 +130,38 @@ class TestLength:
                     load_waveform(path)
                 assert least < streamed(path).shape[1] < most
 
+    @pytest.mark.parametrize("harm", ["zeros", "a page is gone", "one bit"])
+    @pytest.mark.parametrize("form", ["VORBIS", "OPUS"])
+    def test_what_follows_a_damaged_ogg_page_is_not_heard_early(self, tmp_path, harm, form):
+        """Libsndfile leaves out a page that it can't use, and joins what is before and behind."""
+        path = tmp_path / "a.ogg"
+        samples = 0.01 * noise(9.0)
+        samples[112000:116000] *= 50  # loud from second 7.0 on
+        soundfile.write(path, samples, 16000, format="OGG", subtype=form)
+        content = path.read_bytes()
+        begin = content.find(b"OggS", len(content) // 2)
+        end = content.find(b"OggS", begin + 1)
+        page = content[begin:end]
+        harmed = {
+            "zeros": bytes(len(page)),
+            "a page is gone": b"",
+            "one bit": page[:-9] + bytes([page[-9] ^ 1]) + page[-8:],
+        }[harm]
+        path.write_bytes(content[:begin] + harmed + content[end:])
+        for hear in (load_waveform, lambda file: load_window(file, start=112000, length=15360)):
+            with pytest.raises(BadSampleError, match=r"a\.ogg: .*damaged"):
+                hear(path)
+        loud = np.flatnonzero(np.abs(streamed(path)) > 0.03)
+        assert [loud[0], loud[-1]] == pytest.approx([112000, 115999], abs=500)
+
+    def test_an_rf64_that_is_cut_off_is_refused(self, tmp_path):
+        path = tmp_path / "a.wav"
+        soundfile.write(path, noise(1.0), 16000, format="RF64")
+        assert load_waveform(path).shape == (1, 16000)
+        path.write_bytes(path.read_bytes()[:20000])
+        with pytest.raises(BadSampleError, match="truncated"):
+            load_waveform(path)
+
     @pytest.mark.parametrize(
         "odd", [b"", b"RIFF", b"OggS\0\2", b".snd", b"FORM\0\0\0\0AIFF", b"\0\0\0\1ftypm4a "]
     )

@@ -14,15 +14,15 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
+from .ogg_pages import FIRST_PAGE, HEADER, page_length
+
 Span = tuple[int, int]
 Content = mmap | bytes
 #: A FLAC file begins so: its mark, and the header of STREAMINFO (34 bytes), the last block or not.
 _FLAC = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
 _MOST_BOXES = 100_000  # of an mp4 that are looked through
-#: An Ogg page that a stream begins with, and what the packet in it begins with if it is a sound.
-OGG_FIRST_PAGE = b"OggS\0\2"
+#: What the packet in an Ogg stream's first page begins with if it is a sound.
 _OGG_SOUNDS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
-OGG_HEADER = 27  # bytes before the table of segments
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def _end_by_kind(content: Content, at: int) -> Callable[[Content, int], int] | N
         return _end_of_aiff
     if head[:4] == b".snd":
         return _end_of_au
-    if head[:6] == OGG_FIRST_PAGE:
+    if head[:6] == FIRST_PAGE:
         return _end_of_ogg
     return _end_of_mp4 if head[4:8] == b"ftyp" else None
 
@@ -108,12 +108,12 @@ def _end_of_flac(content: Content, begin: int) -> int:
 
 def _end_of_ogg(content: Content, begin: int) -> int:
     """Where the next stream begins; -1 where none does, or several begin beside one another."""
-    table = begin + OGG_HEADER
+    table = begin + HEADER
     if len(content) < table:
         return -1
     packet = table + content[table - 1]
-    end_of_page = packet + sum(content[table:packet])
-    following = content.find(OGG_FIRST_PAGE, begin + 1)
+    end_of_page = begin + page_length(content, begin)
+    following = content.find(FIRST_PAGE, begin + 1)
     is_sound = content[packet : packet + 8].startswith(_OGG_SOUNDS)
     return following if is_sound and following > end_of_page else -1
 

@@ -27,7 +27,7 @@ _SHORT = 0.25  # seconds that a header may promise too much
 _PIECE = 1 << 14  # samples
 # A jump of the stream's own clock below this is rounding (Matroska counts milliseconds).
 _CLOCK_TOLERANCE = 0.05  # seconds
-_TAGS = (b"ID3", b"TAG", b"APETAGEX")
+_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 _PLAIN = {
     "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW", "VORBIS", "OPUS",
 }  # fmt: skip
@@ -75,7 +75,7 @@ def decode_sound(
     """
     check_file(path)
     if strict and is_cut_off(Path(path)):
-        raise BadSampleError(path, "the sound file is truncated", _REMEDY)
+        raise BadSampleError(path, "the sound file is truncated or damaged", _REMEDY)
     blocks = _plain_blocks(path, start, channels) if track in (None, 1) else None
     if blocks is None:
         blocks = _any_blocks(path, start, channels, track, strict)

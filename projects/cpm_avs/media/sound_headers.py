@@ -6,11 +6,11 @@ from pathlib import Path
 
 import av
 
-from .joined import OGG_FIRST_PAGE, OGG_HEADER, Content, Span, content_of, parts_of
+from .joined import Span, content_of, parts_of
+from .ogg_pages import FIRST_PAGE, pages_are_whole
 
 # Programs that write to a pipe can't go back to fill in sizes, and leave 0 or nearly 2 or 4 GiB.
 _UNKNOWN_SIZE = 0x7FFF0000
-_OGG_LAST_PAGE = 0x04  # a flag
 # Formats whose header states the length rather than that FFmpeg guesses it.
 _STATED = ("mov,", "flac", "w64", "aiff", "caf", "au", "asf", "ogg")
 
@@ -29,21 +29,23 @@ def is_whole(path: Path, part: Span | None = None) -> bool:
     if chunks is not None:
         return 0 < chunks[0] <= chunks[1] and (part is not None or len(parts_of(path)) == 1)
     with content_of(path) as content:
-        is_ogg = content[begin : begin + 4] == b"OggS" and _ends_with_last_page(content, end)
-        return is_ogg and content.rfind(OGG_FIRST_PAGE, begin, end) == begin
+        is_one = content.rfind(FIRST_PAGE, begin, end) == begin
+        return is_one and pages_are_whole(content, begin, end)
 
 
 def is_cut_off(path: Path) -> bool:
-    """Whether a WAV file is shorter than it says, or an Ogg file lacks (part of) its last page.
+    """Whether a WAV file is shorter than it says, or an Ogg file lacks (part of) a page.
 
     Decoders read both without a word.
     """
-    chunks = _wav_chunks(path, *parts_of(path)[-1])
+    parts = parts_of(path)
+    chunks = _wav_chunks(path, *parts[-1])
     if chunks is not None:
         stated, there = chunks
         return there + 1 < stated < _UNKNOWN_SIZE  # some writers count a pad byte they leave out
     with content_of(path) as content:
-        return content[:4] == b"OggS" and not _ends_with_last_page(content, len(content))
+        is_ogg = content[:4] == b"OggS"
+        return is_ogg and not all(pages_are_whole(content, *part) for part in parts)
 
 
 def states_its_length(container: av.container.InputContainer, path: Path) -> bool:
@@ -53,16 +55,20 @@ def states_its_length(container: av.container.InputContainer, path: Path) -> boo
 
 
 def _wav_chunks(path: Path, begin: int, end: int) -> tuple[int, int] | None:
-    """Bytes of sound that a RIFF WAVE part states, and those that are there; None of another."""
+    """Bytes of sound that a WAVE part states, and those that are there; None of another."""
+    large = None  # an RF64's size, for which the chunk of sound has no room
     with path.open("rb") as file:
         file.seek(begin)
         head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        if head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
             return None
         while len(chunk := file.read(8)) == 8:
             name, length = struct.unpack("<4sI", chunk)
             if name == b"data":
-                return length, end - file.tell()
+                return length if large is None else large, end - file.tell()
+            if head[:4] == b"RF64" and name == b"ds64" and length >= 16:
+                large = struct.unpack("<8xQ", file.read(16))[0]
+                length -= 16
             file.seek(length + length % 2, SEEK_CUR)
     return 0, 0
 
@@ -80,13 +86,3 @@ def _has_xing(path: Path) -> bool:
             file.seek(0)
         first = file.read(4096)
     return any(mark in first for mark in (b"Xing", b"Info", b"VBRI"))
-
-
-def _ends_with_last_page(content: Content, end: int) -> bool:
-    """Whether the last Ogg page (RFC 3533) before a byte is marked as such and there to its end."""
-    begin = content.rfind(b"OggS\0", 0, end)
-    table = begin + OGG_HEADER
-    if begin < 0 or end < table or not content[begin + 5] & _OGG_LAST_PAGE:
-        return False
-    packets = table + content[table - 1]
-    return end >= packets + sum(content[table:packets])

@@ -217,3 +217,8 @@ def test_conditions_are_for_the_test(root):
         condition(root, "loud")
     with pytest.raises(ValueError, match="test_mode=True"):
         condition(root, "silence", test_mode=False)
+
+
+def test_a_background_that_is_no_class_is_refused(root):
+    with pytest.raises(ValueError, match="reduce_zero_label=True: class 0 is the background"):
+        condition(root, "normal", reduce_zero_label=True)

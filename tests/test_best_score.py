@@ -102,3 +102,18 @@ def test_a_run_ends_before_it_begins(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="save_best is 'score'"):
         runner.train()
     assert runner.iter == 0
+
+
+@pytest.mark.parametrize("waits", ["hook", "schedule"])
+def test_a_monitor_that_nothing_gives_ends_the_run_before_it_begins(tmp_path, waits) -> None:
+    cfg = Config.fromfile(CONFIG)
+    cfg.work_dir, cfg.experiment_name = str(tmp_path), f"monitor-{waits}"
+    cfg.val_evaluator = COVERAGE
+    cfg.default_hooks.checkpoint.save_best = "coverage"
+    if waits == "hook":
+        cfg.custom_hooks = [dict(type="EarlyStoppingHook", monitor="coverages", rule="greater")]
+    else:
+        cfg.param_scheduler = [dict(type="ReduceOnPlateauLR", by_epoch=True)]
+    runner = Runner.from_cfg(cfg)
+    with pytest.raises(UserError, match="^monitor of .* is '(coverages|loss)', .*Give 'coverage'"):
+        runner.train()

@@ -110,11 +110,15 @@ LOADER, HEAD, RULES = "train_dataloader", "model.decode_head", "optim_wrapper.pa
             "not registered; did you mean .MergedGroupsConstructor",
         ),
         ("optim_wrapper.optimizer.type", "AdamWW", "not registered; did you mean 'AdamW'"),
-        ("optim_wrapper.clip_grad.max_norm", -1, "give 0 or more"),
+        ("optim_wrapper.clip_grad.max_norm", 0, "more than 0, or optim_wrapper.clip_grad=None to"),
         ("optim_wrapper.clip_grad.type", "foo", "give norm or value"),
         ("auto_scale_lr.base_batch_size", 0, "give 1 or more"),
         ("param_scheduler.0.start_factor", 0, "give more than 0"),
         ("param_scheduler.0.begin", -1, "give 0 or more"),
+        ("param_scheduler.1.eta_min", -1e-4, "is -0.0001; give 0 or more"),
+        ("param_scheduler.0", dict(type="ExponentialLR", gamma=-0.5), "give 0 or more"),
+        ("val_dataloader", [dict(batch_size=1)], "is a list; give dict.KEY"),
+        ("optim_wrapper.optimizer", ["type:AdamW"], "is a list; give dict.KEY"),
         ("sync_bn", "foo", "give torch, mmcv or None"),
         ("val_evaluator.0.collect_device", "tpu", "give cpu, gpu or npu"),
         (f"{LOADER}.prefetch_factor", 0, "give 1 or more"),
@@ -195,6 +199,11 @@ def test_what_a_part_takes_is_left_alone() -> None:
         f"{LOADER}.num_batch_per_epoch": 3,
     }
     assert read_config(STAMPS, settings).optim_wrapper.accumulative_counts == 2
+
+
+def test_what_is_deterministic_needs_no_seed() -> None:
+    cfg = read_config(AVSS, {"randomness.deterministic": True})
+    assert cfg.randomness == dict(seed=None, deterministic=True)
 
 
 def build(cfg: Config) -> None:

@@ -25,6 +25,7 @@ from projects.cpm_avs.model_fit import (
     check_backbones,
     check_classes,
     check_config_classes,
+    check_order_of_classes,
     check_sound,
     class_names,
 )
@@ -42,6 +43,13 @@ def test_head_and_data_have_the_same_classes() -> None:
         check_classes(model, data, "here")
     check_classes(ConfigDict(decode_head=dict(num_classes=3)), data, "here")
     check_classes(model, SimpleNamespace(), "here")
+
+
+def test_all_data_of_a_run_number_their_classes_alike() -> None:
+    sets = [SimpleNamespace(metainfo=dict(classes=("bg", *names))) for names in ("ab", "ba", "ac")]
+    check_order_of_classes(dict(train=sets[0], val=sets[0], test=sets[2], none=SimpleNamespace()))
+    with pytest.raises(ConfigError, match="^train and test have .* class 1 is 'a' .* 'b' in the"):
+        check_order_of_classes(dict(train=sets[0], val=sets[0], test=sets[1]))
 
 
 @pytest.mark.parametrize(

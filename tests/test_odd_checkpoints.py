@@ -201,6 +201,16 @@ def test_what_is_no_weight_is_named(value: Any, message: str, tmp_path: Path) ->
         weights_of(load_safely(path), path)
 
 
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+@pytest.mark.parametrize(
+    "text", [b"version https://git-lfs.github.com/spec/v1\n", b"<!DOCTYPE html><html lang='en'>"]
+)
+def test_a_text_in_place_of_a_download_is_told(name: str, text: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(text)
+    with pytest.raises(CheckpointError, match=r"it is a text that begins with .*git lfs pull"):
+        load_safely(tmp_path / name)
+
+
 def test_an_ordered_dict_brings_no_attributes_along(tmp_path: Path) -> None:
     weights = OrderedDict(weight=torch.ones(1))
     weights._metadata = OrderedDict({"": dict(version=2)})

@@ -6,6 +6,7 @@ from mmengine.optim import build_optim_wrapper
 from test_configs import load
 from tiny import build_tiny
 
+from projects.cpm_avs.training import parameter_groups
 from projects.cpm_avs.training.parameter_groups import merge_groups
 
 
@@ -54,3 +55,20 @@ def test_every_parameter_keeps_its_settings_and_its_steps(name):
     for own, other in zip(merged.parameters(), plain.parameters(), strict=True):
         # The norm to which gradients are clipped adds up in another order.
         torch.testing.assert_close(own, other, rtol=1e-6, atol=1e-8)
+
+
+def test_a_rate_for_no_parameter_is_told(monkeypatch):
+    told = []
+    monkeypatch.setattr(parameter_groups, "print_log", lambda message, *_: told.append(message))
+    cfg = load("cpm_mbv2-yamnet_stamps").optim_wrapper
+    build_optim_wrapper(build_tiny(), cfg)
+    assert not told
+    rules = ("decode_head.pixel_decodr", "transformer", "head")
+    cfg.paramwise_cfg.custom_keys = {rule: dict(lr_mult=0.1) for rule in rules}
+    build_optim_wrapper(build_tiny(), cfg)
+    slip, nothing = told
+    assert (
+        "'decode_head.pixel_decodr' in its name" in slip
+        and "mean 'decode_head.pixel_decoder'" in slip
+    )
+    assert "has 'transformer' in its name" in nothing and nothing.endswith("changes nothing")

@@ -1,7 +1,8 @@
 """What must agree before a model meets data: its classes and the data's, its parts' channels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -32,6 +33,29 @@ def check_classes(model: Any, dataset: Any, where: str) -> None:
     """
     expected = getattr(getattr(model, "decode_head", None), "num_classes", None)
     _compare(expected, (getattr(dataset, "metainfo", None) or {}).get("classes"), where)
+
+
+def check_order_of_classes(datasets: Mapping[str, Any]) -> None:
+    """Refuse data sets of one run that number the same classes differently.
+
+    Args:
+        datasets: By their places in the config; those that do not name their classes are left out.
+
+    Raises:
+        ConfigError: With the first class that has two numbers.
+    """
+    found = {
+        where: list((getattr(dataset, "metainfo", None) or {}).get("classes") or ())
+        for where, dataset in datasets.items()
+    }
+    for (first, names), (second, others) in combinations(found.items(), 2):
+        if names != others and sorted(map(str, names)) == sorted(map(str, others)):
+            number = [a == b for a, b in zip(names, others, strict=True)].index(False)
+            raise ConfigError(
+                f"{first} and {second} have the same classes in another order: class {number} is "
+                f"{names[number]!r} in the one and {others[number]!r} in the other, and a model "
+                "knows numbers alone; give both the same metainfo.classes"
+            )
 
 
 def check_config_classes(cfg: Config) -> None:

@@ -26,6 +26,8 @@ from .safetensors_format import SUFFIX, read_safetensors
 TRAINING_PREFIX = "criterion."
 _GET_AGAIN = "Get the file again, or take the checkpoint before it."
 _WITHOUT = "train without it by --cfg-options model.backbone.init_cfg=None (or its like)"
+#: Bytes by which a text is told from a checkpoint, of which none begins with so many letters.
+_HEAD = 24
 _EXPECTED = "A checkpoint is a dict with 'state_dict', or a state_dict."
 
 
@@ -64,11 +66,23 @@ def _first_sentence(error: Exception) -> str:
 
 def _read(file: BinaryIO, source: object, map_location: Any) -> dict[str, Any]:
     """The contents of a checkpoint that torch wrote."""
+    _refuse_text(file, source)
     with _errors_name(source):
         check_archive(file)
         with torch.serialization.safe_globals(allowed_globals()):
             content = settle(torch.load(file, map_location=map_location, weights_only=True))
     return _checked(content, source)
+
+
+def _refuse_text(file: BinaryIO, source: object) -> None:
+    """What came in place of a download: a page of its site, or the note that Git LFS leaves."""
+    head = file.read(_HEAD)
+    file.seek(0)
+    if len(head) == _HEAD and head.isascii() and not any(byte < ord("\t") for byte in head):
+        raise CheckpointError(
+            f"{source}: it is a text that begins with {head.decode()!r}, "
+            "not a checkpoint. Download the file itself; of a repository, by `git lfs pull`."
+        )
 
 
 def _checked(content: Any, source: object) -> dict[str, Any]:
@@ -115,11 +129,12 @@ def load_safely(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
         )
     if map_location is None and not torch.cuda.is_available():
         map_location = "cpu"
-    if file.suffix == SUFFIX:
-        with _errors_name(file):
-            return _checked(read_safetensors(file), file)
     with file.open("rb") as opened:
-        return _read(opened, file, map_location)
+        if file.suffix != SUFFIX:
+            return _read(opened, file, map_location)
+        _refuse_text(opened, file)
+    with _errors_name(file):
+        return _checked(read_safetensors(file), file)
 
 
 def _load_for_mmengine(file: Any, map_location: Any = None, weights_only: bool = True) -> Any:

@@ -68,6 +68,10 @@ class AVSDataset(BaseSegDataset):
                 f"audio_condition={audio_condition!r} is a condition of the test; "
                 "set test_mode=True or leave it 'normal'."
             )
+        if kwargs.get("reduce_zero_label"):
+            raise ValueError(
+                "reduce_zero_label=True: class 0 is the background, which is scored; leave it out."
+            )
         self.strict, self.seed, self.audio_condition = strict, seed, audio_condition
         self._reported: set[str] = set()
         super().__init__(**kwargs)

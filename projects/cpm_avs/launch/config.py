@@ -55,6 +55,8 @@ def read_config(
     if "model" not in cfg:
         raise ConfigError(f"{name}: it has no model; give a whole config, not a part of one")
     check_parts(cfg)
+    if "randomness" in cfg:  # mmengine asks for a seed wherever there is another setting of it
+        cfg.randomness.setdefault("seed", None)
     for name, hook in list((cfg.get("default_hooks") or {}).items()):
         if hook is None and name not in _HOOKS_OF_MMENGINE:  # which lets only its own be left out
             cfg.default_hooks.pop(name)

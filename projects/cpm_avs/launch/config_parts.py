@@ -48,6 +48,8 @@ _DICTS = (
     r"optim_wrapper(\.optimizer|\.clip_grad|\.paramwise_cfg)?|(default|custom)_hooks(\.\w+)?|"
     r"env_cfg(\.mp_cfg|\.dist_cfg)?|auto_scale_lr|log_processor|(val|test)_evaluator(\.\d+)?|param_scheduler(\.\d+)?"
 )
+#: Of these the ones of which there may be several.
+_SEVERAL = r"custom_hooks|(val|test)_evaluator|param_scheduler(\.\d+)?"
 #: Parts that are nothing without a type.
 _NAMED = (
     r"(default|custom)_hooks\.\w+|optim_wrapper\.optimizer|model|param_scheduler(\.[a-z]+)?\.\d+|"
@@ -91,6 +93,9 @@ def check_parts(cfg: Config) -> None:
         plain = isinstance(part, (str, int, float)) or (part is None and where == "env_cfg")
         if plain and re.fullmatch(_DICTS, where):
             raise ConfigError(f"{where} is {part!r}; it has settings of its own: {where}.KEY=VALUE")
+        several = isinstance(part, (list, tuple)) and not re.fullmatch(_SEVERAL, where)
+        if several and re.fullmatch(_DICTS, where):
+            raise ConfigError(f"{where} is a list; give dict(KEY=VALUE)")
         if re.fullmatch(_NAMED, where) and isinstance(part, dict) and "type" not in part:
             beside = [".".join(one) for one, _ in walk(settings) if one[:-1] == path[:-1]]
             near = nearest(where, [one for one in beside if one != where], cutoff=0.9)

@@ -76,10 +76,10 @@ _RULES: dict[str, rules.Rule] = {
     r"optim_wrapper\.optimizer\.type": rules.registered(registry.OPTIMIZERS),
     r"optim_wrapper\.constructor": rules.registered(registry.OPTIM_WRAPPER_CONSTRUCTORS),
     r"optim_wrapper\.accumulative_counts": rules.at_least(1),
-    r"optim_wrapper\.clip_grad\.(max_norm|clip_value)": rules.at_least(0),
+    r"optim_wrapper\.clip_grad\.(max_norm|clip_value)": rules.clipping,
     r"optim_wrapper\.clip_grad\.type": rules.one_of("norm", "value"),
     rf"{_RULES_OF_GROUPS}\.(.+\.)?\w+_mult": rules.at_least(0),
-    rf"{_SCHEDULER}\.begin": rules.at_least(0),
+    rf"{_SCHEDULER}\.(begin|eta_m(in|ax)|eta_min_ratio|gamma|factor|power)": rules.at_least(0),
     rf"{_SCHEDULER}\.start_factor": rules.above_zero,
 }
 

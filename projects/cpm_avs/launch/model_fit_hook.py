@@ -8,7 +8,7 @@ from mmengine.runner.base_loop import BaseLoop
 
 from ..config_files import ConfigError
 from ..errors import BadSampleError, UserError
-from ..model_fit import check_backbones, check_classes, check_sound
+from ..model_fit import check_backbones, check_classes, check_order_of_classes, check_sound
 from ..model_wrapper import bare_model
 
 
@@ -20,12 +20,16 @@ class ModelFitHook(Hook):
         model = bare_model(runner)
         check_backbones(model)
         loops = dict(train=runner._train_loop, val=runner._val_loop, test=runner._test_loop)
-        for name, loop in loops.items():
-            if isinstance(loop, BaseLoop):
-                dataset, where = loop.dataloader.dataset, f"{name}_dataloader.dataset"
-                check_classes(model, dataset, where)
-                check_sound(model, _sound_channels(dataset), where)
-                _check_first_item(dataset, where)
+        datasets = {
+            f"{name}_dataloader.dataset": loop.dataloader.dataset
+            for name, loop in loops.items()
+            if isinstance(loop, BaseLoop)
+        }
+        check_order_of_classes(datasets)
+        for where, dataset in datasets.items():
+            check_classes(model, dataset, where)
+            check_sound(model, _sound_channels(dataset), where)
+            _check_first_item(dataset, where)
 
 
 def _check_first_item(dataset: Any, where: str) -> None:

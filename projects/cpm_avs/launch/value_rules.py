@@ -38,6 +38,12 @@ def above_zero(value: Any) -> str:
     return "; give more than 0" if wrong else ""
 
 
+def clipping(value: Any) -> str:
+    """A limit for gradients; one of 0, which elsewhere is a switch, would leave nothing of them."""
+    told = above_zero(value)
+    return told and f"{told}, or optim_wrapper.clip_grad=None to leave them as they are"
+
+
 def whole_above_zero(value: Any) -> str:
     """1, 2, ..., or None."""
     fine = value is None or (_is_whole(value) and value >= 1)

@@ -1,9 +1,11 @@
-"""Whether the score that picks the best checkpoint is one that the evaluators give."""
+"""Whether what a run goes by, as for its best checkpoint, is a score that the evaluators give."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from mmengine.evaluator import BaseMetric
+from mmengine.hooks import EarlyStoppingHook
+from mmengine.runner import Runner
 from mmseg.evaluation import IoUMetric
 
 from ...errors import UserError
@@ -15,12 +17,20 @@ _IOU_METRIC = {
 }
 
 
-def check_best_score(save_best: str | Sequence[str] | None, metrics: Sequence[BaseMetric]) -> None:
-    """Refuse a ``save_best`` that no evaluator gives: mmengine would, in the first validation.
+_SAVE_BEST = "default_hooks.checkpoint.save_best"
+
+
+def check_best_score(
+    save_best: str | Sequence[str] | None,
+    metrics: Sequence[BaseMetric],
+    where: str = _SAVE_BEST,
+) -> None:
+    """Refuse a score that no evaluator gives: mmengine would, in the first validation, or never.
 
     Args:
-        save_best: As in ``CheckpointHook``.
+        save_best: As in ``CheckpointHook``; "auto" is the first one.
         metrics: Of the validation. Where one does not tell its scores, nothing is refused.
+        where: What goes by the score, for the message.
     """
     wanted = [save_best] if isinstance(save_best, str) else list(save_best or ())
     told = [_score_names(metric) for metric in metrics]
@@ -30,11 +40,35 @@ def check_best_score(save_best: str | Sequence[str] | None, metrics: Sequence[Ba
     for score in wanted:
         if score != "auto" and not any(_is_of(score, name) for name in names):
             near = [*get_close_matches(score, names, n=1, cutoff=0.0), *names][0]
+            remedy = f"Give {near!r}"
+            if where == _SAVE_BEST:
+                remedy = f"Give --cfg-options {where}={near}, or None to keep no best checkpoint"
             raise UserError(
-                f"default_hooks.checkpoint.save_best is {score!r}, which no val_evaluator gives; "
-                f"there are {', '.join(names)}. Give --cfg-options "
-                f"default_hooks.checkpoint.save_best={near}, or None to keep no best checkpoint."
+                f"{where} is {score!r}, which no val_evaluator gives; there are "
+                f"{', '.join(names)}. {remedy}."
             )
+
+
+def check_monitors(runner: Runner) -> None:
+    """Refuse a hook or a schedule that waits for a score which no evaluator of validation gives.
+
+    Of a hook mmengine warns at each validation, and never stops; of a schedule it raises then.
+    """
+    waiting: list = [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
+    waiting += [one for one in _schedulers(runner.param_schedulers) if hasattr(one, "monitor")]
+    for one in waiting:
+        check_best_score(
+            one.monitor, runner.val_loop.evaluator.metrics, f"monitor of {type(one).__name__}"
+        )
+
+
+def _schedulers(part: object) -> Iterator[object]:
+    """Of one optimiser, or of each by its name."""
+    if isinstance(part, dict):
+        for one in part.values():
+            yield from _schedulers(one)
+    elif isinstance(part, list):
+        yield from part
 
 
 def _is_of(score: str, name: str) -> bool:

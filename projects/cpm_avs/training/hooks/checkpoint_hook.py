@@ -14,7 +14,7 @@ from mmseg.registry import HOOKS
 
 from ...files import check_folder, write_whole
 from ...work_folder import POINTER, claim
-from .best_score import check_best_score
+from .best_score import check_best_score, check_monitors
 from .resumed_records import (
     VALIDATED,
     histories,
@@ -83,6 +83,7 @@ class ExactCheckpointHook(CheckpointHook):
             )
         if runner.val_loop is not None:
             check_best_score(self.save_best, runner.val_loop.evaluator.metrics)
+            check_monitors(runner)
         if is_main_process():
             claim(runner.work_dir)
         if isinstance(get_file_backend(self.out_dir or runner.work_dir), LocalBackend):

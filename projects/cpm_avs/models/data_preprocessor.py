@@ -1,4 +1,4 @@
-"""Batches images and waveforms on the device: normalise, pad, stack, spectrogram (SPEC 1)."""
+"""Batches images and waveforms on the device: normalise, pad, stack, spectrogram."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Waveform to linear magnitude spectrogram, its compression, and the HTK mel filters (SPEC 1).
+"""Waveform to linear magnitude spectrogram, its compression, and the HTK mel filters (appendix A).
 
 Shorthand: L samples, T frames, F = 256 linear bins of 31.25 Hz, M mel bands.
 """

@@ -43,7 +43,7 @@ def predict_ratio(masks: Tensor, padding: Tensor, size: Sequence[int]) -> Tensor
 
 
 def acp_loss(predicted: Tensor, ratio: Tensor, counted: Tensor) -> Tensor:
-    """Mean squared error over the bins of all ranks that count (eq. 5).
+    """Mean squared error over the bins of all ranks that count: eq. 5 as the text around it has it.
 
     Args:
         predicted: (B, T, F).

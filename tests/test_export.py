@@ -21,7 +21,7 @@ from projects.cpm_avs.inference.export import (
 )
 from projects.cpm_avs.inference.model_loading import load_config
 from projects.cpm_avs.launch import plain_errors
-from projects.cpm_avs.models.mask_merge import merge_max, merge_sum, resizer
+from projects.cpm_avs.models.mask_merge import MERGE_RULES, merge_max, resizer
 from projects.cpm_avs.models.spectrogram import stft_magnitude
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -125,7 +125,7 @@ def test_size_that_does_not_fit(model, size, message):
 
 
 def test_mask2formers_rule_at_another_size(model, monkeypatch):
-    monkeypatch.setattr(model, "merge", merge_sum)
+    monkeypatch.setattr(model, "merge", MERGE_RULES["sum"])
     program = export_program(model, **SHAPES)
     img, waveform = other_inputs()
     batch = dict(img=[img[0].flip(0)], waveform=[waveform[0]])

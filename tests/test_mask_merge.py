@@ -125,7 +125,7 @@ def test_sum_equals_mask2formers_rule_pixel_by_pixel(seed):
 def test_when_no_query_names_an_object_all_is_background(rule):
     cls_logits, mask_logits = predictions(0)
     cls_logits[:, -1] = 200.0
-    scores = MERGE_RULES[rule](cls_logits, mask_logits, resizer((8, 8), (8, 8), (6, 7)))
+    scores = MERGE_RULES[rule].maps(cls_logits, mask_logits, resizer((8, 8), (8, 8), (6, 7)))
     assert scores.shape == (CLASSES, 6, 7) and not scores.any()
     assert not scores.argmax(0).any()
 
@@ -177,10 +177,15 @@ def test_best_of_max_is_the_argmax_over_all_classes(named, ties):
         assert ((expected == expected.amax(0)).sum(0) > 1).any()
 
 
-def test_best_of_max_of_many_random_predictions():
+@pytest.mark.parametrize("rule", MERGE_RULES.values(), ids=MERGE_RULES.keys())
+def test_the_forms_of_a_rule_agree(rule):
+    """On many random predictions, in a third of which no query names background."""
     for seed in range(200):
         cls_logits, mask_logits = predictions(seed)
-        expected = merge_max(cls_logits, mask_logits, unchanged)
-        best, classes = best_of_max(cls_logits, mask_logits, unchanged)
+        if seed % 3 == 0:
+            cls_logits[:, 0] = -9.0
+        expected = rule.maps(cls_logits, mask_logits, unchanged)
+        best, classes = rule.best(cls_logits, mask_logits, unchanged)
         torch.testing.assert_close(best[0], expected.amax(0))
         assert torch.equal(classes[0], expected.argmax(0))
+        torch.testing.assert_close(rule.static(cls_logits, mask_logits, unchanged), expected)

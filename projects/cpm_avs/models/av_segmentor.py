@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..structures import AudioFeatures, ClipFrames, DecoderOutput, VisualFeatures, clip_lengths
 from .base_segmentor import BaseAVSegmentor, ConfigType
 from .cpm.phase_position import PhasePosition
-from .mask_merge import MERGE_RULES, Resize, best_of_max, merge_max, merge_max_static
+from .mask_merge import MERGE_RULES, Resize
 from .unheard import without_unheard
 
 Picture = tuple[Tensor, Tensor]
@@ -207,25 +207,20 @@ class AVSegmentor(BaseAVSegmentor):
 
     def draw(self, picture: Picture, resize: Resize) -> Tensor:
         """Merge the queries' classes and masks."""
-        return self.merge(*picture, resize)
+        return self.merge.maps(*picture, resize)
 
     @property
     def draws_all_classes(self) -> bool:  # type: ignore[override]
         """Not by the rule ``'max'``."""
-        return self.merge is not merge_max
+        return self.merge.best_holds_maps
 
     def draw_best(self, picture: Picture, resize: Resize) -> tuple[Tensor, Tensor]:
         """By the rule ``'max'`` without a map for each class."""
-        if self.merge is merge_max:
-            return best_of_max(*picture, resize)
-        return super().draw_best(picture, resize)
+        return self.merge.best(*picture, resize)
 
     def draw_static(self, picture: Picture, resize: Resize) -> Tensor:
         """As ``draw``, with all queries."""
-        cls_logits, mask_logits = picture
-        if self.merge is merge_max:
-            return merge_max_static(cls_logits, resize(mask_logits))
-        return self.merge(cls_logits, mask_logits, resize)
+        return self.merge.static(*picture, resize)
 
     def heard(self, output: DecoderOutput) -> Tensor:
         """The likeliest class of each query after TD-A."""

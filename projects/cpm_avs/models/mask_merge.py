@@ -1,14 +1,15 @@
 """Merging the queries' classes and masks into one score map a class (Sec. 3.1).
 
-The paper's rule is worked out in three ways: ``merge_max`` draws the queries that name a class and
-gives every class its map; ``best_of_max`` keeps no such maps, which for many classes at full size
-are the largest thing there is; ``merge_max_static`` draws all queries, for graphs, whose shapes may
-not depend on what the queries say.
+A rule has three forms, see ``MergeRule``. The paper's has a function for each: ``merge_max`` draws
+the queries that name a class and gives every class its map; ``best_of_max`` keeps no such maps,
+which for many classes at full size are the largest thing there is; ``merge_max_static`` draws all
+queries.
 
 Shorthand: Q queries, C classes with background, h w masks, H W output size.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -101,12 +102,13 @@ def _named(cls_logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return queries, scores[queries], labels[queries]
 
 
-def merge_max_static(cls_logits: Tensor, masks: Tensor) -> Tensor:
+def merge_max_static(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> Tensor:
     """What ``merge_max`` gives, for graphs: no shape depends on what the queries say.
 
     Args:
         cls_logits: (Q, C + 1), the last class is no-object.
-        masks: Mask logits at the output size, (Q, H, W).
+        mask_logits: (Q, h, w).
+        resize: Brings mask logits (q, h, w) to the output size (q, H, W).
 
     Returns:
         Tensor: (C, H, W) in [0, 1].
@@ -116,7 +118,7 @@ def merge_max_static(cls_logits: Tensor, masks: Tensor) -> Tensor:
     # A query that names no object counts as background with a score of 0.
     named = labels != num_classes
     scores, labels = scores * named, labels * named
-    claims = masks.sigmoid() * scores[:, None, None]
+    claims = resize(mask_logits).sigmoid() * scores[:, None, None]
     merged = _best_of_each_class(claims, labels, num_classes)
     says_background = (named & (labels == 0)).any()
     background = torch.where(says_background, merged[0], background_floor(claims, scores))
@@ -142,6 +144,12 @@ def merge_sum(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> Tensor
     """
     probabilities = cls_logits.softmax(-1)[:, :-1]
     return torch.einsum("qc,qhw->chw", probabilities, resize(mask_logits).sigmoid())
+
+
+def best_of_sum(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> tuple[Tensor, Tensor]:
+    """Of what ``merge_sum`` gives the largest score of each pixel and its class, (1, H, W) each."""
+    best = merge_sum(cls_logits, mask_logits, resize).max(0, keepdim=True)
+    return best.values, best.indices
 
 
 def resizer(padded: Sequence[int], cropped: Sequence[int], original: Sequence[int]) -> Resize:
@@ -172,4 +180,24 @@ def resizer(padded: Sequence[int], cropped: Sequence[int], original: Sequence[in
     return resize
 
 
-MERGE_RULES = {"max": merge_max, "sum": merge_sum}
+@dataclass(frozen=True)
+class MergeRule:
+    """A rule in the forms that its users need; their arguments are those of ``merge_max``.
+
+    Attributes:
+        maps: Scores of all classes, (C, H, W).
+        best: The largest score of each pixel, and its class, both (1, H, W).
+        static: What ``maps`` gives, for graphs: no shape depends on what the queries say.
+        best_holds_maps: Whether ``best`` holds a map (H, W) of every class.
+    """
+
+    maps: Callable[[Tensor, Tensor, Resize], Tensor]
+    best: Callable[[Tensor, Tensor, Resize], tuple[Tensor, Tensor]]
+    static: Callable[[Tensor, Tensor, Resize], Tensor]
+    best_holds_maps: bool
+
+
+MERGE_RULES = {
+    "max": MergeRule(merge_max, best_of_max, merge_max_static, best_holds_maps=False),
+    "sum": MergeRule(merge_sum, best_of_sum, merge_sum, best_holds_maps=True),
+}

@@ -44,7 +44,7 @@ def clip_batch(frames: int, *, seed: int = 0, length: int | None = None):
     return batch
 
 
-def follow(model, batch, sizes, past=()):
+def follow(model, batch, sizes, past=None):
     """Predictions of a clip that is given in parts, and what is kept after each."""
     data = model.data_preprocessor(deepcopy(batch), False)
     scores, kept, first = [], [], 0
@@ -54,7 +54,7 @@ def follow(model, batch, sizes, past=()):
         with torch.no_grad():
             samples, past = model.follow(inputs, data["data_samples"][part], past)
         scores += [sample.pred_scores.data for sample in samples]
-        kept.append(sum(one.numel() for one in past))
+        kept.append(sum(one.numel() for one in past.queries))
         first += size
     return scores, kept
 
@@ -164,7 +164,7 @@ def test_a_predictor_remembers_each_clip_by_itself():
             samples = [deepcopy(batch["data_samples"][number])]
             (found,) = predictor(dict(inputs=inputs, data_samples=samples), memory)
             assert torch.allclose(found.pred_scores.data, whole[number], atol=1e-5)
-            assert [len(one) for one in memory.past] == [min(number + 1, WINDOW - 1)] * 2
+            assert [len(one) for one in memory.past.queries] == [min(number + 1, WINDOW - 1)] * 2
     with pytest.raises(ValueError, match="leave recorded"):
         Predictor(model, torch.device("cpu"), precision="fp32", recorded=True)
 

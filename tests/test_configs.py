@@ -124,6 +124,9 @@ SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
         "model.decode_head.stereo_position": {"type": "StereoPosition"},
         "model.audio_backbone.in_channels": 1,
     },
+    ("cpm_mbv2-yamnet_stamps_smooth", "cpm_mbv2-yamnet_stamps"): {
+        "model.smoothing": dict(seconds=0.2, margin=0.1)
+    },
     ("cpm_mbv2-yamnet_stamps_time", "cpm_mbv2-yamnet_stamps"): {
         "model.decode_head.time": dict(type="ClipAttention", window=8),
         "load_from": "data/checkpoints/cpm_mbv2-yamnet_stamps-394c6a35.pth",

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from mmengine.model import BaseModel
 from mmseg.structures import SegDataSample
-from torch import Tensor
 
 from ..errors import UserError
+from ..models.av_segmentor import ClipPast
 from .recorded import record
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -17,12 +17,13 @@ PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat
 class FrameMemory:
     """What is kept of a clip's frames while the next ones are predicted.
 
-    Of a model that looks back, its queries in the last T - 1 frames, however long the clip is; of
-    one that sees every frame by itself, nothing. Each clip has its own.
+    Of a model that looks back, its queries in the last T - 1 frames, and of one that smooths, the
+    frame before, however long the clip is; of one that sees every frame by itself, nothing. Each
+    clip has its own.
     """
 
     def __init__(self) -> None:
-        self.past: tuple[Tensor, ...] = ()
+        self.past: ClipPast | None = None
 
 
 class Predictor:
@@ -40,11 +41,11 @@ class Predictor:
     ) -> None:
         if precision not in PRECISIONS:
             raise UserError(f"precision={precision!r}: give one of {', '.join(PRECISIONS)}")
-        self._follow: Any = model.follow if getattr(model, "time_window", 1) > 1 else None
+        self._follow: Any = model.follow if getattr(model, "follows", False) else None
         if recorded and self._follow is not None:
             raise UserError(
-                "a model whose queries look back over a clip carries them from frame to frame, "
-                "which a recorded network does not; leave recorded (--record) out"
+                "a model whose frames depend on those before carries something from frame to "
+                "frame, which a recorded network does not; leave recorded (--record) out"
             )
         self._preprocess = model.data_preprocessor
         self.model: Any = record(model) if recorded else model

@@ -85,6 +85,7 @@ class Preparation:
                         img_shape=results["img"].shape[:2],
                         scale_factor=results.get("scale_factor", (1.0, 1.0)),
                         clip_length=len(frames),
+                        frame_time=frame.time,
                     )
                 )
             )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,11 +12,25 @@ from torch import Tensor, nn
 
 from ..structures import AudioFeatures, ClipFrames, DecoderOutput, VisualFeatures, clip_lengths
 from .base_segmentor import BaseAVSegmentor, ConfigType
+from .clip_smoothing import ClipSmoothing, SmoothFrame
 from .cpm.phase_position import PhasePosition
 from .mask_merge import MERGE_RULES, Resize
 from .unheard import without_unheard
 
 Picture = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class ClipPast:
+    """What a prediction of a clip's next frames needs of those before; it does not grow.
+
+    Attributes:
+        queries: Of a model with ``time``, see ``ClipFrames.past``.
+        drawn: With ``smoothing``, the frame before.
+    """
+
+    queries: tuple[Tensor, ...] = ()
+    drawn: SmoothFrame | None = None
 
 
 @MODELS.register_module()
@@ -37,6 +51,8 @@ class AVSegmentor(BaseAVSegmentor):
             that back.
         mask_classifier: Config of the ``MaskPooledClassifier`` by which the queries' names are
             weighed at test; the segmentor fills in C. None is the paper's.
+        smoothing: Arguments of the ``ClipSmoothing`` by which frames of a clip are drawn where one
+            is followed; by the rule ``'max'`` alone. None, the paper's: each by itself.
         kwargs: Arguments of ``BaseAVSegmentor``, of which ``decode_head`` is that of a ``CPMHead``.
     """
 
@@ -47,6 +63,7 @@ class AVSegmentor(BaseAVSegmentor):
         least_heard: float = 0.0,
         no_object_odds: float = 1.0,
         mask_classifier: ConfigType | None = None,
+        smoothing: ConfigType | None = None,
         **kwargs: Any,  # to BaseAVSegmentor
     ) -> None:
         if merge not in MERGE_RULES:
@@ -57,9 +74,12 @@ class AVSegmentor(BaseAVSegmentor):
             raise ValueError(
                 f"no_object_odds is {no_object_odds!r}; give a factor above 0, 1: none"
             )
+        if smoothing is not None and merge != "max":
+            raise ValueError(f"smoothing is for merge='max', and merge is {merge!r}; leave one out")
         super().__init__(**kwargs)
         self._check_phase()
         self.merge = MERGE_RULES[merge]
+        self.smoothing = None if smoothing is None else ClipSmoothing(**smoothing)
         self.least_heard = least_heard
         shift = torch.zeros(self.decode_head.num_classes + 1)
         shift[-1] = math.log(no_object_odds)
@@ -165,29 +185,43 @@ class AVSegmentor(BaseAVSegmentor):
         time = self.decode_head.time
         return 1 if time is None else time.window
 
+    @property
+    def follows(self) -> bool:  # type: ignore[override]
+        """Whether a frame's prediction depends on those before it."""
+        return self.time_window > 1 or self.smoothing is not None
+
     def follow(
         self,
         inputs: dict[str, Tensor],
         data_samples: list[SegDataSample],
-        past: tuple[Tensor, ...] = (),
-    ) -> tuple[list[SegDataSample], tuple[Tensor, ...]]:
-        """Segment the next frames of a clip, for a model with ``time``.
+        past: ClipPast | None = None,
+    ) -> tuple[list[SegDataSample], ClipPast]:
+        """Segment the next frames of a clip, for a model with ``time`` or ``smoothing``.
 
-        Frame by frame or many at once, the predictions are those of the whole clip, and what is
-        kept of it does not grow.
+        Frame by frame or many at once, the predictions are those of the whole clip.
 
         Args:
             inputs: The preprocessed frames.
             data_samples: Of the frames; masks are written to them as by ``best_step``.
-            past: What this method gave of the frames before; empty at a clip's beginning.
+                ``smoothing`` reads ``frame_time``, in seconds, from the metainfo.
+            past: What this method gave of the frames before; None at a clip's beginning.
 
         Returns:
             tuple: The samples, and the ``past`` of the frames to come.
         """
-        clips = ClipFrames((len(inputs["img"]),), past)
+        past = past or ClipPast()
+        clips = ClipFrames((len(inputs["img"]),), past.queries)
         output = self._decode(inputs, clips)
-        samples = self.note_best(output, inputs, data_samples)
-        return samples, self.decode_head.time.keep(clips, output.timed)
+        queries, time = (), self.decode_head.time
+        if time is not None:
+            queries = time.keep(clips, output.timed)
+        if self.smoothing is None:
+            return self.note_best(output, inputs, data_samples), ClipPast(queries)
+        drawn = past.drawn
+        for sample, picture, resize in self._pictures(output, inputs, data_samples):
+            drawn = self.smoothing(*picture, resize, sample.frame_time, drawn)
+            self._note(sample, drawn.scores, drawn.labels)
+        return data_samples, ClipPast(queries, drawn)
 
     def _decode(self, inputs: dict[str, Tensor], clips: ClipFrames | None) -> DecoderOutput:
         maps = self.image_maps(inputs["img"])

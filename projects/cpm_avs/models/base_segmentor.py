@@ -40,6 +40,8 @@ class BaseAVSegmentor(BaseSegmentor):
     clip_length: int = 1
     #: Frames that a prediction looks back over, its own among them; see ``AVSegmentor.follow``.
     time_window: int = 1
+    #: Whether frames of a clip are to go through ``AVSegmentor.follow``.
+    follows: bool = False
 
     @property
     def frames_of_a_graph(self) -> int:
@@ -181,10 +183,13 @@ class BaseAVSegmentor(BaseSegmentor):
             ``seg_logits`` its largest scores, ``pred_scores`` (1, H, W).
         """
         for sample, picture, resize in self._pictures(output, inputs, data_samples):
-            best, labels = self.draw_best(picture, resize)
-            sample.pred_scores = PixelData(data=best)
-            sample.pred_sem_seg = PixelData(data=labels)
+            self._note(sample, *self.draw_best(picture, resize))
         return data_samples
+
+    @staticmethod
+    def _note(sample: SegDataSample, best: Tensor, labels: Tensor) -> None:
+        sample.pred_scores = PixelData(data=best)
+        sample.pred_sem_seg = PixelData(data=labels)
 
     def _output(
         self, inputs: dict[str, Tensor], data_samples: list[SegDataSample] | None

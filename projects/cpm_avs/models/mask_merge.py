@@ -62,7 +62,13 @@ def merge_max(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> Tensor
     return merged
 
 
-def best_of_max(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> tuple[Tensor, Tensor]:
+def best_of_max(
+    cls_logits: Tensor,
+    mask_logits: Tensor,
+    resize: Resize,
+    held: Tensor | None = None,
+    margin: float = 0.0,
+) -> tuple[Tensor, Tensor]:
     """Of what ``merge_max`` gives the largest score of each pixel and its class, and nothing else.
 
     Queries are drawn one after the other and no class has a map of its own, so that neither time
@@ -72,26 +78,35 @@ def best_of_max(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> tupl
         cls_logits: (Q, C + 1), the last class is no-object.
         mask_logits: (Q, h, w).
         resize: Brings mask logits (q, h, w) to the output size (q, H, W).
+        held: Classes that pixels keep unless another's score is larger by ``margin``, (1, H, W).
+        margin: See ``held``.
 
     Returns:
         Two tensors (1, H, W): scores in [0, 1] and classes, int64. The first of classes with the
         same score wins, as with an argmax over ``merge_max``.
     """
+
+    def lead(classes: Tensor | int) -> Tensor | float:
+        return 0.0 if held is None else margin * (held == classes)
+
     queries, scores, labels = _named(cls_logits)
     size = resize(mask_logits[:0]).shape[-2:]
     best = torch.full((1, *size), -1.0, device=mask_logits.device)  # less than any claim
     owner = torch.zeros_like(best, dtype=torch.long)
     for number, query in enumerate(queries.tolist()):
         claim = resize(mask_logits[query : query + 1]).sigmoid() * scores[number]
+        claim = claim + lead(labels[number])
         owner.masked_fill_(claim > best, number)
         best = torch.maximum(best, claim)
     if len(queries) == 0:
         return torch.zeros_like(best), owner
     classes = labels[owner]
+    claimed = best - lead(classes)
     if labels[0] == 0:
-        return best, classes
-    floor = scores[owner] - best
-    return torch.maximum(best, floor), classes.masked_fill(floor >= best, 0)
+        return claimed, classes
+    floor = scores[owner] - claimed
+    nobodys = floor + lead(0) >= best
+    return torch.where(nobodys, floor, claimed), classes.masked_fill(nobodys, 0)
 
 
 def _named(cls_logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:

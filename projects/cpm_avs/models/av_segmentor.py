@@ -219,7 +219,8 @@ class AVSegmentor(BaseAVSegmentor):
             return self.note_best(output, inputs, data_samples), ClipPast(queries)
         drawn = past.drawn
         for sample, picture, resize in self._pictures(output, inputs, data_samples):
-            drawn = self.smoothing(*picture, resize, sample.frame_time, drawn)
+            cls_logits, masks = picture
+            drawn = self.smoothing(cls_logits, masks, resize, sample.frame_time, drawn)
             self._note(sample, drawn.scores, drawn.labels)
         return data_samples, ClipPast(queries, drawn)
 

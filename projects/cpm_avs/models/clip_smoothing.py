@@ -75,14 +75,13 @@ class ClipSmoothing:
         """
         probabilities, masks = cls_logits.float().softmax(-1), mask_logits.float()
         size = resize(masks[:0]).shape[-2:]
-        follows_on = (
+        labels = None
+        if (
             before is not None
             and before.time < time
             and before.mask_logits.shape == masks.shape
             and before.labels.shape[-2:] == size
-        )
-        labels = None
-        if follows_on:
+        ):
             weight = 1 - math.exp((before.time - time) / self.seconds)
             probabilities = before.probabilities.lerp(probabilities, weight)
             masks, labels = before.mask_logits.lerp(masks, weight), before.labels

@@ -6,6 +6,8 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from projects.cpm_avs.structures import DecoderOutput
+from projects.cpm_avs.training.set_prediction.assignment import Assignment, Matching
+from projects.cpm_avs.training.set_prediction.set_criterion import SetCriterion
 from projects.cpm_avs.training.set_prediction.targets import SegmentTargets, build_targets
 
 LAYERS, IMAGES, QUERIES, CLASSES = 2, 3, 5, 4
@@ -56,3 +58,28 @@ def blocky(targets: SegmentTargets) -> SegmentTargets:
     half = targets.label_map[:, ::2, ::2]
     doubled = half.repeat_interleave(2, 1).repeat_interleave(2, 2)
     return build_targets([sample(rows.tolist()) for rows in doubled], CLASSES)
+
+
+def criterion(**kwargs) -> SetCriterion:
+    """One that compares masks at all cells, so that nothing is random."""
+    return SetCriterion(num_classes=CLASSES, **dict(dict(points=dict(type="grid")), **kwargs))
+
+
+def none() -> Matching:
+    """No pair at all."""
+    return Matching(*torch.zeros(4, 0, dtype=torch.long))
+
+
+def of_one(
+    loss: SetCriterion,
+    output: DecoderOutput,
+    labels: Tensor,
+    matching: Matching,
+    targets: SegmentTargets,
+    counted: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """Losses of queries that are all of one part."""
+    everyone = torch.ones_like(labels[0], dtype=torch.bool)
+    part = Assignment(labels, matching, everyone if counted is None else counted)
+    (losses,) = loss(output, targets, [part])
+    return losses

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from avs_sets import build, keys_of
 from benchmark_trees import (
     AVSS_ROWS,
     make_avss,
@@ -16,9 +17,8 @@ from benchmark_trees import (
     write_mask,
     write_sound,
 )
-from mmseg.registry import DATASETS, TRANSFORMS
+from mmseg.registry import TRANSFORMS
 from PIL import Image
-from toy_avs import PIPELINE
 
 import projects.cpm_avs  # noqa: F401
 from projects.cpm_avs.datasets.benchmarks.avsbench import (
@@ -38,17 +38,6 @@ from projects.cpm_avs.datasets.palette import voc_palette
 from projects.cpm_avs.errors import BadSampleError
 
 pytestmark = pytest.mark.usefixtures("mmseg_scope")
-
-
-def build(kind: type, root: Path, split: str, **kwargs):
-    """A data set in test mode, which raises at a bad item."""
-    settings = dict(type=kind.__name__, data_root=str(root), split=split, pipeline=PIPELINE)
-    return DATASETS.build(settings | dict(test_mode=True) | kwargs)
-
-
-def keys_of(dataset) -> list[tuple[str, int]]:
-    infos = map(dataset.get_data_info, range(len(dataset)))
-    return [(info["clip_id"], info["frame_index"]) for info in infos]
 
 
 def labels_of(item) -> set[int]:

@@ -10,7 +10,7 @@ from benchmark_trees import make_avss, make_s4, make_vpo, write_frame
 from mmengine.registry import FUNCTIONS
 from mmseg.registry import DATASETS, TRANSFORMS
 from peer_rule import assert_agrees
-from test_samplers import ranks
+from sampler_ranks import ranks
 from torch.utils.data import DataLoader
 from toy_avs import PIPELINE
 

@@ -8,10 +8,9 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from PIL import Image
-from segments import drawing, sample
-from test_prompted_path import spy, weights
-from test_set_criterion import CLASSES, criterion, none, of_one
-from tiny import build_tiny, losses_of, tiny_batch
+from segments import CLASSES, criterion, drawing, none, of_one, sample
+from spying import spy
+from tiny import build_tiny, losses_of, prompt_cfg, tiny_batch
 from toy_avs import LOAD, ToySet, write_toy_files
 
 from projects.cpm_avs.training.prompting import prompted_path
@@ -107,7 +106,7 @@ def cropped_batch() -> dict:
 
 
 def test_the_prompt_of_what_was_cropped_neither_draws_nor_names(monkeypatch):
-    model = build_tiny(weights(0, 1, 0))
+    model = build_tiny(prompt_cfg(0, 1, 0))
     calls = spy(monkeypatch, model.criterion.set_criterion, "forward")
     losses_of(model, cropped_batch())
     _, prompts = calls[0].args[2]

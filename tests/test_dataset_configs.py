@@ -1,11 +1,9 @@
 """The benchmarks' config bases: each builds its loaders on a made tree and gives right shapes."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from avs_sets import load_base
 from benchmark_trees import make_avss, make_ms3, make_s4, make_vpo
-from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
@@ -15,7 +13,6 @@ from projects.cpm_avs.datasets.sample_index import SampleIndex
 
 pytestmark = pytest.mark.usefixtures("mmseg_scope")
 
-BASES = Path(__file__).resolve().parents[1] / "configs/_base_/datasets"
 WINDOW, MIX = (1, 15360), (2, 48000)
 # Base: tree, size in training, size at test (None: the frame's own), sound, classes.
 CASES = {
@@ -39,19 +36,10 @@ CLIPS = {
 }
 
 
-def load(name: str, root: Path) -> Config:
-    config = Config.fromfile(BASES / f"{name}.py")
-    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
-        loader.update(num_workers=0, persistent_workers=False)
-        frames = loader.dataset.get("dataset", loader.dataset)
-        frames.data_root = str(root)
-    return config
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_loaders_give_the_sizes_of_the_protocol(tmp_path, name):
     make, train_size, test_size, sound, num_classes = CASES[name]
-    config = load(name, make(tmp_path))
+    config = load_base(name, make(tmp_path))
     batch = next(iter(Runner.build_dataloader(config.train_dataloader, seed=0)))
     image, waveform = batch["inputs"]["img"][0], batch["inputs"]["waveform"][0]
     label = batch["data_samples"][0].gt_sem_seg.data
@@ -75,7 +63,7 @@ def test_loaders_give_the_sizes_of_the_protocol(tmp_path, name):
 @pytest.mark.parametrize("name", CLIPS)
 def test_loaders_of_whole_clips(tmp_path, name):
     make, size, clips, frames, labelled = CLIPS[name]
-    config = load(name, make(tmp_path))
+    config = load_base(name, make(tmp_path))
     train = Runner.build_dataloader(config.train_dataloader, seed=0)
     assert train.batch_size == clips and len(train.dataset[0]) == frames
     batch = next(iter(train))
@@ -93,13 +81,13 @@ def test_loaders_of_whole_clips(tmp_path, name):
 
 def test_only_vpo_validates_on_its_test_images(tmp_path):
     for name in CASES:
-        split = load(name, tmp_path).val_dataloader.dataset.split
+        split = load_base(name, tmp_path).val_dataloader.dataset.split
         assert split == ("test" if name.startswith("vpo") else "val")
 
 
 def test_the_224_protocol_trains_at_scales_from_a_half_to_twice(tmp_path):
     """Crops of 224 of the frame at 112 to 448; a white object stays where its mask is."""
-    config = load("s4-224", make_s4(tmp_path))
+    config = load_base("s4-224", make_s4(tmp_path))
     folder = tmp_path / "s4_data/visual_frames/train/dog_barking/t0"
     picture = np.zeros((240, 320, 3), np.uint8)
     picture[60:180, 80:240] = 255
@@ -125,7 +113,7 @@ def test_the_224_protocol_trains_at_scales_from_a_half_to_twice(tmp_path):
 
 
 def test_padding_is_ignored_and_grey(tmp_path):
-    config = load("avss", make_avss(tmp_path))
+    config = load_base("avss", make_avss(tmp_path))
     item = DATASETS.build(config.train_dataloader.dataset)[0]  # at most 64 px of 512 are frame
     label = item["data_samples"].gt_sem_seg.data[0]
     assert (label[100:] == 255).all() and (label == 0).any()

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from avs_sets import build
 from benchmark_trees import make_ms3, write_mask
 from PIL import Image
-from test_avsbench import build
 from toy_avs import HEIGHT, PIPELINE, WIDTH, ToySet, write_toy_files
 
 from projects.cpm_avs.datasets.benchmarks.avsbench import AVSBenchMS3Dataset

@@ -4,12 +4,11 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
+from avs_sets import keys_of, load_base
 from benchmark_trees import make_avss, make_ms3, make_s4, make_vpo
 from mmengine.dataset import ConcatDataset, RepeatDataset, pseudo_collate
 from mmseg.registry import DATASETS
-from test_avsbench import keys_of
-from test_dataset_configs import load
-from test_samplers import ranks
+from sampler_ranks import ranks
 from torch.utils.data import DataLoader
 from toy_avs import PIPELINE
 
@@ -116,7 +115,7 @@ def test_another_word_is_refused(tmp_path):
 def test_what_the_configs_take(tmp_path):
     """One frame but for MS3, where CAVP takes all: of 296 videos an epoch would be short."""
     found = {
-        name: load(name, tmp_path).train_dataloader.dataset.frames_per_clip
+        name: load_base(name, tmp_path).train_dataloader.dataset.frames_per_clip
         for name in ("avss", "avss-224", "s4-224", "ms3-224")
     }
     assert found == {"avss": "one", "avss-224": "one", "s4-224": "one", "ms3-224": "all"}

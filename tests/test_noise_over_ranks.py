@@ -6,8 +6,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 from ranks import run_on_ranks
-from test_prompted_path import weights
-from tiny import build_tiny, losses_of, tiny_batch
+from tiny import build_tiny, losses_of, prompt_cfg, tiny_batch
 from torch import nn
 
 from projects.cpm_avs.training.prompting import offscreen_noise as module
@@ -46,7 +45,7 @@ class ByClass(nn.Module):
 
 def acp(images: slice) -> float:
     """Loss of a tiny model on a part of two images whose classes differ."""
-    model = build_tiny(weights(1, 0, 0)).train()
+    model = build_tiny(prompt_cfg(1, 0, 0)).train()
     model.criterion.prompted_path.prompter = ByClass()
     batch = tiny_batch(2)
     part = dict(

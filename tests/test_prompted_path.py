@@ -1,12 +1,12 @@
 """The CPM path in a whole model: what sees what, what costs nothing, and what is exactly 0."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import NUM_QUERIES, build_tiny, losses_of, tiny_batch, tiny_model_cfg
+from spying import spy
+from tiny import NUM_QUERIES, build_tiny, losses_of, prompt_cfg, tiny_batch, tiny_model_cfg
 from torch import Tensor, nn
 
 from projects.cpm_avs.structures import Prompts
@@ -15,27 +15,9 @@ from projects.cpm_avs.training.prompting.prompted_path import PromptedPath
 from projects.cpm_avs.training.set_prediction.targets import build_targets
 
 
-def weights(acp: float, vcp: float, pcl: float, **path) -> dict:
-    prompting = dict(acp_weight=acp, vcp_weight=vcp, pcl_weight=pcl, **path)
-    return tiny_model_cfg(criterion=dict(prompting=prompting))
-
-
 def prompted(losses: dict[str, Tensor]) -> dict[str, Tensor]:
     names = ("vcp.", "loss_acp", "loss_pcl")
     return {name: loss for name, loss in losses.items() if name.startswith(names)}
-
-
-def spy(monkeypatch, owner: object, name: str) -> list[SimpleNamespace]:
-    """Record the calls of a function."""
-    calls, original = [], getattr(owner, name)
-
-    def recorder(*args, **kwargs):
-        result = original(*args, **kwargs)
-        calls.append(SimpleNamespace(args=args, kwargs=kwargs, result=result))
-        return result
-
-    monkeypatch.setattr(owner, name, recorder)
-    return calls
 
 
 def two_classes_in_the_first_image() -> dict:
@@ -55,7 +37,7 @@ def test_every_loss_is_there_and_counts():
 @pytest.mark.parametrize("kinds", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1)])
 def test_every_parameter_gets_a_gradient_whatever_sounds_and_counts(kinds, silent):
     # DDP hangs or stops otherwise.
-    model = build_tiny(weights(*kinds)).train()
+    model = build_tiny(prompt_cfg(*kinds)).train()
     losses = losses_of(model, tiny_batch(silent=silent))
     assert all((loss == 0) == silent for loss in prompted(losses).values())
     sum(losses.values()).backward()
@@ -82,7 +64,7 @@ def test_a_silent_image_among_others_adds_nothing(monkeypatch):
 
 def test_weights_of_zero_build_and_compute_nothing(monkeypatch):
     nothing = [
-        weights(0, 0, 0),
+        prompt_cfg(0, 0, 0),
         tiny_model_cfg(criterion=dict(prompt_weight=0.0)),
         tiny_model_cfg(criterion=dict(prompting=None)),
     ]
@@ -93,14 +75,14 @@ def test_weights_of_zero_build_and_compute_nothing(monkeypatch):
         decoded = spy(monkeypatch, model.decode_head.decoder, "forward")
         assert not prompted(losses_of(model, tiny_batch()))
         assert len(heard) == len(decoded) == 1
-    assert build_tiny(weights(0, 1, 0)).criterion.prompted_path.audio_mask_head is None
-    assert set(prompted(losses_of(build_tiny(weights(1, 0, 0)), tiny_batch()))) == {"loss_acp"}
-    assert set(prompted(losses_of(build_tiny(weights(0, 0, 1)), tiny_batch()))) == {"loss_pcl"}
+    assert build_tiny(prompt_cfg(0, 1, 0)).criterion.prompted_path.audio_mask_head is None
+    assert set(prompted(losses_of(build_tiny(prompt_cfg(1, 0, 0)), tiny_batch()))) == {"loss_acp"}
+    assert set(prompted(losses_of(build_tiny(prompt_cfg(0, 0, 1)), tiny_batch()))) == {"loss_pcl"}
 
 
 def test_weights_multiply_and_lambda_multiplies_all():
-    plain = losses_of(build_tiny(weights(1, 1, 1)), tiny_batch())
-    heavy = losses_of(build_tiny(weights(2, 3, 4)), tiny_batch())
+    plain = losses_of(build_tiny(prompt_cfg(1, 1, 1)), tiny_batch())
+    heavy = losses_of(build_tiny(prompt_cfg(2, 3, 4)), tiny_batch())
     half = losses_of(build_tiny(tiny_model_cfg(criterion=dict(prompt_weight=0.25))), tiny_batch())
     factors = {"loss_acp": 2, "loss_pcl": 4}
     for name, loss in prompted(plain).items():
@@ -237,7 +219,7 @@ def test_an_image_without_any_prompt_stays_finite():
 
 
 def test_vcp_lets_prompt_k_draw_and_name_class_k(monkeypatch):
-    model = build_tiny(weights(0, 1, 0))
+    model = build_tiny(prompt_cfg(0, 1, 0))
     batch = two_classes_in_the_first_image()
     # The data set says that class 1 sounds in the second image too; its object is cropped away.
     batch["data_samples"][1].set_metainfo(dict(sound_classes=[1, 2]))
@@ -264,7 +246,7 @@ def test_acp_leaves_out_what_has_no_noise():
 
 
 def test_acp_compares_with_the_ratio_of_clean_to_mixed(monkeypatch):
-    model = build_tiny(weights(1, 0, 0))
+    model = build_tiny(prompt_cfg(1, 0, 0))
     compared = spy(monkeypatch, prompted_path, "acp_loss")
     losses = losses_of(model, tiny_batch())
     [call] = compared
@@ -276,7 +258,7 @@ def test_acp_compares_with_the_ratio_of_clean_to_mixed(monkeypatch):
 
 
 def test_pcl_pairs_each_pixel_with_its_own_label(monkeypatch):
-    model = build_tiny(weights(0, 0, 1, pixels_per_class=10_000))
+    model = build_tiny(prompt_cfg(0, 0, 1, pixels_per_class=10_000))
     contrasted = spy(monkeypatch, prompted_path, "info_nce")
     pooled = spy(monkeypatch, model.criterion.prompted_path, "pool")
     batch = two_classes_in_the_first_image()
@@ -313,7 +295,7 @@ def test_pcl_hears_where_the_mask_is_salient(monkeypatch):
     pooled, spared = [], []
     for pooling in ("average", "max"):
         with monkeypatch.context() as patch:
-            model = build_tiny(weights(0, 0, 1, pooling=pooling))
+            model = build_tiny(prompt_cfg(0, 0, 1, pooling=pooling))
             calls = spy(patch, model.criterion.prompted_path, "pool")
             masks = spy(patch, model.criterion.prompted_path.audio_mask_head, "forward")
             spared.append(losses_of(model, two_classes_in_the_first_image())["loss_pcl"])
@@ -327,7 +309,7 @@ def test_pcl_hears_where_the_mask_is_salient(monkeypatch):
 
 
 def test_an_anchor_without_a_salient_bin_is_skipped():
-    model = build_tiny(weights(1, 0, 1))
+    model = build_tiny(prompt_cfg(1, 0, 1))
     last = model.criterion.prompted_path.audio_mask_head.mask_embed[-1]
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)  # all audio masks are 0

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_segmentor import same_predictions
-from tiny import build_tiny, losses_of, predictions_of, tiny_batch, tiny_model_cfg
+from tiny import build_tiny, losses_of, predictions_of, same_predictions, tiny_batch, tiny_model_cfg
 from torch import nn
 from typed_tools import tool
 

@@ -7,19 +7,10 @@ import pytest
 from mmengine.registry import DefaultScope
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from mmseg.registry import DATA_SAMPLERS
+from sampler_ranks import ranks
 from torch.utils.data import DataLoader
 
-from projects.cpm_avs.datasets import samplers
 from projects.cpm_avs.datasets.samplers import EpochDrawSampler, InfiniteDrawSampler
-
-
-def ranks(monkeypatch: pytest.MonkeyPatch, kind: type, world_size: int, size: int, seed: int = 0):
-    """The samplers of all ranks of a run."""
-    made = []
-    for rank in range(world_size):
-        monkeypatch.setattr(samplers, "get_dist_info", lambda rank=rank: (rank, world_size))
-        made.append(kind(dataset=range(size), seed=seed))
-    return made
 
 
 def pairs(indices) -> list[tuple[int, int]]:

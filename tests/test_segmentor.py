@@ -11,6 +11,7 @@ from tiny import (
     linear_cfg,
     losses_of,
     predictions_of,
+    same_predictions,
     tiny_batch,
     tiny_model_cfg,
 )
@@ -18,15 +19,6 @@ from torch import Tensor, nn
 
 from projects.cpm_avs.models.unheard import without_unheard
 from projects.cpm_avs.training.finite import NonFiniteLossError
-
-
-def same_predictions(first: list, second: list) -> bool:
-    return all(
-        torch.equal(a.seg_logits.data, b.seg_logits.data)
-        and torch.equal(a.pred_sem_seg.data, b.pred_sem_seg.data)
-        and a.pred_audio_classes == b.pred_audio_classes
-        for a, b in zip(first, second, strict=True)
-    )
 
 
 def mask_logits(model: nn.Module, batch: dict) -> Tensor:

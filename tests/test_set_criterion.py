@@ -5,7 +5,18 @@ import math
 import pytest
 import torch
 from mmdet.models.utils import get_uncertain_point_coords_with_randomness
-from segments import all_masks, blocky, drawing, outputs, sample, targets_of
+from segments import (
+    CLASSES,
+    all_masks,
+    blocky,
+    criterion,
+    drawing,
+    none,
+    of_one,
+    outputs,
+    sample,
+    targets_of,
+)
 from torch import Tensor
 
 from projects.cpm_avs.structures import DecoderOutput
@@ -13,14 +24,9 @@ from projects.cpm_avs.training.set_prediction.assignment import Assignment, Matc
 from projects.cpm_avs.training.set_prediction.mask_losses import dice_loss, focal_loss
 from projects.cpm_avs.training.set_prediction.points import UncertainPoints
 from projects.cpm_avs.training.set_prediction.set_criterion import SetCriterion
-from projects.cpm_avs.training.set_prediction.targets import SegmentTargets, build_targets
+from projects.cpm_avs.training.set_prediction.targets import build_targets
 
-CLASSES = 4
 LN4 = math.log(4)  # the logit of 0.8
-
-
-def criterion(**kwargs) -> SetCriterion:
-    return SetCriterion(num_classes=CLASSES, **dict(dict(points=dict(type="grid")), **kwargs))
 
 
 @pytest.mark.parametrize(
@@ -121,21 +127,6 @@ def test_queries_that_do_not_exist_are_not_classified():
     assert nobody["loss_cls"] == 0
 
 
-def of_one(
-    loss: SetCriterion,
-    output: DecoderOutput,
-    labels: Tensor,
-    matching: Matching,
-    targets: SegmentTargets,
-    counted: Tensor | None = None,
-) -> dict[str, Tensor]:
-    """Losses of queries that are all of one part."""
-    everyone = torch.ones_like(labels[0], dtype=torch.bool)
-    part = Assignment(labels, matching, everyone if counted is None else counted)
-    (losses,) = loss(output, targets, [part])
-    return losses
-
-
 def test_losses_of_two_parts_are_those_of_each_alone():
     """Queries 0 to 2 are matched, 3 and 4 are told what to draw; the last one does not exist."""
     output, targets = outputs(), targets_of()
@@ -161,10 +152,6 @@ def test_losses_of_two_parts_are_those_of_each_alone():
     (fewer,) = loss(output, targets, parts[:1])
     for name, value in alone[0].items():
         torch.testing.assert_close(fewer[name], value)
-
-
-def none() -> Matching:
-    return Matching(*torch.zeros(4, 0, dtype=torch.long))
 
 
 def test_mask_losses_of_every_layer_are_means_over_its_matches():

@@ -1,7 +1,7 @@
 """Clean and mixed sounds, heard together and apart."""
 
 import torch
-from test_prompted_path import spy
+from spying import spy
 from tiny import build_tiny
 from torch import nn
 

@@ -115,6 +115,12 @@ def linear_cfg(**criterion: Any) -> dict[str, Any]:
     )
 
 
+def prompt_cfg(acp: float, vcp: float, pcl: float, **path: Any) -> dict[str, Any]:
+    """The tiny model with weights of the three prompting losses, and arguments of the path."""
+    prompting = dict(acp_weight=acp, vcp_weight=vcp, pcl_weight=pcl, **path)
+    return tiny_model_cfg(criterion=dict(prompting=prompting))
+
+
 def build_tiny(cfg: Mapping[str, Any] | None = None, *, seed: int = 0) -> nn.Module:
     """Build and initialise a model; the same seed gives the same parameters."""
     init_default_scope("mmseg")  # as the runner does
@@ -189,3 +195,13 @@ def predictions_of(model: nn.Module, batch: dict[str, Any]) -> list[SegDataSampl
     model.eval()
     with torch.no_grad():
         return model.test_step(deepcopy(batch))
+
+
+def same_predictions(first: list, second: list) -> bool:
+    """Whether samples with predictions agree to the bit."""
+    return all(
+        torch.equal(a.seg_logits.data, b.seg_logits.data)
+        and torch.equal(a.pred_sem_seg.data, b.pred_sem_seg.data)
+        and a.pred_audio_classes == b.pred_audio_classes
+        for a, b in zip(first, second, strict=True)
+    )

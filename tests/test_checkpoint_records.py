@@ -103,6 +103,17 @@ def test_odd_scores_do_not_keep_a_better_one_out(finished: Path, tmp_path: Path)
         assert (own / "best_score_iter_18.pth").is_file()
 
 
+def test_another_rule_chooses_its_best_checkpoint_anew(finished: Path, tmp_path: Path) -> None:
+    """No later score was below the highest one so far, and so none would have been the best."""
+    own = tmp_path / "own"
+    shutil.copytree(finished, own)
+    options = {"default_hooks.checkpoint.rule": "less"}
+    run(own, load_from=str(own / "iter_16.pth"), resume=True, **options)
+    logs = "".join(path.read_text() for path in own.glob("*/*.log"))
+    assert "save_best was score greater and is score less: the best" in logs
+    assert [path.name for path in own.glob("best_*")] == ["best_score_iter_24.pth"]
+
+
 def test_a_checkpoint_needs_no_class_beside_tensors(finished: Path) -> None:
     for name in ("iter_24.pth", "best_score_iter_18.pth"):
         content = torch.load(finished / name, weights_only=True)  # with nothing allowed beside

@@ -62,6 +62,19 @@ def test_another_schedule_is_refused_on_resume(tmp_path: Path) -> None:
     run(tmp_path, 4, **end)  # nothing left to do
 
 
+def test_an_epoch_that_begins_anew_is_told(tmp_path: Path) -> None:
+    for start in (None, "iter_4.pth"):
+        cfg = Config.fromfile(ROOT / "tests/configs/toy_epoch.py")
+        cfg.merge_from_dict({"train_cfg.max_epochs": 2, "param_scheduler.0.end": 2})
+        cfg.default_hooks.checkpoint.update(interval=4, by_epoch=False)
+        cfg.work_dir, cfg.experiment_name = str(tmp_path), f"amid-{start}"
+        cfg.resume, cfg.load_from = start is not None, start and str(tmp_path / start)
+        with DefaultScope.overwrite_default_scope("mmseg"):
+            Runner.from_cfg(cfg).train()
+    logs = "".join(path.read_text() for path in tmp_path.glob("*/*.log"))
+    assert "iteration 4 is amid epoch 2 (of 3 iterations), which begins anew" in logs
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [

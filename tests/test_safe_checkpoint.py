@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, PretrainedInit
 from mmengine.runner import CheckpointLoader, Runner, load_checkpoint
 from mmengine.runner.checkpoint import load_from_http
 from torch import nn
@@ -210,3 +210,21 @@ def test_a_folder_and_a_missing_file_are_named(tmp_path: Path) -> None:
         load_safely(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"gone\.pth.*prepare_weights"):
         load_checkpoint(_ToyModel(), str(tmp_path / "gone.pth"))
+
+
+@pytest.mark.parametrize("begins", ["load_from", "init_cfg", "prefix"])
+def test_weights_of_another_network_are_refused(begins, tmp_path) -> None:
+    """Mmengine warned, and trained from random weights."""
+    path = tmp_path / "a.pth"
+    torch.save({"state_dict": {"part.other.weight": torch.ones(2, 2)}}, path)
+    network = nn.Linear(2, 2)
+    prefix = {"prefix": "part."} if begins == "prefix" else {}
+    told = r"a.pth: none of its weights \(.*other.weight\) fits Linear \(weight, bias\)"
+    with pytest.raises(CheckpointError, match=told):
+        if begins == "load_from":
+            load_checkpoint(network, str(path))
+        else:
+            PretrainedInit(str(path), **prefix)(network)
+    torch.save({"state_dict": {"part.weight": torch.ones(2, 2)}}, path)
+    PretrainedInit(str(path), prefix="part.")(network)  # in part
+    assert network.weight.equal(torch.ones(2, 2))

@@ -11,6 +11,7 @@ import warnings
 from .config_files import make_packages_findable, make_yaml_safe
 from .mmcv_ops import ensure_mmcv_ops
 from .safe_checkpoint import make_checkpoints_safe
+from .starting_weights import refuse_foreign_weights
 from .two_names import answer_to_both_names
 from .version import __version__
 from .work_folder import make_resuming_safe
@@ -21,6 +22,7 @@ make_yaml_safe()
 make_packages_findable()
 make_checkpoints_safe()  # before anything that reads a file
 make_resuming_safe()
+refuse_foreign_weights()
 # MMDetection's pixel decoder calls it so, at each start of each tool.
 warnings.filterwarnings("ignore", "torch.meshgrid: in an upcoming release", UserWarning)
 # bag_sampling.py needs of it what has been there for years.

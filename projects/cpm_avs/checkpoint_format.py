@@ -20,6 +20,30 @@ from mmengine.logging import HistoryBuffer
 _DTYPES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 #: Containers in containers; mmengine's checkpoints have 6.
 _DEEPEST = 50
+#: Bytes by which a text is told from a checkpoint, of which none begins with so many letters.
+_HEAD = 24
+
+
+class TextError(ValueError):
+    """A text came in place of a checkpoint."""
+
+
+def refuse_text(file: BinaryIO) -> None:
+    """Refuse what a download gives in place of a file: a web page, or the note of Git LFS.
+
+    Args:
+        file: Read from its start, and left there.
+
+    Raises:
+        TextError: With its beginning, and what to do.
+    """
+    head = file.read(_HEAD)
+    file.seek(0)
+    if len(head) == _HEAD and head.isascii() and min(head) >= ord("\t"):
+        raise TextError(
+            f"it is a text that begins with {head.decode()!r}, not a checkpoint. Download the file "
+            "itself; of a repository, by `git lfs pull`."
+        )
 
 
 def check_archive(file: BinaryIO) -> bool:

@@ -8,6 +8,7 @@ mmengine falls back to full unpickling after a mere warning, and reads downloads
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,7 +19,7 @@ import torch
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import Tensor, nn
 
-from .checkpoint_format import allowed_globals, check_archive, settle
+from .checkpoint_format import TextError, allowed_globals, check_archive, refuse_text, settle
 from .errors import UserError, looked_for
 from .safetensors_format import SUFFIX, read_safetensors
 
@@ -26,9 +27,12 @@ from .safetensors_format import SUFFIX, read_safetensors
 TRAINING_PREFIX = "criterion."
 _GET_AGAIN = "Get the file again, or take the checkpoint before it."
 _WITHOUT = "train without it by --cfg-options model.backbone.init_cfg=None (or its like)"
-#: Bytes by which a text is told from a checkpoint, of which none begins with so many letters.
-_HEAD = 24
 _EXPECTED = "A checkpoint is a dict with 'state_dict', or a state_dict."
+
+
+_last_read: ContextVar[object] = ContextVar("last_read", default="the checkpoint")
+#: The file that was read last: mmengine hands its weights on without it.
+last_read = _last_read.get
 
 
 class CheckpointError(UserError):
@@ -42,6 +46,8 @@ def _errors_name(source: object) -> Iterator[None]:
         yield
     except (CheckpointError, torch.OutOfMemoryError):
         raise
+    except TextError as error:
+        raise CheckpointError(f"{source}: {error}") from error
     except UnpicklingError as error:
         raise CheckpointError(
             f"{source}: it is no checkpoint of weights, or would run code when read, so it was "
@@ -66,23 +72,12 @@ def _first_sentence(error: Exception) -> str:
 
 def _read(file: BinaryIO, source: object, map_location: Any) -> dict[str, Any]:
     """The contents of a checkpoint that torch wrote."""
-    _refuse_text(file, source)
     with _errors_name(source):
+        refuse_text(file)
         check_archive(file)
         with torch.serialization.safe_globals(allowed_globals()):
             content = settle(torch.load(file, map_location=map_location, weights_only=True))
     return _checked(content, source)
-
-
-def _refuse_text(file: BinaryIO, source: object) -> None:
-    """What came in place of a download: a page of its site, or the note that Git LFS leaves."""
-    head = file.read(_HEAD)
-    file.seek(0)
-    if len(head) == _HEAD and head.isascii() and not any(byte < ord("\t") for byte in head):
-        raise CheckpointError(
-            f"{source}: it is a text that begins with {head.decode()!r}, "
-            "not a checkpoint. Download the file itself; of a repository, by `git lfs pull`."
-        )
 
 
 def _checked(content: Any, source: object) -> dict[str, Any]:
@@ -127,14 +122,15 @@ def load_safely(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
             "backbone, get it with tools/prepare_weights.py or from where its config says, or "
             f"{_WITHOUT}."
         )
+    _last_read.set(file)
     if map_location is None and not torch.cuda.is_available():
         map_location = "cpu"
     with file.open("rb") as opened:
         if file.suffix != SUFFIX:
             return _read(opened, file, map_location)
-        _refuse_text(opened, file)
-    with _errors_name(file):
-        return _checked(read_safetensors(file), file)
+        with _errors_name(file):
+            refuse_text(opened)
+            return _checked(read_safetensors(file), file)
 
 
 def _load_for_mmengine(file: Any, map_location: Any = None, weights_only: bool = True) -> Any:

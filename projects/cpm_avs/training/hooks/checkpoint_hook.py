@@ -16,6 +16,7 @@ from ...files import check_folder, write_whole
 from ...work_folder import POINTER, claim
 from .best_score import check_best_score, check_monitors
 from .resumed_records import (
+    CHOSEN_BY,
     VALIDATED,
     histories,
     is_best_name,
@@ -23,6 +24,7 @@ from .resumed_records import (
     is_validation_due,
     own_numbers,
     plain,
+    tell_of_epoch_begun,
 )
 
 
@@ -94,8 +96,10 @@ class ExactCheckpointHook(CheckpointHook):
         super().before_train(runner)
         if isinstance(self.file_backend, LocalBackend) and is_main_process():
             check_folder(self.out_dir)
+        self._forget_other_best(runner)
         self._keep_own_best(hub)
         self._epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        tell_of_epoch_begun(runner)
         if is_validation_due(runner):
             runner.logger.info("No end of this checkpoint's validation is noted: it is done now.")
             # A new best is noted in the checkpoint itself, too.
@@ -120,6 +124,23 @@ class ExactCheckpointHook(CheckpointHook):
         hub = checkpoint.get("message_hub")
         if isinstance(hub, dict) and isinstance(hub.get("log_scalars"), dict):
             hub["log_scalars"] = histories(hub["log_scalars"])
+
+    def _forget_other_best(self, runner: Runner) -> None:
+        """Where the run that goes on chose its best by another score, begin to choose anew.
+
+        A score of 60 percent of the one would never be reached by another one that ends at 1.
+        """
+        info = runner.message_hub.runtime_info
+        scores = self.save_best if isinstance(self.save_best, list) else [self.save_best]
+        chosen_by = " ".join(map(str, [*scores, *(self.rules if self.save_best else ())]))
+        if info.get(CHOSEN_BY, chosen_by) != chosen_by:
+            for key in [one for one in info if one.startswith(("best_score", "best_ckpt"))]:
+                runner.message_hub.pop_info(key)
+            runner.logger.warning(
+                f"save_best was {info[CHOSEN_BY]} and is {chosen_by}: the best checkpoint is "
+                "chosen anew; the earlier best one stays"
+            )
+        runner.message_hub.update_info(CHOSEN_BY, chosen_by)
 
     def _keep_own_best(self, hub: MessageHub) -> None:
         """Look for the best checkpoints in this run's folder, wherever they are said to be.

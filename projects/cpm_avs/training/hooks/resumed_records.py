@@ -11,6 +11,8 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 #: What the message hub calls the epoch or iteration after which the last validation ended.
 VALIDATED = "last_validated"
+#: And what it calls the score, and the rule, by which the best checkpoint was chosen.
+CHOSEN_BY = "best_chosen_by"
 
 
 def plain(value: Any) -> Any:
@@ -73,6 +75,21 @@ def is_best_name(name: str, template: str) -> bool:
 def is_score(value: object) -> bool:
     """Whether a new score can be better than this one."""
     return isinstance(value, (int, float)) and not math.isnan(value)
+
+
+def tell_of_epoch_begun(runner: Runner) -> None:
+    """Warn where a run goes on amid an epoch: MMEngine begins it anew, the schedule does not."""
+    loop = runner.train_loop
+    if not isinstance(loop, EpochBasedTrainLoop):
+        return
+    length = len(loop.dataloader)
+    done = loop.iter - loop.epoch * length
+    if done:
+        runner.logger.warning(
+            f"iteration {loop.iter} is amid epoch {loop.epoch + 1} (of {length} iterations), which "
+            f"begins anew: the run gets {done} more iterations than its schedule. Checkpoints by "
+            "epoch (default_hooks.checkpoint.by_epoch) are resumed from exactly"
+        )
 
 
 def is_validation_due(runner: Runner) -> bool:

@@ -21,7 +21,8 @@ from projects.cpm_avs.inference.export import (
 )
 from projects.cpm_avs.inference.model_loading import load_config
 from projects.cpm_avs.launch import plain_errors
-from projects.cpm_avs.models.mask_merge import MERGE_RULES, merge_max, resizer
+from projects.cpm_avs.models.mask_merge import MERGE_RULES, merge_max
+from projects.cpm_avs.models.resizing import resizer
 from projects.cpm_avs.models.spectrogram import stft_magnitude
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,8 +11,8 @@ from projects.cpm_avs.models.mask_merge import (
     best_of_max,
     merge_max,
     merge_sum,
-    resizer,
 )
+from projects.cpm_avs.models.resizing import resizer
 
 CLASSES, QUERIES = 4, 6
 

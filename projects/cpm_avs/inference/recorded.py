@@ -18,7 +18,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from ..models.base_segmentor import BaseAVSegmentor
-from ..models.mask_merge import resizer
+from ..models.resizing import resizer
 
 #: Shapes that are kept; the one that was not asked for the longest makes room.
 _MOST_SHAPES = 8

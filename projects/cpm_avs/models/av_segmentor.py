@@ -14,7 +14,8 @@ from ..structures import AudioFeatures, ClipFrames, DecoderOutput, VisualFeature
 from .base_segmentor import BaseAVSegmentor, ConfigType
 from .clip_smoothing import ClipSmoothing, SmoothFrame
 from .cpm.phase_position import PhasePosition
-from .mask_merge import MERGE_RULES, Resize
+from .mask_merge import MERGE_RULES
+from .resizing import Resize
 from .unheard import without_unheard
 
 Picture = tuple[Tensor, Tensor]

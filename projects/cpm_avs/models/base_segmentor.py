@@ -14,8 +14,8 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from .mask_merge import Resize, resizer
 from .memory_layout import fast_layout
+from .resizing import Resize, resizer
 
 ConfigType = dict[str, Any]
 

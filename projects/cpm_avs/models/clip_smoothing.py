@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .mask_merge import Resize, best_of_max
+from .mask_merge import best_of_max
+from .resizing import Resize
 
 
 @dataclass(frozen=True)

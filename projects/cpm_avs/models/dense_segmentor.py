@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..structures import DenseOutput
 from .base_segmentor import BaseAVSegmentor, ConfigType
-from .mask_merge import Resize
+from .resizing import Resize
 
 
 @MODELS.register_module()

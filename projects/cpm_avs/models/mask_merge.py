@@ -8,14 +8,13 @@ queries.
 Shorthand: Q queries, C classes with background, h w masks, H W output size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-Resize = Callable[[Tensor], Tensor]
+from .resizing import Resize
 
 
 def background_floor(claims: Tensor, scores: Tensor) -> Tensor:
@@ -165,34 +164,6 @@ def best_of_sum(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> tupl
     """Of what ``merge_sum`` gives the largest score of each pixel and its class, (1, H, W) each."""
     best = merge_sum(cls_logits, mask_logits, resize).max(0, keepdim=True)
     return best.values, best.indices
-
-
-def resizer(padded: Sequence[int], cropped: Sequence[int], original: Sequence[int]) -> Resize:
-    """Undo what happened to an image on its way in: upsample, cut the padding off, resize back.
-
-    Args:
-        padded: (H, W) of the batch.
-        cropped: (H, W) of this image without padding at bottom and right.
-        original: (H, W) that the prediction shall have.
-
-    Returns:
-        Resize: From (q, h, w) to (q, *original).
-    """
-
-    def interpolate(masks: Tensor, size: Sequence[int]) -> Tensor:
-        if tuple(masks.shape[-2:]) == tuple(size):
-            return masks
-        return F.interpolate(masks[:, None], tuple(size), mode="bilinear", align_corners=False)[
-            :, 0
-        ]
-
-    def resize(masks: Tensor) -> Tensor:
-        if len(masks) == 0:  # no query found anything
-            return masks.new_zeros(0, *original, dtype=torch.float)
-        masks = interpolate(masks.float(), padded)[:, : cropped[0], : cropped[1]]
-        return interpolate(masks, original)
-
-    return resize
 
 
 @dataclass(frozen=True)

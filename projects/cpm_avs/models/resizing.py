@@ -1,0 +1,38 @@
+"""The way of masks from the network's size back to that of the original picture."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+#: Brings masks (q, h, w) to their final size (q, H, W).
+Resize = Callable[[Tensor], Tensor]
+
+
+def resizer(padded: Sequence[int], cropped: Sequence[int], original: Sequence[int]) -> Resize:
+    """Undo what happened to an image on its way in: upsample, cut the padding off, resize back.
+
+    Args:
+        padded: (H, W) of the batch.
+        cropped: (H, W) of this image without padding at bottom and right.
+        original: (H, W) that the prediction shall have.
+
+    Returns:
+        Resize: From (q, h, w) to (q, *original).
+    """
+
+    def interpolate(masks: Tensor, size: Sequence[int]) -> Tensor:
+        if tuple(masks.shape[-2:]) == tuple(size):
+            return masks
+        return F.interpolate(masks[:, None], tuple(size), mode="bilinear", align_corners=False)[
+            :, 0
+        ]
+
+    def resize(masks: Tensor) -> Tensor:
+        if len(masks) == 0:  # no query found anything
+            return masks.new_zeros(0, *original, dtype=torch.float)
+        masks = interpolate(masks.float(), padded)[:, : cropped[0], : cropped[1]]
+        return interpolate(masks, original)
+
+    return resize

@@ -339,3 +339,18 @@ def test_losses_add_up_as_mmengine_has_it():
     assert list(shown) == list(log)
     for name, value in log.items():
         torch.testing.assert_close(shown[name], value.detach())
+
+
+def test_inference_asks_the_first_and_the_last_layer_alone():
+    """What they say is what they say among all layers, of which a prediction reads no other."""
+    model = build_tiny().eval()
+    data = model.data_preprocessor(tiny_batch(), False)
+    visual = model.extract_visual(data["inputs"]["img"])
+    audio = model.extract_audio(data["inputs"]["specgram"])
+    with torch.no_grad():
+        every = model.decode_head(visual, audio)
+        output = model.encode_decode(data["inputs"], [])
+    assert len(every.cls_logits) > 2 and len(output.cls_logits) == 2
+    for layer in (0, -1):
+        torch.testing.assert_close(output.cls_logits[layer], every.cls_logits[layer])
+        torch.testing.assert_close(output.masks(layer), every.masks(layer))

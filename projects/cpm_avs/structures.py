@@ -107,7 +107,7 @@ def clip_lengths(metas: Sequence[Mapping[str, Any]]) -> list[int]:
 
 @dataclass(frozen=True)
 class DecoderOutput:
-    """Predictions of all supervised layers; index 0 is the one after TD-A.
+    """Predictions of all supervised layers, or of the first and last: index 0 is after TD-A.
 
     Masks are drawn where they are asked for: of 10 layers and 100 queries a prediction needs those
     of one layer, and a loss those few that are matched.

@@ -229,7 +229,7 @@ class AVSegmentor(BaseAVSegmentor):
         maps = self.image_maps(inputs["img"])
         visual = self.decode_head.decode_pixels(maps)
         audio = self._hear(inputs)
-        output = self.decode_head(visual, audio, clips=clips)
+        output = self.decode_head(visual, audio, clips=clips, every_layer=False)
         logits = output.cls_logits
         last = logits[-1]
         if self.mask_classifier is not None:

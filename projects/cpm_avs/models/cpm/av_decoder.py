@@ -175,6 +175,7 @@ class AVDecoder(BaseModule):
         self_mask: Tensor | None = None,
         sound_mask: Tensor | None = None,
         clips: ClipFrames | None = None,
+        every_layer: bool = True,
     ) -> DecoderOutput:
         """Run all layers.
 
@@ -186,9 +187,11 @@ class AVDecoder(BaseModule):
             self_mask: Which queries a query looks at, (B, 1, Q, Q) bool; all if None.
             sound_mask: Which cells of all the sounds it hears, (1, 1, Q, K) bool; all if None.
             clips: Which frames follow one another; without ``time`` it makes no difference.
+            every_layer: Whether all layers predict, as training supervises them, or the first and
+                the last one, which inference reads.
 
         Returns:
-            DecoderOutput: 1 + ``num_visual_layers`` predictions, the first one after TD-A.
+            DecoderOutput: 1 + ``num_visual_layers`` predictions, the first one after TD-A; or two.
         """
         heard = [keys_and_values(sound.memory, place=sound.position) for sound in sounds]
         keys, values = (torch.cat(parts, 1) for parts in zip(*heard, strict=True))
@@ -208,6 +211,8 @@ class AVDecoder(BaseModule):
 
         queries = [query, *self._look(query, query_pos, visual, draw, self_mask)]
         queries[-1], after_visual = self._look_back(1, queries[-1], clips)
+        if not every_layer:
+            queries = [queries[0], queries[-1]]
         embeddings = self.post_norm(torch.stack(queries))
         return DecoderOutput(
             embeddings,

@@ -104,17 +104,21 @@ class CPMHead(BaseModule):
         audio: AudioFeatures,
         prompts: Prompts | None = None,
         clips: ClipFrames | None = None,
+        every_layer: bool = True,
     ) -> DecoderOutput:
         """Decode the N class-agnostic queries, and in training the prompts behind them.
 
         They go through the decoder together, which reads the image once, but as if by themselves.
         With ``time``, queries look back over the frames that ``clips`` says follow one another.
+        Without ``every_layer`` the first and the last layer predict, and none between them.
         """
         batch_size = len(visual.mask_features)
         query = self.query_feat.weight.expand(batch_size, -1, -1)
         position = self.query_embed.weight.expand(batch_size, -1, -1)
         if prompts is None:
-            return self.decoder(query, position, visual, [audio], clips=clips)
+            return self.decoder(
+                query, position, visual, [audio], clips=clips, every_layer=every_layer
+            )
         cells = audio.memory.shape[-2:].numel()
         self_mask, sound_mask = masks_apart(self.num_queries, prompts.padding, cells)
         return self.decoder(
@@ -125,6 +129,7 @@ class CPMHead(BaseModule):
             self_mask=self_mask,
             sound_mask=sound_mask,
             clips=clips,
+            every_layer=every_layer,
         )
 
 

@@ -79,6 +79,29 @@ def test_a_slip_in_a_file_is_refused(tmp_path: Path, slip: str, meant: str) -> N
         read_config(str(path))
 
 
+@pytest.mark.parametrize("key", ["data", "optimizer", "lr_config", "seed"])
+def test_a_key_of_earlier_configs_is_refused(tmp_path: Path, key: str) -> None:
+    """A copy of a config for MMSegmentation 0.x trained with the base's settings."""
+    path = tmp_path / "c.py"
+    value = "3" if key == "seed" else "dict(lr=1)"
+    path.write_text(f"_base_ = {STAMPS!r}\n{key} = {value}\n")
+    with pytest.raises(ConfigError, match=f"c.py: nothing reads '{key}', .* before 1.0; now it is"):
+        read_config(str(path))
+    use = "dict(seed=seed)" if key == "seed" else f"dict(optimizer={key})"
+    name = "randomness" if key == "seed" else "optim_wrapper"
+    path.write_text(f"_base_ = {STAMPS!r}\n{key} = {value}\n{name} = {use}\n")
+    cfg = read_config(str(path))
+    cfg.dump(path)  # where nothing uses it any more
+    assert read_config(str(path))[name] == cfg[name]
+
+
+def test_a_model_of_none_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "c.py"
+    path.write_text(f"_base_ = {STAMPS!r}\nmodel = None\n")
+    with pytest.raises(ConfigError, match="it has no model; give a whole config"):
+        read_config(str(path))
+
+
 def test_variables_of_ones_own_are_welcome(tmp_path: Path) -> None:
     """One that the files use, whatever it is called, and one that only code can read."""
     path = tmp_path / "c.py"

@@ -52,7 +52,7 @@ def read_config(
             f"--cfg-options {given}: an entry of a list is changed by its settings "
             "(KEY.0.NAME=VALUE); else give the whole list"
         ) from error
-    if "model" not in cfg:
+    if cfg.get("model") is None:
         raise ConfigError(f"{name}: it has no model; give a whole config, not a part of one")
     check_parts(cfg)
     if "randomness" in cfg:  # mmengine asks for a seed wherever there is another setting of it

@@ -19,22 +19,54 @@ _LOOKED_UP = (
 READ = {*inspect.signature(Runner.__init__).parameters, *_LOOKED_UP} - {"self", "cfg"}
 #: What the tools set from their own options, whatever the config has.
 _OF_THE_TOOLS = {"launcher": "give --launcher", "resume": "give --resume to tools/train.py"}
+#: Keys of MMSegmentation before 1.0, and what is read in their place.
+_EARLIER = dict(
+    data="train_dataloader, val_dataloader and test_dataloader",
+    optimizer="optim_wrapper.optimizer",
+    optimizer_config="optim_wrapper.clip_grad",
+    lr_config="param_scheduler",
+    runner="train_cfg",
+    total_epochs="train_cfg.max_epochs",
+    evaluation="train_cfg.val_interval, and default_hooks.checkpoint.save_best",
+    checkpoint_config="default_hooks.checkpoint",
+    log_config="default_hooks.logger",
+    resume_from="the option --resume FILE",
+    seed="randomness.seed",
+    fp16="the option --amp",
+)
 #: Likeness from which on an unknown top-level key of a file is taken for a slip.
 _A_SLIP = 0.85
 
 
 def check_names(cfg: Config) -> None:
-    """Refuse a top-level key of the files that looks like one that is read, misspelt.
+    """Refuse a top-level key of the files that looks like one that is read, or was once.
 
     Variables of one's own are welcome, and those that a file uses can be called as one likes.
 
     Raises:
         ConfigError: With the name that was meant.
     """
+    for name in _EARLIER.keys() & cfg.keys():
+        if cfg[name] is not None and not is_used(cfg.text, name) and not _is_part(cfg, name):
+            raise ConfigError(
+                f"{cfg.filename}: nothing reads {name!r}, which was MMSegmentation's before 1.0; "
+                f"now it is {_EARLIER[name]}"
+            )
     for name in set(cfg) - READ - {"custom_imports"}:
         near = nearest(name, READ, cutoff=_A_SLIP)
         if near and not is_used(cfg.text, name) and name not in _own_variables():
             raise ConfigError(f"{cfg.filename}: nothing reads {name!r}; did you mean {near[0]!r}?")
+
+
+def _is_part(cfg: Config, name: str) -> bool:
+    """Whether what is read has the value, too: so it is in what mmengine wrote of a config."""
+    value = cfg[name]
+    for path, found in walk({key: cfg[key] for key in cfg if key in READ}):
+        if path[-1] == name and found == value:
+            return True
+        if isinstance(value, dict) and isinstance(found, dict) and dict(found, **value) == found:
+            return True
+    return False
 
 
 def _own_variables() -> set[str]:
@@ -55,7 +87,7 @@ def check_options(cfg: Config, settings: dict[str, Any]) -> None:
             they are put together, which is over by now. The message has the keys to set.
     """
     read = READ - _OF_THE_TOOLS.keys()
-    if "data_preprocessor" in cfg.get("model", {}):
+    if "data_preprocessor" in (cfg.get("model") or {}):
         read.discard("data_preprocessor")
     for key in settings:
         name, *rest = key.split(".")

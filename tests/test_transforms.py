@@ -105,6 +105,9 @@ def test_mask_defects_are_named(root):
     for broken in (b"", content[:50], b"no png"):
         mask.write_bytes(broken)
         refused(mask, "can't be decoded", root)
+    for mode in ("L", "RGB"):  # of class 27 it makes 26 and 28, too
+        Image.new(mode, (WIDTH, HEIGHT)).save(mask, "JPEG")
+        refused(mask, "is a JPEG, which changes values", root)
     Image.new("RGB", (WIDTH, HEIGHT)).save(mask)
     refused(mask, "mode RGB", root)
     Image.new("L", (WIDTH, HEIGHT), 4).save(mask)

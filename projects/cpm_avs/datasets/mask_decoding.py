@@ -14,6 +14,8 @@ from ..media.kinds import PICTURES
 
 #: Pillow's modes of one channel of whole numbers.
 INDEX_MODES = ("1", "L", "P", "I;16", "I")
+#: Pillow's formats that keep no label as it was.
+_LOSSY = ("JPEG", "MPO")
 #: What Pillow raises at a picture that it can't decode.
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
@@ -39,7 +41,7 @@ def read_mask(path: str | Path, *, color: bool = False) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path, formats=PICTURES) as image:
-            mode = image.mode
+            mode, kind = image.mode, image.format
             values = np.asarray(image.convert("RGB") if color else image)
     except FileNotFoundError as error:
         raise BadSampleError(
@@ -51,6 +53,12 @@ def read_mask(path: str | Path, *, color: bool = False) -> NDArray[np.uint8]:
             f"the mask can't be decoded ({error})",
             "Extract it again or take the sample out of the index",
         ) from error
+    if kind in _LOSSY:
+        raise BadSampleError(
+            path,
+            "the mask is a JPEG, which changes values, so that other classes show at its edges",
+            "Save it as PNG, from what the JPEG was made of",
+        )
     if color:
         return values
     if mode not in INDEX_MODES:

@@ -57,6 +57,8 @@ def test_frames(inferencer, frames, hint):
         (np.zeros(100, np.uint8), "type uint8"),
         (np.zeros(100, complex), "type complex128"),
         (SOUND > 0, "type bool"),
+        ([100, -32768], "goes to 32768 of the 9223372036854775808 that int64 has, .* as int16 or"),
+        (np.array([9, -8], np.int32), "goes to 9 of the 2147483648 that int32 has"),
         (None, "type object"),
         ([[1.0], [1.0, 2.0]], "is no array"),
         (np.array([0, math.nan]), "NaN or inf"),

@@ -19,6 +19,8 @@ from ..media.opening import MOST_PIXELS
 
 _LOUDEST = 16.0  # resampling and mixing may pass 1 a little; numbers of 16 bits do by far
 _FRAMES = "give uint8 BGR of (H, W, 3) or (N, H, W, 3)"
+#: Peak of a sound in whole numbers that is no sound, but 16 bits in a larger type: -96 dB.
+_FAINTEST = 2.0**-16
 _SOUND = "give (L,), (1, L) or (2, L), floats in [-1, 1] or signed integers"
 
 
@@ -139,6 +141,11 @@ def check_sound(sound: object) -> tuple[NDArray[np.float32], int]:
         raise UserError(f"a sound of shape {array.shape} can't be read; {_SOUND}{hint}")
     full_scale = -np.iinfo(array.dtype).min if array.dtype.kind == "i" else 1
     waveform = np.atleast_2d(array.astype(np.float32) / np.float32(full_scale))
+    if array.dtype.kind == "i" and 0 < np.abs(waveform).max() <= _FAINTEST:
+        raise UserError(
+            f"the sound goes to {np.abs(waveform).max() * full_scale:.0f} of the {full_scale} that "
+            f"{array.dtype} has, as numbers of fewer bits do; give them as int16 or floats"
+        )
     if not np.isfinite(waveform).all():
         raise UserError("the sound holds NaN or inf; give finite numbers in [-1, 1]")
     if (loudest := float(np.abs(waveform).max())) > _LOUDEST:

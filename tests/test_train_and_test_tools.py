@@ -265,3 +265,14 @@ def test_masks_are_written_by_clip_and_frame(tmp_path: Path) -> None:
     written = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.png"))
     assert written == [Path("masks/up/7.png"), Path("masks/v1s/dog/4.png")]
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / written[1])), mask.numpy())
+
+
+def test_no_mask_is_written_over_that_of_another_picture(tmp_path: Path) -> None:
+    hook = MaskWriterHook(out_dir=str(tmp_path))
+    for picture in ("dog/1/0.jpg", "dog/1/0.jpg", "cat/1/0.jpg"):  # a rank may get one twice
+        sample = SegDataSample(metainfo=dict(clip_id="1", img_path=picture))
+        sample.pred_sem_seg = PixelData(data=torch.zeros(1, 2, 2))
+        if picture.startswith("dog"):
+            hook.after_test_iter(None, 0, None, [sample])
+    with pytest.raises(UserError, match="1/0.png: the mask of dog/1/0.jpg is there, and cat/1/0"):
+        hook.after_test_iter(None, 0, None, [sample])

@@ -10,6 +10,7 @@ from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 from PIL import Image
 
+from ..errors import UserError
 from ..files import whole_file
 from .mask_functional import foreground_probability, to_grey
 
@@ -32,6 +33,7 @@ class MaskWriterHook(Hook):
 
     def __init__(self, *, out_dir: str) -> None:
         self.out_dir = Path(out_dir)
+        self._written: dict[Path, str | None] = {}  # and the picture that it was made of
 
     def after_test_iter(
         self,
@@ -40,9 +42,19 @@ class MaskWriterHook(Hook):
         data_batch: dict | None = None,
         outputs: Sequence[SegDataSample] | None = None,
     ) -> None:
-        """Write the batch."""
+        """Write the batch.
+
+        Raises:
+            UserError: Masks of two pictures have one name.
+        """
         for sample in outputs or ():
-            name = relative_name(sample)
+            name, picture = relative_name(sample), sample.get("img_path")
+            first = self._written.setdefault(name, picture)
+            if first != picture:
+                raise UserError(
+                    f"{self.out_dir / name}: the mask of {first} is there, and {picture} would "
+                    "have the same name; give each clip a clip_id of its own"
+                )
             _write(self.out_dir / name, sample.pred_sem_seg.data[0].cpu().numpy())
             if "seg_logits" in sample and len(sample.seg_logits.data) == 2:
                 prob = foreground_probability(sample.seg_logits.data)

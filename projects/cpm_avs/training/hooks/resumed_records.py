@@ -84,7 +84,7 @@ def tell_of_epoch_begun(runner: Runner) -> None:
         return
     length = len(loop.dataloader)
     done = loop.iter - loop.epoch * length
-    if done:
+    if 0 < done < length:  # else it had epochs of another length
         runner.logger.warning(
             f"iteration {loop.iter} is amid epoch {loop.epoch + 1} (of {length} iterations), which "
             f"begins anew: the run gets {done} more iterations than its schedule. Checkpoints by "

@@ -219,6 +219,11 @@ def test_conditions_are_for_the_test(root):
         condition(root, "silence", test_mode=False)
 
 
+def test_a_set_of_nothing_is_told(root):
+    with pytest.raises(ValueError, match="ToySet has no item .*check where its files are"):
+        condition(root, "normal", count=0)
+
+
 def test_a_background_that_is_no_class_is_refused(root):
     with pytest.raises(ValueError, match="reduce_zero_label=True: class 0 is the background"):
         condition(root, "normal", reduce_zero_label=True)

@@ -26,6 +26,7 @@ from projects.cpm_avs.model_fit import (
     check_classes,
     check_config_classes,
     check_order_of_classes,
+    check_rates,
     check_sound,
     class_names,
 )
@@ -50,6 +51,14 @@ def test_all_data_of_a_run_number_their_classes_alike() -> None:
     check_order_of_classes(dict(train=sets[0], val=sets[0], test=sets[2], none=SimpleNamespace()))
     with pytest.raises(ConfigError, match="^train and test have .* class 1 is 'a' .* 'b' in the"):
         check_order_of_classes(dict(train=sets[0], val=sets[0], test=sets[1]))
+
+
+def test_all_data_of_a_run_have_one_rate() -> None:
+    check_rates(dict(train=16000, val=16000, test=None))
+    with pytest.raises(
+        ConfigError, match="of train is loaded at 16000 Hz and that of test at 8000"
+    ):
+        check_rates(dict(none=None, train=16000, test=8000))
 
 
 @pytest.mark.parametrize(

@@ -293,9 +293,9 @@ def test_data_that_was_not_downloaded_ends_in_one_line(
     config = tmp_path / "c.py"
     config.write_text(
         "model = dict(type='M')\n"
-        f"data = dict(type='AVSBenchS4Dataset', split='test', data_root={str(tmp_path)!r})"
+        f"s4 = dict(type='AVSBenchS4Dataset', split='test', data_root={str(tmp_path)!r})"
     )
-    monkeypatch.setattr(Runner, "from_cfg", lambda cfg: DATASETS.build(cfg.data))
+    monkeypatch.setattr(Runner, "from_cfg", lambda cfg: DATASETS.build(cfg.s4))
     with pytest.raises(SystemExit) as stop, plain_errors():
         tool(name).main([str(config), *["weights.pth"] * (name == "test")])
     assert str(stop.value.code).startswith(f"error: {tmp_path}/s4_meta_data.csv: there is no index")

@@ -140,6 +140,25 @@ def check_sound(model: Any, channels: int | None, where: str) -> None:
     )
 
 
+def check_rates(rates: Mapping[str, int | None]) -> None:
+    """Refuse data sets of one run whose sounds come at different rates.
+
+    Args:
+        rates: Hz by the sets' places in the config; None where it is not known.
+
+    Raises:
+        ConfigError: With both.
+    """
+    known = [(where, rate) for where, rate in rates.items() if rate is not None]
+    for where, rate in known:
+        first, other = known[0]
+        if rate != other:
+            raise ConfigError(
+                f"the sound of {first} is loaded at {other} Hz and that of {where} at {rate} Hz, "
+                "which a model hears as other pitches; give the same sample_rate"
+            )
+
+
 def check_backbones(model: Any) -> None:
     """Refuse backbones whose maps the rest of the model can't read.
 

@@ -116,6 +116,12 @@ class AVSDataset(BaseSegDataset):
             with seeded(self.seed):  # an item may choose its frame at random
                 self._check_foreground()
 
+    def _serialize_data(self) -> Any:
+        if not self.data_list:
+            where = f"{type(self).__name__} has no item (data_root={self.data_root!r})"
+            raise UserError(f"{where}; check where its files are, and its split and indices")
+        return super()._serialize_data()
+
     def _check_foreground(self) -> None:
         """Stop where no mask labels what sounds: all would be background, and score 100.
 

@@ -188,4 +188,6 @@ def _likeness(settings: dict[str, Any], part: dict[str, Any]) -> int:
 
 
 def _is_plain(key: str, value: Any) -> bool:
-    return key != "type" and isinstance(value, (str, int, float, list, tuple, type(None)))
+    if isinstance(value, (list, tuple)):  # a pipeline tells nothing, at length
+        return not any(isinstance(one, dict) for one in value)
+    return key != "type" and isinstance(value, (str, int, float, type(None)))

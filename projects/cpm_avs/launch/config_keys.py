@@ -62,11 +62,16 @@ def _is_part(cfg: Config, name: str) -> bool:
     """Whether what is read has the value, too: so it is in what mmengine wrote of a config."""
     value = cfg[name]
     for path, found in walk({key: cfg[key] for key in cfg if key in READ}):
-        if path[-1] == name and found == value:
-            return True
-        if isinstance(value, dict) and isinstance(found, dict) and dict(found, **value) == found:
+        if (isinstance(value, dict) or path[-1] == name) and _is_within(value, found):
             return True
     return False
+
+
+def _is_within(value: Any, found: Any) -> bool:
+    """Whether all of it is there, maybe among more, which a base has set."""
+    if not isinstance(value, dict) or not isinstance(found, dict):
+        return value == found
+    return all(key in found and _is_within(one, found[key]) for key, one in value.items())
 
 
 def _own_variables() -> set[str]:

@@ -8,7 +8,13 @@ from mmengine.runner.base_loop import BaseLoop
 
 from ..config_files import ConfigError
 from ..errors import BadSampleError, UserError
-from ..model_fit import check_backbones, check_classes, check_order_of_classes, check_sound
+from ..model_fit import (
+    check_backbones,
+    check_classes,
+    check_order_of_classes,
+    check_rates,
+    check_sound,
+)
 from ..model_wrapper import bare_model
 
 
@@ -26,9 +32,11 @@ class ModelFitHook(Hook):
             if isinstance(loop, BaseLoop)
         }
         check_order_of_classes(datasets)
+        rates = {w: _of_sound(one, "sample_rate", "sample_rate") for w, one in datasets.items()}
+        check_rates(rates)
         for where, dataset in datasets.items():
             check_classes(model, dataset, where)
-            check_sound(model, _sound_channels(dataset), where)
+            check_sound(model, _of_sound(dataset, "channels", "num_channels"), where)
             _check_first_item(dataset, where)
 
 
@@ -47,11 +55,17 @@ def _check_first_item(dataset: Any, where: str) -> None:
         _check_first_item(part, where)
 
 
-def _sound_channels(dataset: Any) -> int | None:
-    """Of a set that composes its sounds, or of the transform that loads them, if it is known."""
+def _of_sound(dataset: Any, setting: str, own: str) -> int | None:
+    """Of the transform that loads the sounds, or of a set that composes them, if it is known.
+
+    Args:
+        dataset: A set, or what wraps some, of which the first counts.
+        setting: The transform's attribute.
+        own: The set's.
+    """
     for part in (*getattr(dataset, "datasets", ()), getattr(dataset, "dataset", None)):
         if part is not None:
-            return _sound_channels(part)
+            return _of_sound(part, setting, own)
     transforms = getattr(getattr(dataset, "pipeline", None), "transforms", ())
-    loading = [one.channels for one in transforms if hasattr(one, "num_samples")]
-    return next(iter(loading), getattr(dataset, "num_channels", None))
+    loading = [getattr(one, setting, None) for one in transforms if hasattr(one, "num_samples")]
+    return next(iter(loading), getattr(dataset, own, None))

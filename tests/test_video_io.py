@@ -148,6 +148,33 @@ def test_a_decoder_that_gives_up_names_the_file(decode, rest, monkeypatch):
         next(decode(container, "a.mp4", stream, 0, *rest))
 
 
+def test_a_packet_that_can_not_be_decoded_is_left_out(tmp_path, monkeypatch):
+    """FFmpeg's AAC has an error of its own for it; the clip was refused."""
+    packets, opened = sound_decoding.steady_packets, []
+
+    def harmed(*args):
+        for number, packet in enumerate(packets(*args)):
+            yield BrokenPacket(packet) if number == 9 else packet
+
+    class BrokenPacket:
+        def __init__(self, packet):
+            self.pts, self.dts, self.time_base = packet.pts, packet.dts, packet.time_base
+
+        def __bytes__(self):
+            return b"zzzz"
+
+        def decode(self):
+            opened.append(self)
+            raise av.error.UndefinedError(50531338, "Error number -50531338 occurred")
+
+    clip = make_clip(tmp_path / "a.mp4", sound=click_track(1, (0.7,)))
+    monkeypatch.setattr(sound_decoding, "steady_packets", harmed)
+    heard = whole(clip, sample_rate=16000, channels=1, origin=0.0, end=1.0)
+    assert opened and first_loud(heard, 16000) == pytest.approx(0.7, abs=0.05)
+    with pytest.raises(BadSampleError, match=r"a\.mp4: the sound is damaged"):
+        load_waveform(clip)
+
+
 def test_late_sound_is_padded_with_silence(tmp_path):
     sound = click_track(0.5, (0.2,))
     clip = make_clip(tmp_path / "late.mp4", sound=sound, sound_start=0.4)

@@ -26,6 +26,9 @@ MOST_PIXELS = 89_478_485
 
 # What FFmpeg's own program takes for a joint rather than for an irregular time, seconds.
 _BACK, _AHEAD = 0.1, 10.0
+# Matroska has no times of decoding. Those that FFmpeg makes up rise, but not behind a joint: there
+# they are those of showing, which go back by what B-frames need.
+_MOST_BACK = 10  # frames
 _ADDRESS = re.compile(r"[a-z]{2,}:/")  # a Path has one slash of https://, and C:/ is no address
 
 Track = TypeVar("Track", av.VideoStream, av.AudioStream)
@@ -152,7 +155,7 @@ def steady_packets(
     Raises:
         BadSampleError: The file can't be read on.
     """
-    clock = _Clock()
+    clock = _Clock(has_times_of_decoding="matroska" not in container.format.name)
     packets = container.demux(*container.streams.video, *container.streams.audio)
     while True:
         try:
@@ -177,7 +180,8 @@ def steady_packets(
 class _Clock:
     """What to add to the times of a container's packets, which begin anew at every joint."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_times_of_decoding: bool) -> None:
+        self._ordered = has_times_of_decoding
         self._shifts = [0.0]  # seconds, of each recording that was joined
         self._ends = [-math.inf]  # own time at which each of them ends, seconds
         self._recording: dict[int, int] = {}  # in which of them a track is
@@ -193,8 +197,9 @@ class _Clock:
         now = packet.dts * tick
         shown = now if packet.pts is None else packet.pts * tick
         due = self._due.get(track, now)
+        back = _BACK if self._ordered else _BACK + _MOST_BACK * duration * tick
         # A slide show may well pause for long; a joint ahead is ahead of all tracks.
-        if now < due - _BACK or now > max(due, self._ends[current]) + _AHEAD:
+        if now < due - back or now > max(due, self._ends[current]) + _AHEAD:
             current += 1
             if current == len(self._shifts):  # the first track that comes to the joint
                 self._shifts.append(self._shifts[-1] + self._ends[-1] - shown)

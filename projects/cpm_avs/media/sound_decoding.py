@@ -241,12 +241,13 @@ def _frames(
             continue
         try:
             frames = packet.decode()
-        except av.error.InvalidDataError as error:
+        except av.FFmpegError as error:
+            # Decoders have other errors for a broken packet, too, and for all of what they lack.
+            if not begun and not isinstance(error, av.error.InvalidDataError):
+                raise undecodable(path) from error
             # A recording may begin amid a packet, and joined mp3 files hold tags.
             if strict and begun and not bytes(packet).startswith(_TAGS):
                 raise BadSampleError(path, "the sound is damaged", _REMEDY) from error
-        except av.FFmpegError as error:
-            raise undecodable(path) from error
         else:
             begun = begun or bool(frames)
             yield from cast(list[av.AudioFrame], frames)

@@ -104,6 +104,19 @@ def test_a_run_ends_before_it_begins(tmp_path: Path) -> None:
     assert runner.iter == 0
 
 
+def test_a_metric_of_a_user_that_gives_another_score_is_told(tmp_path: Path) -> None:
+    """What it gives is known after the first validation, whose checkpoint is there then."""
+    cfg = Config.fromfile(CONFIG)
+    cfg.work_dir, cfg.experiment_name = str(tmp_path), "untold"
+    cfg.train_cfg.val_interval = cfg.default_hooks.checkpoint.interval = 2
+    cfg.val_evaluator = [dict(type="ToyMetric", prefix="mine")]
+    with pytest.raises(
+        UserError, match="save_best is 'score', .* there are mine/score. Give --cfg"
+    ):
+        Runner.from_cfg(cfg).train()
+    assert (tmp_path / "iter_2.pth").is_file()
+
+
 @pytest.mark.parametrize("waits", ["hook", "schedule"])
 def test_a_monitor_that_nothing_gives_ends_the_run_before_it_begins(tmp_path, waits) -> None:
     cfg = Config.fromfile(CONFIG)

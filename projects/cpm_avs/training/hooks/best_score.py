@@ -32,12 +32,17 @@ def check_best_score(
         metrics: Of the validation. Where one does not tell its scores, nothing is refused.
         where: What goes by the score, for the message.
     """
-    wanted = [save_best] if isinstance(save_best, str) else list(save_best or ())
     told = [_score_names(metric) for metric in metrics]
-    if not told or None in told:
-        return
-    names = [name for names in told for name in names or ()]
-    for score in wanted:
+    if told and None not in told:
+        refuse_missing_score(save_best, [name for names in told for name in names or ()], where)
+
+
+def refuse_missing_score(
+    save_best: str | Sequence[str] | None, names: Sequence[str], where: str = _SAVE_BEST
+) -> None:
+    """Refuse a score that is none of these; see ``check_best_score``."""
+    wanted = [save_best] if isinstance(save_best, str) else list(save_best or ())
+    for score in wanted if names else ():
         if score != "auto" and not any(_is_of(score, name) for name in names):
             near = [*get_close_matches(score, names, n=1, cutoff=0.0), *names][0]
             remedy = f"Give {near!r}"

@@ -14,7 +14,7 @@ from mmseg.registry import HOOKS
 
 from ...files import check_folder, write_whole
 from ...work_folder import POINTER, claim
-from .best_score import check_best_score, check_monitors
+from .best_score import check_best_score, check_monitors, refuse_missing_score
 from .resumed_records import (
     CHOSEN_BY,
     VALIDATED,
@@ -110,6 +110,7 @@ class ExactCheckpointHook(CheckpointHook):
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
         """Note that the validation ended, in the checkpoint of a new best, too."""
         if self._epochs is not None:
+            refuse_missing_score(self.save_best, [*metrics])
             runner.message_hub.update_info(VALIDATED, runner.epoch if self._epochs else runner.iter)
         super().after_val_epoch(runner, metrics)
 

@@ -131,9 +131,11 @@ class ExactCheckpointHook(CheckpointHook):
 
         A score of 60 percent of the one would never be reached by another one that ends at 1.
         """
+        if self.save_best is None:
+            return
         info = runner.message_hub.runtime_info
-        scores = self.save_best if isinstance(self.save_best, list) else [self.save_best]
-        chosen_by = " ".join(map(str, [*scores, *(self.rules if self.save_best else ())]))
+        scores = [self.save_best] if isinstance(self.save_best, str) else self.save_best
+        chosen_by = " ".join(map(str, [*scores, *self.rules]))
         if info.get(CHOSEN_BY, chosen_by) != chosen_by:
             for key in [one for one in info if one.startswith(("best_score", "best_ckpt"))]:
                 runner.message_hub.pop_info(key)

@@ -124,6 +124,12 @@ SIBLINGS: dict[tuple[str, str], dict[str, Any]] = {
         "model.decode_head.stereo_position": {"type": "StereoPosition"},
         "model.audio_backbone.in_channels": 1,
     },
+    ("cpm_mbv2-yamnet_stamps_negatives", "cpm_mbv2-yamnet_stamps"): {
+        "train_dataloader.dataset.pipeline": [
+            dict(type="RandomNegativeSound", load=dict(type="ComposeScene"), prob=0.25),
+            dict(type="PackAVSInputs"),
+        ]
+    },
     ("cpm_mbv2-yamnet_stamps_smooth", "cpm_mbv2-yamnet_stamps"): {
         "model.smoothing": dict(seconds=0.2, margin=0.1)
     },

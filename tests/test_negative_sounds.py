@@ -152,3 +152,26 @@ def test_the_config_trains_with_them(tmp_path):
         seen.add(data.audio_condition)
     assert seen == {"normal", "silence", "noise", "offscreen"}
     assert config.test_dataloader.dataset.pipeline[2].type == "LoadAudioWindow"
+
+
+def test_scenes_that_are_composed_hear_them_too():
+    config = Config.fromfile(CONFIGS / "cpm_mbv2-yamnet_stamps_negatives.py").train_dataloader
+    config.dataset.pipeline[0].prob = 1.0
+    dataset = DATASETS.build(config.dataset | dict(num_scenes=12))
+    plain = DATASETS.build(
+        config.dataset | dict(num_scenes=12, pipeline=[dict(type="ComposeScene"), PACK])
+    )
+    heard = [sound_of(sample) for sample in plain]
+    seen = set()
+    for draw in range(24):
+        scene = draw % len(dataset)
+        sample = dataset[SampleIndex(scene, draw)]
+        assert labels_of(sample) == {0}
+        sound, condition = sound_of(sample), sample["data_samples"].audio_condition
+        if condition == "offscreen":  # the sound of another scene of the set
+            same = [other for other, one in enumerate(heard) if torch.allclose(one, sound)]
+            assert same and scene not in same
+            apart = dataset.plan(scene).visible_classes
+            assert not apart & dataset.plan(same[0]).heard_classes
+        seen.add(condition)
+    assert seen == {"silence", "noise", "offscreen"}

@@ -145,6 +145,13 @@ STUDIES = {
         compared=tuple(METHODS),
         notes=NOTES_ON_METHODS,
     ),
+    "negatives": Study(
+        title="Negative sounds in training, on AVS-Stamps `ms`",
+        about="`negatives` hears silence, noise or another scene in one scene of four.",
+        configs={"cpm": "cpm_mbv2-yamnet_stamps", "negatives": "cpm_mbv2-yamnet_stamps_negatives"},
+        compared=("cpm", "negatives"),
+        additions=(Addition("negative sounds", "cpm", "negatives"),),
+    ),
     "stereo": Study(
         title="Where a sound comes from, on AVS-Stamps `msmi`",
         about="In each scene one of two instances of a class sounds; `mono` can't tell which.",

@@ -60,8 +60,9 @@ class RandomNegativeSound(BaseTransform):
             raise ValueError(f"sounds={sounds!r} must be taken from {NEGATIVE_SOUNDS}.")
         self.load = TRANSFORMS.build(load)
         self.prob, self.sounds = prob, tuple(sounds)
-        # As the transform that loads has them, which are compared with the model.
-        self.num_samples, self.channels = self.load.num_samples, self.load.channels
+        for name in ("num_samples", "channels"):  # compared with the model, where the transform
+            if hasattr(self.load, name):  # says it; of scenes that are composed, the data set does
+                setattr(self, name, getattr(self.load, name))
 
     def transform(self, results: dict) -> dict:
         if "gt_seg_map" not in results and results.get("seg_map_path") is not None:

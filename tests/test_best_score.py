@@ -13,7 +13,7 @@ from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
 
 from projects.cpm_avs.errors import UserError
-from projects.cpm_avs.training.hooks.best_score import check_best_score
+from projects.cpm_avs.training.hooks.best_score import check_best_score, check_rule
 
 CONFIG = Path(__file__).parent / "configs" / "toy_iter.py"
 
@@ -130,3 +130,35 @@ def test_a_monitor_that_nothing_gives_ends_the_run_before_it_begins(tmp_path, wa
     runner = Runner.from_cfg(cfg)
     with pytest.raises(UserError, match="^monitor of .* is '(coverages|loss)', .*Give 'coverage'"):
         runner.train()
+
+
+@pytest.mark.parametrize(
+    ("score", "rule", "settings", "better"),
+    [
+        ("dataset/FDR", "greater", [AVS], "less"),
+        ("ms/dataset/FDR", "greater", [AVS], "less"),
+        ("dataset/mIoU", "less", [COVERAGE, AVS], "greater"),
+        ("mIoU", "less", [IOU], "greater"),
+    ],
+)
+def test_the_worst_is_not_taken_for_the_best(score, rule, settings, better) -> None:
+    with pytest.raises(UserError, match=f"^RULE is '{rule}', .* Set RULE={better}"):
+        check_rule(score, rule, metrics(*settings), "RULE")
+    check_rule(score, better, metrics(*settings), "RULE")
+    check_rule(score, rule, [Untold()], "RULE")
+
+
+@pytest.mark.parametrize("goes_by", ["checkpoint", "schedule"])
+def test_a_run_that_would_keep_its_worst_ends_before_it_begins(tmp_path, goes_by) -> None:
+    cfg = Config.fromfile(CONFIG)
+    cfg.work_dir, cfg.experiment_name = str(tmp_path), f"worst-{goes_by}"
+    cfg.val_evaluator = AVS
+    cfg.default_hooks.checkpoint.save_best = "dataset/mIoU"
+    if goes_by == "checkpoint":
+        cfg.default_hooks.checkpoint.update(save_best="dataset/FDR", rule="greater")
+    else:  # whose own rule is 'less'
+        cfg.param_scheduler = [dict(type="ReduceOnPlateauLR", monitor="dataset/mIoU")]
+    runner = Runner.from_cfg(cfg)
+    with pytest.raises(UserError, match="is better the (smaller|larger) it is. Set .*rule"):
+        runner.train()
+    assert runner.iter == 0

@@ -18,6 +18,7 @@ _IOU_METRIC = {
 
 
 _SAVE_BEST = "default_hooks.checkpoint.save_best"
+_BETTER_BELOW = ("FDR",)  # of the scores that are known by name
 
 
 def check_best_score(
@@ -54,17 +55,36 @@ def refuse_missing_score(
             )
 
 
+def check_rule(score: str, rule: str, metrics: Sequence[BaseMetric], where: str) -> None:
+    """Refuse to take the worst for the best.
+
+    Args:
+        score: What is gone by; nothing is refused of one that none of the metrics tells of.
+        rule: 'greater' or 'less', which is better.
+        metrics: Of the validation.
+        where: What has the rule, for the message.
+    """
+    names = [name for metric in metrics for name in _score_names(metric) or ()]
+    better = "less" if score.split("/")[-1] in _BETTER_BELOW else "greater"
+    if rule != better and any(_is_of(score, name) for name in names):
+        order = "smaller" if better == "less" else "larger"
+        raise UserError(
+            f"{where} is {rule!r}, and {score} is better the {order} it is. Set {where}={better}."
+        )
+
+
 def check_monitors(runner: Runner) -> None:
     """Refuse a hook or a schedule that waits for a score which no evaluator of validation gives.
 
-    Of a hook mmengine warns at each validation, and never stops; of a schedule it raises then.
+    Or that waits for it to get worse. Of a hook mmengine warns at each validation, and never stops;
+    of a schedule it raises then.
     """
     waiting: list = [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
     waiting += [one for one in _schedulers(runner.param_schedulers) if hasattr(one, "monitor")]
     for one in waiting:
-        check_best_score(
-            one.monitor, runner.val_loop.evaluator.metrics, f"monitor of {type(one).__name__}"
-        )
+        name, metrics = type(one).__name__, runner.val_loop.evaluator.metrics
+        check_best_score(one.monitor, metrics, f"monitor of {name}")
+        check_rule(one.monitor, one.rule, metrics, f"rule of {name}")
 
 
 def _schedulers(part: object) -> Iterator[object]:

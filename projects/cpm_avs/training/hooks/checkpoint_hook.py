@@ -14,7 +14,7 @@ from mmseg.registry import HOOKS
 
 from ...files import check_folder, write_whole
 from ...work_folder import POINTER, claim
-from .best_score import check_best_score, check_monitors, refuse_missing_score
+from .best_score import check_best_score, check_monitors, check_rule, refuse_missing_score
 from .resumed_records import (
     CHOSEN_BY,
     VALIDATED,
@@ -84,7 +84,11 @@ class ExactCheckpointHook(CheckpointHook):
                 "written; use 2 or more, or -1 to keep all."
             )
         if runner.val_loop is not None:
-            check_best_score(self.save_best, runner.val_loop.evaluator.metrics)
+            metrics = runner.val_loop.evaluator.metrics
+            check_best_score(self.save_best, metrics)
+            if self.save_best:
+                for score, rule in zip(self.key_indicators, self.rules, strict=True):
+                    check_rule(score, rule, metrics, "default_hooks.checkpoint.rule")
             check_monitors(runner)
         if is_main_process():
             claim(runner.work_dir)

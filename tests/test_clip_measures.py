@@ -16,6 +16,7 @@ from projects.cpm_avs.evaluation.event_times import EventErrors, Stretch, event_
 from projects.cpm_avs.evaluation.flicker import Flicker, flicker_counts
 from projects.cpm_avs.inference.preparation import Preparation
 from projects.cpm_avs.inference.results import FrameResult
+from projects.cpm_avs.visualization.clip_figure import ClipAreas, areas_figure, class_shares
 
 
 def test_flicker_of_two_frames_by_hand():
@@ -144,7 +145,40 @@ def test_the_command(tmp_path, capsys):
     from projects.cpm_avs.commands import score_clips as command
 
     out = tmp_path / "clips.json"
-    command.main(["cpm_mbv2-yamnet_stamps", "--clips", "1", "--seconds", "0.5", "--out", str(out)])
+    figure, weights = tmp_path / "clips.png", "data/checkpoints/cpm_mbv2-yamnet_stamps-394c6a35.pth"
+    command.main(
+        ["cpm_mbv2-yamnet_stamps_smooth", weights, "--clips", "1", "--seconds", "0.5"]
+        + [
+            "--out",
+            str(out),
+            "--figure",
+            str(figure),
+            "--beside",
+            "cpm_mbv2-yamnet_stamps",
+            weights,
+        ]
+    )
+    assert figure.stat().st_size > 10_000
     shown = capsys.readouterr().out
     assert "flicker" in shown and "sound after the frame" in shown
     assert json.loads(out.read_text())["frames"] == 6
+
+
+def test_shares_of_the_figure_by_hand():
+    shares = class_shares([np.array([[0, 2], [2, 1]]), np.array([[0, 0], [0, 2]])], 4)
+    assert shares.tolist() == [[0.25, 0.25, 0.5, 0], [0.75, 0, 0.25, 0]]
+    names = ("ground", "dog", "cat", "owl")
+    figure = areas_figure([ClipAreas({"truth": shares, "found": 0 * shares}, "a")], names, fps=2.0)
+    truth, found = figure.axes
+    assert [part.get_label() for part in truth.collections] == ["dog", "cat"]
+    top = truth.collections[-1].get_paths()[0].vertices[:, 1].max()
+    assert top == pytest.approx(75) and truth.get_xlim() == (0, 1)
+    assert [text.get_text() for text in found.get_legend().get_texts()] == ["dog", "cat"]
+
+
+def test_another_model_is_shown_in_a_figure_alone(capsys):
+    from projects.cpm_avs.commands import score_clips as command
+
+    with pytest.raises(SystemExit):
+        command.parse_args(["a", "b", "--beside", "c", "d"])
+    assert "give --figure FILE" in capsys.readouterr().err

@@ -110,11 +110,11 @@ def score_clips(
     flicker, events, stretches = Flicker(), EventErrors(), 0
     matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
     spent, frames = 0.0, 0
-    _stream(inferencer, compose_clip(scenes, seconds=3 / fps, fps=fps))  # sets kernels up
+    stream_clip(inferencer, compose_clip(scenes, seconds=3 / fps, fps=fps))  # sets kernels up
     for index in range(scenes.num_scenes):
         clip = compose_clip(scenes, index, seconds=seconds, fps=fps)
         began = time.perf_counter()
-        results = _stream(inferencer, clip)
+        results = stream_clip(inferencer, clip)
         spent += time.perf_counter() - began
         frames += len(results)
         flicker.begin_clip()
@@ -144,7 +144,8 @@ def score_clips(
     )
 
 
-def _stream(inferencer: AVSInferencer, clip: ComposedClip) -> list[FrameResult]:
+def stream_clip(inferencer: AVSInferencer, clip: ComposedClip) -> list[FrameResult]:
+    """What a model finds in every frame of a clip."""
     opened = open_sources((clip.frames, (clip.waveform, clip.sample_rate)))[0]
     return [result for _, result in inferencer.stream(opened)]
 

@@ -2,6 +2,7 @@
 
     cpm-avs score-clips cpm_mbv2-yamnet_stamps
     cpm-avs score-clips CONFIG CHECKPOINT --clips 20 --out clips.json
+    cpm-avs score-clips CONFIG CHECKPOINT --figure clips.png --beside OTHER_CONFIG OTHER_CHECKPOINT
 
 Objects move, and take turns to sound; the truth of every frame is known. The clips are of the
 config's own test set, which has to be a composed one. Frames go through the model one at a time, as
@@ -11,18 +12,30 @@ of a stream. docs/metrics.md tells what the numbers mean.
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from ..benchmarking.clip_scores import ClipScores, clip_scenes, score_clips
-from ..files import write_whole
+from ..benchmarking.clip_scores import ClipScores, clip_scenes, score_clips, stream_clip
+from ..datasets.composed.clip import compose_clip
+from ..datasets.composed.composed_dataset import ComposedDataset
+from ..files import whole_file, write_whole
 from ..inference import AVSInferencer
 from ..inference.model_loading import load_config
-from ..launch import add_device_option, at_least, built_from, output_file, read_config
+from ..launch import (
+    FIGURES,
+    add_device_option,
+    at_least,
+    built_from,
+    output_file,
+    read_config,
+)
+from ..visualization.clip_figure import ClipAreas, areas_figure, class_shares
+
+_SHOWN = 4  # clips of the figure
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -40,7 +53,19 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=at_least(0), help="of the clips (default: the config's)")
     add_device_option(parser)
     parser.add_argument("--out", type=output_file(".json"), help="file for the numbers")
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--figure", type=output_file(*FIGURES), help="picture of what is coloured when to write"
+    )
+    parser.add_argument(
+        "--beside",
+        nargs=2,
+        metavar=("CONFIG", "CHECKPOINT"),
+        help="a model to show in the figure, too",
+    )
+    args = parser.parse_args(argv)
+    if args.beside and args.figure is None:
+        parser.error("--beside is shown in a figure; give --figure FILE")
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -64,6 +89,40 @@ def main(argv: Sequence[str] | None = None) -> None:
         numbers = {k: None if math.isnan(v) else v for k, v in asdict(scores).items()}
         write_whole(args.out, json.dumps(numbers, indent=1) + "\n")
         print(args.out)
+    if args.figure is not None:
+        models = {Path(args.config).stem: inferencer}
+        if args.beside is not None:
+            name = Path(args.beside[0]).stem
+            title = f"{name}, other weights" if name in models else name
+            models = {title: _other(*args.beside, args.device), **models}
+        draw(scenes, models, args)
+        print(args.figure)
+
+
+def _other(name: str, checkpoint: str, device: str | None) -> AVSInferencer:
+    config = read_config(name, read=load_config)
+    with built_from(config):
+        return AVSInferencer(config, checkpoint, device, batch_size=1)
+
+
+def draw(
+    scenes: ComposedDataset, models: Mapping[str, AVSInferencer], args: argparse.Namespace
+) -> None:
+    """The first clips as they are, and as each model sees them."""
+    rows, classes = [], scenes.metainfo["classes"]
+    for index in range(min(_SHOWN, args.clips)):
+        clip = compose_clip(scenes, index, seconds=args.seconds, fps=args.fps)
+        maps = {
+            name: [result.class_map for result in stream_clip(model, clip)]
+            for name, model in models.items()
+        }
+        shares = {
+            name: class_shares(masks, len(classes))
+            for name, masks in {"truth": list(clip.masks), **maps}.items()
+        }
+        rows.append(ClipAreas(shares, f"clip {index}"))
+    with whole_file(args.figure) as part:
+        areas_figure(rows, classes, args.fps).savefig(part, dpi=100)
 
 
 def table_of(scores: ClipScores) -> Table:

@@ -267,6 +267,7 @@ def test_the_index_names_every_page():
     index = (ROOT / "docs" / "get-started.md").read_text()
     others = {
         "get-started.md",
+        "negatives.md",
         *(f"ablation-{kind}.md" for kind in ("before", "924", "1200")),
     }  # linked from results.md
     for page in {path.name for path in (ROOT / "docs").glob("*.md")} - others:
@@ -288,6 +289,7 @@ def test_the_zoo_names_every_config():
 
 
 ABLATED = ("mIoU", ".1f"), ("coverage", ".3f"), ("STS", ".3f")
+NEGATIVE = ("mIoU", ".1f"), ("false_frames_noise", ".1f"), ("false_frames_offscreen", ".1f")
 
 
 @pytest.mark.parametrize(
@@ -311,6 +313,7 @@ ABLATED = ("mIoU", ".1f"), ("coverage", ".3f"), ("STS", ".3f")
         ("docs/results.md", "M = 5", ["m5", "m7"], "ablation-before", ABLATED),
         ("docs/results.md", "baseline, 924", ["baseline"], "ablation-924", ABLATED),
         ("docs/results.md", "baseline, 1,200", ["baseline", "cpm"], "ablation-1200", ABLATED),
+        ("docs/results.md", "CPM | 62", ["cpm", "negatives"], "negatives", NEGATIVE),
         (
             "docs/results.md",
             "one channel",

@@ -275,7 +275,7 @@ def test_the_lead_is_counted_against_the_baseline_of_the_same_seed():
     assert [line for line in lines if line.startswith("#")] == ["## Scores"]  # nothing else known
 
 
-@pytest.mark.parametrize("name", ["ablation", "ablation-1200", "ablation-924"])
+@pytest.mark.parametrize("name", ["ablation", "ablation-1200", "ablation-888"])
 def test_runs_before_a_measure_was_known_make_the_page_they_made(name, tmp_path):
     docs = Path(__file__).resolve().parents[1] / "docs"
     write_report(recorded(docs / name), tmp_path / name, STUDIES["stamps"])

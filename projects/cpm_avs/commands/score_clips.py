@@ -92,14 +92,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.figure is not None:
         models = {Path(args.config).stem: inferencer}
         if args.beside is not None:
-            name = Path(args.beside[0]).stem
+            other, weights = args.beside
+            name = Path(other).stem
             title = f"{name}, other weights" if name in models else name
-            models = {title: _other(*args.beside, args.device), **models}
+            models = {title: _built(other, weights, args.device), **models}
         draw(scenes, models, args)
         print(args.figure)
 
 
-def _other(name: str, checkpoint: str, device: str | None) -> AVSInferencer:
+def _built(name: str, checkpoint: str, device: str | None) -> AVSInferencer:
     config = read_config(name, read=load_config)
     with built_from(config):
         return AVSInferencer(config, checkpoint, device, batch_size=1)

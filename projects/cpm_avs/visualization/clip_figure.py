@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -71,7 +72,7 @@ def _draw(
     """Of classes with one colour, which comes again after seven, the next is darker each time."""
     times, bases = np.arange(len(share)) / fps, [class_color(label) for label in labels]
     colors = [
-        tuple(0.6 ** bases[:place].count(base) * value / 255 for value in base)
+        to_hex([0.6 ** bases[:place].count(base) * value / 255 for value in base])
         for place, base in enumerate(bases)
     ]
     if labels:

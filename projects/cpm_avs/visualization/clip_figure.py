@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -70,11 +69,12 @@ def _draw(
     fps: float,
 ) -> None:
     """Of classes with one colour, which comes again after seven, the next is darker each time."""
-    times, bases = np.arange(len(share)) / fps, [class_color(label) for label in labels]
-    colors = [
-        to_hex([0.6 ** bases[:place].count(base) * value / 255 for value in base])
-        for place, base in enumerate(bases)
-    ]
+    times, colors = np.arange(len(share)) / fps, []
+    bases: list[tuple[int, int, int]] = []
+    for red, green, blue in map(class_color, labels):
+        light = 0.6 ** bases.count((red, green, blue)) / 255
+        bases.append((red, green, blue))
+        colors.append((light * red, light * green, light * blue))
     if labels:
         names = [classes[label] for label in labels]
         axis.stackplot(

@@ -91,6 +91,7 @@ def score_clips(
     seconds: float,
     fps: float,
     progress: Callable[[int], None] = lambda done: None,
+    keep: Callable[[ComposedClip, Sequence[FrameResult]], None] = lambda clip, results: None,
 ) -> ClipScores:
     """Compose clips, segment each as a stream, and hold the result against the truth.
 
@@ -100,6 +101,7 @@ def score_clips(
         seconds: Length of a clip.
         fps: Frames a second.
         progress: Called with the number of clips that are done.
+        keep: Called with each clip and what was found in its frames.
     """
     classes = scenes.metainfo["classes"]
     if tuple(inferencer.classes) != tuple(classes):
@@ -117,6 +119,7 @@ def score_clips(
         results = stream_clip(inferencer, clip)
         spent += time.perf_counter() - began
         frames += len(results)
+        keep(clip, results)
         flicker.begin_clip()
         for number, result in enumerate(results):
             flicker.add(result.class_map, clip.owners[number], clip.sounding[number])

@@ -12,19 +12,21 @@ of a stream. docs/metrics.md tells what the numbers mean.
 import argparse
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from ..benchmarking.clip_scores import ClipScores, clip_scenes, score_clips, stream_clip
-from ..datasets.composed.clip import compose_clip
-from ..datasets.composed.composed_dataset import ComposedDataset
+from ..datasets.composed.clip import ComposedClip
 from ..files import whole_file, write_whole
 from ..inference import AVSInferencer
 from ..inference.model_loading import load_config
+from ..inference.results import FrameResult
 from ..launch import (
     FIGURES,
     add_device_option,
@@ -36,6 +38,8 @@ from ..launch import (
 from ..visualization.clip_figure import ClipAreas, areas_figure, class_shares
 
 _SHOWN = 4  # clips of the figure
+#: Class maps by the figure's column, then by clip, then by frame.
+Maps = dict[str, Sequence[Sequence[NDArray[np.integer]]]]
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -73,6 +77,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     console = Console(stderr=True, highlight=False)
     config = read_config(args.config, read=load_config)
+    clips: list[ComposedClip] = []
+    found: list[list[NDArray[np.integer]]] = []
+
+    def keep(clip: ComposedClip, results: Sequence[FrameResult]) -> None:
+        if args.figure is not None and len(clips) < _SHOWN:
+            clips.append(clip)
+            found.append([result.class_map for result in results])
+
     with built_from(config):
         scenes = clip_scenes(config, clips=args.clips, seed=args.seed)
         inferencer = AVSInferencer(config, args.checkpoint, args.device, batch_size=1)
@@ -83,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 seconds=args.seconds,
                 fps=args.fps,
                 progress=lambda done: status.update(f"{done} of {args.clips} clips"),
+                keep=keep,
             )
     Console(highlight=False).print(table_of(scores))
     if args.out is not None:
@@ -90,13 +103,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_whole(args.out, json.dumps(numbers, indent=1) + "\n")
         print(args.out)
     if args.figure is not None:
-        models = {Path(args.config).stem: inferencer}
+        maps: Maps = {Path(args.config).stem: found}
         if args.beside is not None:
             other, weights = args.beside
             name = Path(other).stem
-            title = f"{name}, other weights" if name in models else name
-            models = {title: _built(other, weights, args.device), **models}
-        draw(scenes, models, args)
+            title = f"{name}, other weights" if name in maps else name
+            model = _built(other, weights, args.device)
+            seen = [[one.class_map for one in stream_clip(model, clip)] for clip in clips]
+            maps = {title: seen, **maps}
+        maps = {"truth": [list(clip.masks) for clip in clips], **maps}
+        draw(maps, inferencer.classes, args)
         print(args.figure)
 
 
@@ -106,22 +122,15 @@ def _built(name: str, checkpoint: str, device: str | None) -> AVSInferencer:
         return AVSInferencer(config, checkpoint, device, batch_size=1)
 
 
-def draw(
-    scenes: ComposedDataset, models: Mapping[str, AVSInferencer], args: argparse.Namespace
-) -> None:
-    """The first clips as they are, and as each model sees them."""
-    rows, classes = [], scenes.metainfo["classes"]
-    for index in range(min(_SHOWN, args.clips)):
-        clip = compose_clip(scenes, index, seconds=args.seconds, fps=args.fps)
-        maps = {
-            name: [result.class_map for result in stream_clip(model, clip)]
-            for name, model in models.items()
-        }
-        shares = {
-            name: class_shares(masks, len(classes))
-            for name, masks in {"truth": list(clip.masks), **maps}.items()
-        }
-        rows.append(ClipAreas(shares, f"clip {index}"))
+def draw(maps: Maps, classes: Sequence[str], args: argparse.Namespace) -> None:
+    """The first clips, as they are and as models see them."""
+    rows = [
+        ClipAreas(
+            {title: class_shares(own, len(classes)) for title, own in zip(maps, clip, strict=True)},
+            f"clip {index}",
+        )
+        for index, clip in enumerate(zip(*maps.values(), strict=True))
+    ]
     with whole_file(args.figure) as part:
         areas_figure(rows, classes, args.fps).savefig(part, dpi=100)
 

@@ -228,18 +228,28 @@ SIBLINGS["cpm_r50-htsat_avss", "cpm_r50_avss"] = {
     "model.audio_backbone.type": "HTSAT",
     "model.audio_backbone.init_cfg.checkpoint": "weights/htsat_audioset.pth",
 }
-SIBLINGS["cpm_r50_avss-stage1", "cpm_r50_avss"] = {
-    **of_data(type="SoundingDataset", dataset=ANY),
-    **of_data(data_root=MISSING, split=MISSING, pipeline=MISSING),
-    "train_dataloader.dataset.frames_per_clip": MISSING,
+STAGE_1 = {
+    **of_data(type="SoundingDataset", dataset=ANY, split=MISSING, pipeline=MISSING),
     **{f"{split}_dataloader.dataset.test_mode": MISSING for split in ("val", "test")},
     "model.decode_head.num_classes": 2,
     # Without the coverage score.
     "val_evaluator": ANY,
     "test_evaluator": ANY,
 }
+SIBLINGS["cpm_r50_avss-stage1", "cpm_r50_avss"] = {
+    **STAGE_1,
+    **of_data(data_root=MISSING),
+    "train_dataloader.dataset.frames_per_clip": MISSING,
+}
 SIBLINGS["cpm_r50_avss-stage2", "cpm_r50_avss"] = {
     "load_from": "work_dirs/cpm_r50_avss-stage1/epoch_100.pth"
+}
+SIBLINGS["cpm_mbv2-yamnet_stamps-stage1", "cpm_mbv2-yamnet_stamps"] = {
+    **STAGE_1,
+    **of_data(subset=MISSING, image_size=MISSING, num_scenes=MISSING),
+}
+SIBLINGS["cpm_mbv2-yamnet_stamps-stage2", "cpm_mbv2-yamnet_stamps"] = {
+    "load_from": "work_dirs/cpm_mbv2-yamnet_stamps-stage1/iter_600.pth"
 }
 for name, changed in (("pvtv2-b5", PVTV2_B5), ("swin-b", SWIN_B), ("dinov2-b", DINOV2_B)):
     for size in ("", "-224"):

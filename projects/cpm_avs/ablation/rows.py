@@ -152,6 +152,14 @@ STUDIES = {
         compared=("cpm", "negatives"),
         additions=(Addition("negative sounds", "cpm", "negatives"),),
     ),
+    "stages": Study(
+        title="First where, then what, on AVS-Stamps `ms`",
+        about="`two_stages` begins with the weights of a first stage, which has learned where "
+        "anything sounds; its iterations come on top.",
+        configs={"cpm": "cpm_mbv2-yamnet_stamps", "two_stages": "cpm_mbv2-yamnet_stamps-stage2"},
+        compared=("cpm", "two_stages"),
+        additions=(Addition("a first stage", "cpm", "two_stages"),),
+    ),
     "stereo": Study(
         title="Where a sound comes from, on AVS-Stamps `msmi`",
         about="In each scene one of two instances of a class sounds; `mono` can't tell which.",

@@ -160,8 +160,9 @@ def test_the_command(tmp_path, capsys):
     )
     assert figure.stat().st_size > 10_000
     shown = capsys.readouterr().out
-    assert "flicker" in shown and "sound after the frame" in shown
-    assert json.loads(out.read_text())["frames"] == 6
+    assert "flicker" in shown and "sound after the frame" in shown and "0.2 s" in shown
+    found = json.loads(out.read_text())
+    assert (found["frames"], found["window"], found["smoothing"]) == (6, 1, 0.2)
 
 
 def test_shares_of_the_figure_by_hand():

@@ -41,6 +41,7 @@ class ClipScores:
         delay: Frames that an answer waits for beyond its own.
         sound_ahead: Seconds of sound that an answer waits for: its window lies around the frame.
         window: Frames that an answer looks back over, its own among them.
+        smoothing: Time constant of the average that masks are drawn from, seconds; 0 without.
         ms_per_frame: Milliseconds of a frame, one at a time, all but composing it.
     """
 
@@ -56,6 +57,7 @@ class ClipScores:
     delay: int
     sound_ahead: float
     window: int
+    smoothing: float
     ms_per_frame: float
 
 
@@ -143,6 +145,7 @@ def score_clips(
         delay=inferencer.batch_size - 1,
         sound_ahead=preparation.num_samples / 2 / preparation.sample_rate,
         window=getattr(inferencer.model, "time_window", 1),
+        smoothing=getattr(getattr(inferencer.model, "smoothing", None), "seconds", 0.0),
         ms_per_frame=1000 * spent / frames,
     )
 

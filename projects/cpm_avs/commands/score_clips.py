@@ -149,6 +149,7 @@ def table_of(scores: ClipScores) -> Table:
         ("stretches missed", f"{scores.missed} of {scores.stretches}"),
         ("stretches too many", f"{scores.false}"),
         ("looks back over", back),
+        ("smooths over", f"{scores.smoothing:g} s"),
         ("delay", f"{scores.delay} frames"),
         ("sound after the frame", f"{scores.sound_ahead:.2f} s"),
         ("time a frame", f"{scores.ms_per_frame:.1f} ms"),

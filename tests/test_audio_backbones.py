@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmseg.registry import MODELS
+from tiny import magnitudes
 from torch import nn
 
 from projects.cpm_avs.models.audio_backbones.pretrained_weights import adapt_input_channels
@@ -30,10 +31,6 @@ def build(name: str, **options: object) -> nn.Module:
     network = MODELS.build(dict(type=name, **options))
     network.eval()  # returns None in mmseg's ResNet
     return network
-
-
-def magnitudes(*shape: int) -> torch.Tensor:
-    return 10 * torch.rand(*shape, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("channels", [1, 2])

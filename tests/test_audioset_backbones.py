@@ -11,7 +11,7 @@ import scipy.signal
 import soxr
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
-from test_audio_backbones import magnitudes
+from tiny import magnitudes
 from torch import nn
 from torch.nn import functional as F
 

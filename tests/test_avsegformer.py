@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from config_leaves import BASELINES
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
@@ -28,7 +29,6 @@ from projects.cpm_avs.training.baselines import AVSegFormerCriterion
 from projects.cpm_avs.training.baselines.avsegformer_criterion import mask_dice
 from projects.cpm_avs.training.hooks import FreezeHook
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "baselines"
 VARIANTS = {
     "r50_s4": "avsegformer_r50_s4-224",
     "r50_avss": "avsegformer_r50_avss-224",
@@ -39,7 +39,7 @@ VARIANTS = {
 def model_of(config: str) -> nn.Module:
     """A config's model with memory for its weights, but no numbers in it yet."""
     init_default_scope("mmseg")
-    settings = Config.fromfile(CONFIGS / f"{config}.py").model
+    settings = Config.fromfile(BASELINES / f"{config}.py").model
     settings.criterion = settings.backbone.init_cfg = settings.audio_backbone.init_cfg = None
     backbone = MODELS.build(settings.backbone)  # PVTv2 reads numbers while it is built
     settings.backbone = dict(type="ResNet", depth=18)
@@ -308,7 +308,7 @@ def test_a_hook_freezes_for_the_first_epochs() -> None:
 def small_model() -> nn.Module:
     """Fewer of all that a checkpoint may have fewer of without other names."""
     init_default_scope("mmseg")
-    settings = Config.fromfile(CONFIGS / "avsegformer_r50_s4-224.py").model
+    settings = Config.fromfile(BASELINES / "avsegformer_r50_s4-224.py").model
     settings.criterion = settings.audio_backbone.init_cfg = None
     settings.backbone.update(base_channels=8, init_cfg=None)
     settings.decode_head.update(

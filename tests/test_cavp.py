@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import librosa
@@ -10,10 +9,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from baseline_models import build
 from mmengine.structures import PixelData
-from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from peer_rule import (
     NUMBERS,
@@ -35,21 +32,8 @@ from projects.cpm_avs.pretrained.cavp_converter import UNUSED, cavp
 from projects.cpm_avs.training.baselines import CAVPCriterion, cavp_criterion
 from projects.cpm_avs.training.baselines.cavp_contrast import choose_pixels, contrast
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "baselines"
 #: Sounds of the second half of the original's batch.
 ORDER = torch.tensor([1, 2, 3, 4, 0])
-
-
-def build(config: str, **criterion: Any) -> nn.Module:
-    """The model of a config with random weights, in evaluation mode."""
-    init_default_scope("mmseg")
-    settings = Config.fromfile(CONFIGS / f"{config}.py").model
-    settings.backbone.init_cfg = settings.audio_backbone.init_cfg = None
-    settings.criterion.update(criterion)
-    model = MODELS.build(settings)
-    for part in (model, *model.modules()):
-        part.train(False)
-    return model
 
 
 def truths(palettes: list[list[int]]) -> list[SegDataSample]:

@@ -11,6 +11,7 @@ from tiny import (
     NUM_QUERIES,
     WIDTH,
     build_tiny,
+    clip_batch,
     losses_of,
     predictions_of,
     tiny_batch,
@@ -35,13 +36,6 @@ def timed_model(*, moved: bool = True, **overrides):
             torch.nn.init.normal_(layer.out_proj.weight, std=0.5)
             torch.nn.init.normal_(layer.time_bias)
     return model.eval()
-
-
-def clip_batch(frames: int, *, seed: int = 0, length: int | None = None):
-    batch = tiny_batch(frames, seed=seed)
-    for sample in batch["data_samples"]:
-        sample.set_metainfo(dict(clip_length=length or frames))
-    return batch
 
 
 def follow(model, batch, sizes, past=None):

@@ -5,15 +5,15 @@ from copy import deepcopy
 
 import pytest
 import torch
-from test_clip_attention import TIME, clip_batch
-from test_mask_merge import CLASSES, predictions, unchanged
-from tiny import build_tiny, predictions_of, tiny_model_cfg
+from query_outputs import CLASSES, predictions, unchanged
+from tiny import build_tiny, clip_batch, predictions_of, tiny_model_cfg
 
 from projects.cpm_avs.inference.predictor import FrameMemory, Predictor
 from projects.cpm_avs.models.clip_smoothing import ClipSmoothing
 from projects.cpm_avs.models.mask_merge import best_of_max, merge_max
 
 SMOOTHING = dict(seconds=0.2, margin=0.1)
+LOOKING_BACK = dict(decode_head=dict(time=dict(type="ClipAttention", window=3)))
 SURE = 50.0  # a logit whose sigmoid is 1 in float32
 
 
@@ -118,7 +118,7 @@ def test_frames_of_another_size_or_of_an_earlier_time_begin_anew():
     )
 
 
-@pytest.mark.parametrize("head", [{}, dict(decode_head=dict(time=TIME))], ids=["frames", "time"])
+@pytest.mark.parametrize("head", [{}, LOOKING_BACK], ids=["frames", "time"])
 def test_a_stream_is_the_whole_clip(head):
     model, batch = smooth_model(**head), timed_batch(5)
     predictor = Predictor(model, torch.device("cpu"), precision="fp32", recorded=False)

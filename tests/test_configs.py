@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
-from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 
 import pytest
-from mmengine.config import Config
+from config_leaves import ABLATION, CONFIGS, MAIN, load
 from mmengine.registry import FUNCTIONS, init_default_scope
 from mmengine.visualization import Visualizer
 from mmseg.registry import DATASETS, HOOKS, MODELS
@@ -17,9 +16,6 @@ from tiny_config import COMPOSED, check_step_and_prediction, frames_of, shrink
 
 from projects.cpm_avs.ablation.rows import TABLE_4, TABLE_5
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-MAIN = sorted(path.stem for path in CONFIGS.glob("*.py"))
-ABLATION = sorted(path.stem for path in (CONFIGS / "ablation").glob("*.py"))
 MISSING = "(missing)"
 CLASSIFIER = "model.decode_head.classifier"
 CRITERION = "model.criterion"
@@ -262,11 +258,6 @@ READ = (
     "vis_backends", "default_scope", "custom_imports", "log_level", "load_from", "resume",
     "randomness", "sync_bn",
 )  # fmt: skip
-
-
-@cache
-def load(name: str) -> Config:
-    return Config.fromfile(CONFIGS / ("ablation" if name in ABLATION else ".") / f"{name}.py")
 
 
 def changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterator[tuple]:

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -179,6 +180,13 @@ def test_no_file_names_a_folder_of_this_machine() -> None:
         and any(needle in path.read_bytes() for needle in needles)
     ]
     assert named == []
+
+
+def test_what_tests_share_lies_beside_them() -> None:
+    """A test file that imports another runs its registrations, and what it leaves changed."""
+    importing = re.compile(r"^\s*(?:from|import) test_", re.MULTILINE)
+    sharing = [p.name for p in tracked("tests/test_*.py") if importing.search(p.read_text())]
+    assert sharing == []
 
 
 def test_every_room_has_its_rule() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from config_leaves import CONFIGS
+from inherited import TINY, write
 from mmengine.logging import MMLogger
 from mmseg.registry import DATASETS
 from PIL import Image
@@ -16,25 +18,8 @@ from projects.cpm_avs.datasets.avs_dataset import AVSDataset
 from projects.cpm_avs.launch import read_config
 from projects.cpm_avs.launch.config_agreement import check_counting
 
-ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = ROOT / "configs"
+ROOT = CONFIGS.parent
 
-#: The project's small model and scenes, made tiny.
-TINY = f"""
-_base_ = {str(CONFIGS / "cpm_mbv2-yamnet_stamps.py")!r}
-model = dict(
-    backbone=dict(init_cfg=None), audio_backbone=dict(init_cfg=None),
-    decode_head=dict(
-        embed_dims=32, num_queries=4, num_audio_layers=1, num_visual_layers=1,
-        feedforward_channels=64,
-    ),
-)
-train_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(num_scenes=8, image_size=64))
-val_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(num_scenes=2, image_size=64))
-test_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(num_scenes=2, image_size=64))
-train_cfg = dict(max_iters=2, val_interval=2)
-default_hooks = dict(acp_quality=dict(num_samples=2))
-"""
 #: A data set of one's own below the paper's model and schedule, which count in epochs.
 OWN = f"""
 _base_ = [
@@ -109,13 +94,6 @@ def write_frames(folder: Path) -> None:
         Image.fromarray(labels).save(path.with_suffix(".png"))
         tone = 0.3 * np.sin(np.arange(16000) * (0.1 + number))
         soundfile.write(path.with_suffix(".wav"), tone, 16000)
-
-
-def write(folder: Path, base: str, text: str) -> Path:
-    """A config above another, none of them in the repository."""
-    (folder / "base.py").write_text(base)
-    (folder / "own.py").write_text(f"_base_ = 'base.py'\n{text}\n")
-    return folder / "own.py"
 
 
 INHERITED = {

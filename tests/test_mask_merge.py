@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from query_outputs import CLASSES, QUERIES, predictions, unchanged
 from torch import Tensor
 
 from projects.cpm_avs.evaluation.mask_functional import foreground_probability
@@ -13,20 +14,6 @@ from projects.cpm_avs.models.mask_merge import (
     merge_sum,
 )
 from projects.cpm_avs.models.resizing import resizer
-
-CLASSES, QUERIES = 4, 6
-
-
-def predictions(seed: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return (
-        2 * torch.randn(QUERIES, CLASSES + 1, generator=generator),
-        3 * torch.randn(QUERIES, 5, 4, generator=generator),
-    )
-
-
-def unchanged(masks: Tensor) -> Tensor:
-    return masks
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from config_leaves import load
 from mmengine.optim import build_optim_wrapper
-from test_configs import load
 from tiny import build_tiny
 
 from projects.cpm_avs.training import parameter_groups

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from test_stereo_position import stereo_cfg
-from tiny import SAMPLES, build_tiny, losses_of, predictions_of, tiny_batch
+from tiny import SAMPLES, build_tiny, losses_of, predictions_of, stereo_cfg, tiny_batch
 
 from projects.cpm_avs.datasets.composed.clip import compose_clip
 from projects.cpm_avs.datasets.composed.scene import STEREO

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from config_leaves import load
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.optim import CosineAnnealingLR, build_optim_wrapper
 from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
-from test_configs import load
 from tiny_config import shrink
 from train_driver import ROOT
 

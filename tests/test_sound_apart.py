@@ -4,14 +4,15 @@ from copy import deepcopy
 
 import pytest
 import torch
+from baseline_models import build
+from config_leaves import BASELINES
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from test_cavp import CONFIGS, build
 from torch import nn
 
 
 def settings(name: str, part: str = "optim_wrapper") -> Config:
-    return Config.fromfile(CONFIGS / f"{name}.py")[part]
+    return Config.fromfile(BASELINES / f"{name}.py")[part]
 
 
 def test_each_parameter_has_its_rate_and_decay():

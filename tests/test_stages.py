@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from inherited import TINY, write
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
-from test_inherited_configs import TINY, write
 
 from projects.cpm_avs.safe_checkpoint import load_safely
 

@@ -19,6 +19,7 @@ from tiny import (
     build_tiny,
     losses_of,
     predictions_of,
+    stereo_cfg,
     tiny_batch,
     tiny_model_cfg,
 )
@@ -45,14 +46,6 @@ from projects.cpm_avs.structures import VisualFeatures
 from projects.cpm_avs.training.prompting.prompt_places import known_places, place_codes
 
 KINDS = ("StereoPosition", "PhasePosition")
-
-
-def stereo_cfg(kind="StereoPosition", **overrides):
-    return tiny_model_cfg(
-        **overrides,
-        data_preprocessor=dict(cross_spectrum=kind == "PhasePosition"),
-        decode_head=dict(stereo_position=dict(type=kind)),
-    )
 
 
 def stereo_model(kind):

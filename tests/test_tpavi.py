@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from config_leaves import BASELINES
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
@@ -27,7 +28,6 @@ from projects.cpm_avs.pretrained.tpavi_converter import NEVER_RUN, tpavi
 from projects.cpm_avs.safe_checkpoint import load_safely
 from projects.cpm_avs.structures import DenseOutput
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "baselines"
 #: Networks, and the configs that build them.
 NETWORKS = {
     "tpavi_r50_s4": "tpavi_r50_s4-224",
@@ -57,7 +57,7 @@ def heard() -> dict[str, Tensor]:
 def build_parts(config: str) -> nn.ModuleDict:
     """The image backbone and the head of a config."""
     init_default_scope("mmseg")
-    model = Config.fromfile(CONFIGS / f"{config}.py").model
+    model = Config.fromfile(BASELINES / f"{config}.py").model
     model.backbone.init_cfg = None
     parts = {name: MODELS.build(model[name]) for name in ("backbone", "decode_head")}
     return nn.ModuleDict(parts)
@@ -210,7 +210,7 @@ def check_losses(name: str, losses: dict[str, dict[str, float]], output: DenseOu
     truth = coarse_truth(num_classes)
     for setting, expected in losses.items():
         config, labelled = LOSSES[setting]
-        settings = Config.fromfile(CONFIGS / f"{config}.py").model.criterion
+        settings = Config.fromfile(BASELINES / f"{config}.py").model.criterion
         criterion = MODELS.build(dict(settings, num_classes=num_classes))
         found = {
             key: float(loss)

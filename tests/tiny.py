@@ -205,3 +205,25 @@ def same_predictions(first: list, second: list) -> bool:
         and a.pred_audio_classes == b.pred_audio_classes
         for a, b in zip(first, second, strict=True)
     )
+
+
+def clip_batch(frames: int, *, seed: int = 0, length: int | None = None):
+    """Frames of one clip after another, each of ``length``: all of them by default."""
+    batch = tiny_batch(frames, seed=seed)
+    for sample in batch["data_samples"]:
+        sample.set_metainfo(dict(clip_length=length or frames))
+    return batch
+
+
+def stereo_cfg(kind="StereoPosition", **overrides):
+    """The model with a code of where a sound comes from."""
+    return tiny_model_cfg(
+        **overrides,
+        data_preprocessor=dict(cross_spectrum=kind == "PhasePosition"),
+        decode_head=dict(stereo_position=dict(type=kind)),
+    )
+
+
+def magnitudes(*shape: int) -> Tensor:
+    """A spectrogram of noise, the same each time."""
+    return 10 * torch.rand(*shape, generator=torch.Generator().manual_seed(0))

@@ -108,7 +108,7 @@ def test_missing_empty_and_foreign_files(tmp_path):
     refuse(tmp_path / "nan.wav", "not finite")
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "m4a"])
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "m4a", "w64", "caf", "aiff", "au"])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
 def test_truncated_files(tmp_path, suffix, share):
     path = tmp_path / f"tone.{suffix}"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from clips import click_track, make_clip, moving_square
 
-from projects.cpm_avs.media.sound_io import read_sound
+from projects.cpm_avs.errors import BadSampleError
+from projects.cpm_avs.media.sound_io import load_waveform, read_sound
 from projects.cpm_avs.media.video_io import probe, read_frames
 
 
@@ -39,7 +40,7 @@ class TestClock:
         early = 0.07 if suffix == "avi" else 0.03  # an AVI says nothing of its B-frames' delay
         assert clicks(path, origin=info.origin, start=2.5) == pytest.approx([0.5], abs=early)
 
-    @pytest.mark.parametrize("suffix, count", [("ts", 3), ("mkv", 2)])  # FFmpeg reads two of mkv
+    @pytest.mark.parametrize("suffix, count", [("ts", 3), ("mkv", 2)])
     def test_joined_recordings_go_on(self, tmp_path, suffix, count):
         """`cat a.ts b.ts`: the clock begins anew, sound and picture stay together."""
         part = make_clip(tmp_path / f"a.{suffix}", frames=50, sound=click_track(2, (1,)))
@@ -58,16 +59,30 @@ class TestClock:
         assert late[0].time == pytest.approx(2 * count - 1.5, abs=0.05)
         assert len(late) == pytest.approx(38, abs=2)
 
-    def test_a_joined_mp4_shows_and_sounds_as_its_first_part(self, tmp_path):
-        """As players have it; a warning names the file."""
-        part = make_clip(tmp_path / "a.mp4", frames=25, sound=click_track(1, (0.5,)))
-        path = tmp_path / "twice.mp4"
-        path.write_bytes(part.read_bytes() * 2)
-        with pytest.warns(UserWarning, match=r"twice\.mp4: 2 recordings .* ffmpeg -f concat"):
+    @pytest.mark.parametrize(
+        ("suffix", "count", "read", "told"),
+        [
+            ("mp4", 2, 1, "2 recordings are .* the first alone is read"),
+            ("flv", 2, 1, "2 recordings are .* the first alone is read"),
+            ("wmv", 3, 1, "3 recordings are .* the first alone is read"),
+            ("mkv", 3, 2, "3 recordings are .* the first 2 alone are read"),
+        ],
+    )
+    def test_what_is_not_read_of_joined_recordings_is_told(
+        self, tmp_path, suffix, count, read, told
+    ):
+        """FFmpeg, as players do, passes over the rest; training refuses such a sound."""
+        part = make_clip(tmp_path / f"a.{suffix}", frames=25, sound=click_track(1, (0.5,)))
+        load_waveform(part)
+        path = tmp_path / f"joined.{suffix}"
+        path.write_bytes(part.read_bytes() * count)
+        with pytest.warns(UserWarning, match=rf"joined\.{suffix}: {told}; .*ffmpeg -f concat"):
             info = probe(path)
-        assert info.frames == 25
+        assert info.frames == 25 * read
         heard = sum(one.shape[1] for one in read_sound(path, sample_rate=16000, channels=1))
-        assert heard / 16000 == pytest.approx(1, abs=0.1)
+        assert heard / 16000 == pytest.approx(read, abs=0.1)
+        with pytest.raises(BadSampleError, match=rf"joined\.{suffix}: {told}"):
+            load_waveform(path)
 
     @pytest.mark.parametrize("begin", [95441.7, 95400.0])  # a clock of 33 bits ends at 95443.7
     def test_a_clock_that_ends(self, tmp_path, begin):

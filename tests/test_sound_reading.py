@@ -1,6 +1,7 @@
 """One reader of sounds: training, checks and the inferencer hear the same, and all of it."""
 
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -93,7 +94,9 @@ class TestLength:
         path.write_bytes(path.read_bytes() * 2)
         assert load_waveform(path).shape[1] == pytest.approx(32000, abs=3200)
 
-    @pytest.mark.parametrize("suffix", ["flac", "wav", "rf64", "aiff", "au", "m4a", "ogg", "opus"])
+    @pytest.mark.parametrize(
+        "suffix", ["flac", "wav", "rf64", "w64", "caf", "aiff", "au", "m4a", "ogg", "opus"]
+    )
     @pytest.mark.parametrize("length", [16000, 15999])  # bytes of which FLAC or WAV add one
     def test_all_of_a_joined_file_is_heard(self, tmp_path, suffix, length):
         """`cat a b c`: FFmpeg would leave out frames at the joints, or all but the first one."""
@@ -162,8 +165,32 @@ class TestLength:
         with pytest.raises(BadSampleError, match="truncated"):
             load_waveform(path)
 
+    @pytest.mark.parametrize("between", [b"", b"LIST\4\0\0\0abcd"])
+    def test_two_chunks_of_sound_are_refused(self, tmp_path, between):
+        """FFmpeg takes the last one alone, and libsndfile none."""
+        path = tmp_path / "a.wav"
+        soundfile.write(path, noise(0.5), 16000, subtype="PCM_16")
+        content = bytearray(path.read_bytes())
+        content += between + content[36:]
+        content[4:8] = (len(content) - 8).to_bytes(4, "little")
+        path.write_bytes(content)
+        windowed = partial(load_window, start=0, length=4000)
+        for hear in (load_waveform, streamed, windowed):
+            with pytest.raises(BadSampleError, match=r"a\.wav: has two chunks of sound .* anew"):
+                hear(path)
+
     @pytest.mark.parametrize(
-        "odd", [b"", b"RIFF", b"OggS\0\2", b".snd", b"FORM\0\0\0\0AIFF", b"\0\0\0\1ftypm4a "]
+        "odd",
+        [
+            b"",
+            b"RIFF",
+            b"riff",
+            b"caff",
+            b"OggS\0\2",
+            b".snd",
+            b"FORM\0\0\0\0AIFF",
+            b"\0\0\0\1ftypm4a ",
+        ],
     )
     def test_a_stump_has_one_part(self, tmp_path, odd):
         stump = tmp_path / "stump"

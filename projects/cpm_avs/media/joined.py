@@ -1,12 +1,14 @@
 """Recordings that ``cat`` joined into one file.
 
-FFmpeg reads through the joints of mp3, ADTS, AC-3, MPEG-TS and Matroska. Of WAV, AIFF, AU and mp4
-it reads the first recording alone, at each joint of FLAC it loses frames, and of Vorbis it neither
-knows where a recording begins nor where it ends, to some milliseconds; all without a word.
+FFmpeg reads through the joints of mp3, ADTS, AC-3, MPEG-TS and AVI, and through one of Matroska. Of
+WAV, W64, CAF, AIFF, AU, mp4, FLV and ASF it reads the first recording alone, at each joint of FLAC
+it loses frames, and of Vorbis it neither knows where a recording begins nor where it ends, to some
+milliseconds; all without a word.
 """
 
 import io
 import os
+import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +25,12 @@ _FLAC = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
 _MOST_BOXES = 100_000  # of an mp4 that are looked through
 #: What the packet in an Ogg stream's first page begins with if it is a sound.
 _OGG_SOUNDS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
+#: What recordings of a format begin with, of which FFmpeg reads so many.
+_READ = {
+    "matroska": (re.compile(rb"\x1aE\xdf\xa3.{0,60}?(?:matroska|webm)", re.DOTALL), 2),
+    "flv": (re.compile(rb"FLV\x01.\0\0\0\x09\0\0\0\0", re.DOTALL), 1),
+    "asf": (re.compile(rb"0&\xb2u\x8ef\xcf\x11\xa6\xd9\0\xaa\0b\xcel"), 1),
+}
 
 
 @contextmanager
@@ -50,6 +58,28 @@ def parts_of(path: str | Path) -> list[Span]:
                 break
             begins.append(end)
     return list(zip(begins, [*begins[1:], size], strict=True))
+
+
+def what_is_left_out(path: str | Path, form: str) -> str | None:
+    """That of the recordings joined in a video some are not read, in words; None if all are.
+
+    Args:
+        path: The video.
+        form: FFmpeg's name of its format.
+    """
+    name = form.partition(",")[0]
+    if name == "mov":
+        count, read = len(parts_of(path)), 1
+    elif name in _READ:
+        begins, read = _READ[name]
+        with content_of(path) as content:
+            count = sum(1 for _ in begins.finditer(content))
+    else:
+        return None
+    which = "first alone is" if read == 1 else f"first {read} alone are"
+    return (
+        f"{count} recordings are joined in it, of which the {which} read" if count > read else None
+    )
 
 
 class Part(io.FileIO):
@@ -93,6 +123,10 @@ def _end_by_kind(content: Content, at: int) -> Callable[[Content, int], int] | N
         return _end_of_rf64
     if head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
         return _end_of_aiff
+    if head[:4] == b"riff":
+        return _end_of_w64
+    if head[:4] == b"caff":
+        return _end_of_caf
     if head[:4] == b".snd":
         return _end_of_au
     if head[:6] == FIRST_PAGE:
@@ -127,6 +161,22 @@ def _end_of_rf64(content: Content, begin: int) -> int:
     if content[begin + 12 : begin + 16] != b"ds64" or len(content) < begin + 28:
         return -1
     return begin + 8 + struct.unpack_from("<Q", content, begin + 20)[0]
+
+
+def _end_of_w64(content: Content, begin: int) -> int:
+    return begin + struct.unpack_from("<Q", content, begin + 16)[0] if len(content) > 40 else -1
+
+
+def _end_of_caf(content: Content, begin: int) -> int:
+    """Its chunks up to the next file's mark; -1 where there is none."""
+    at = begin + 8
+    for _ in range(_MOST_BOXES):
+        if len(content) < at + 12:
+            return -1
+        if content[at : at + 4] == b"caff":
+            return at
+        at += 12 + struct.unpack_from(">Q", content, at + 4)[0]
+    return -1
 
 
 def _end_of_aiff(content: Content, begin: int) -> int:

@@ -15,9 +15,9 @@ import soundfile
 
 from ..errors import BadSampleError
 from .audio_functional import RATES, Waveform
-from .joined import Part, parts_of
+from .joined import Part, parts_of, what_is_left_out
 from .opening import check_file, default_track, open_media, sound_track, steady_packets
-from .sound_headers import is_cut_off, is_whole, states_its_length
+from .sound_headers import has_two_sounds, is_cut_off, is_whole, states_its_length
 
 _REMEDY = "Extract the sound again or leave it out"
 _BLOCK = 1 << 18  # frames of a WAV file at a time
@@ -76,6 +76,9 @@ def decode_sound(
     check_file(path)
     if strict and is_cut_off(Path(path)):
         raise BadSampleError(path, "the sound file is truncated or damaged", _REMEDY)
+    if has_two_sounds(Path(path)):
+        reason = "has two chunks of sound (data), of which decoders read one"
+        raise BadSampleError(path, reason, "Write it anew with one")
     blocks = _plain_blocks(path, start, channels) if track in (None, 1) else None
     if blocks is None:
         blocks = _any_blocks(path, start, channels, track, strict)
@@ -153,6 +156,8 @@ def _any_blocks(
     spans = parts_of(path)
     if len(spans) == 1:
         with open_media(path) as container:
+            if strict:
+                _refuse_left_out(container, path)
             yield from _blocks_of(container, path, start, channels, track, strict)
         return
     for number, span in enumerate(spans):
@@ -177,6 +182,13 @@ def _blocks_of_part(
         # Of pictures the first recording's alone are shown.
         if first or default_track(container.streams.video) is None:
             yield from _blocks_of(container, path, -math.inf, channels, track, strict)
+        elif strict:
+            _refuse_left_out(container, path)
+
+
+def _refuse_left_out(container: av.container.InputContainer, path: str | Path) -> None:
+    if left_out := what_is_left_out(path, container.format.name):
+        raise BadSampleError(path, left_out, "Join them by ffmpeg -f concat")
 
 
 def _blocks_of(

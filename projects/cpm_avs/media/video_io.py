@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from ..errors import BadSampleError
-from .joined import parts_of
+from .joined import what_is_left_out
 from .opening import MOST_PIXELS, default_track, open_media, sound_track, steady_packets, too_large
 from .orientation import square_size, upright
 from .sound_decoding import decode_sound, undecodable
@@ -106,12 +106,8 @@ def probe(
     """
     container, stream = _open_video(path, most_pixels)
     with container:
-        if container.format.name.startswith("mov,") and len(parts := parts_of(path)) > 1:
-            warnings.warn(
-                f"{path}: {len(parts)} recordings are joined in it, of which the first alone is "
-                "read, as players do; join them by ffmpeg -f concat",
-                stacklevel=2,
-            )
+        if left_out := what_is_left_out(path, container.format.name):
+            warnings.warn(f"{path}: {left_out}; join them by ffmpeg -f concat", stacklevel=2)
         first = next(_pictures(container, path, stream, most_pixels=most_pixels), None)
         tick = stream.time_base
         if first is None or tick is None:

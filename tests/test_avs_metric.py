@@ -243,9 +243,15 @@ class TestSubsets:
             score(shuffled, 4, batch_size=2, expected_clips=dict(total=3, ss=2, ms=1))
         assert "published" not in messages.text
 
-    def test_group_by_may_not_be_a_word(self):
+    def test_group_by_names_keys_of_the_samples(self):
         with pytest.raises(ValueError, match=r"write \('source',\)"):
             METRICS.build(dict(type="AVSMetric", group_by="source"))
+        told = (
+            "'sorce', which the sample frame.jpg lacks; it has clip_id, frame_index, img_path, so"
+        )
+        with pytest.raises(ValueError, match=told):
+            score(random_frames(2, 3), 3, group_by=("source", "sorce"))
+        assert "0/dataset/mIoU" in score([FRAME1, FRAME2], 3, group_by=("source", "frame_index"))
 
 
 class TestReports:

@@ -29,6 +29,8 @@ from .report import ScoreRow, class_table, score_table, write_json
 from .set_scores import batch_scores, score_row
 from .streaming import Counts, StreamingMetric, Sums, class_names, mask_of
 
+_WHERE_KNOWN = "source"
+
 
 @METRICS.register_module()
 class AVSMetric(StreamingMetric):
@@ -39,7 +41,8 @@ class AVSMetric(StreamingMetric):
 
     Args:
         protocols: Which of 'dataset' and 'avsbench' to score.
-        group_by: Keys of the sample whose values name subsets, scored beside the total.
+        group_by: Keys of the sample's metainfo whose values name subsets, scored beside the total.
+            Only ``source``, which few data sets know, may be missing there.
         legacy_batch: Also score J and F as scripts with K clips a batch do (two classes only, the
             set in its order): 'avsbench/F_batchK'.
         expected_clips: Published number of clips per subset; a warning tells where it differs.
@@ -52,7 +55,7 @@ class AVSMetric(StreamingMetric):
         self,
         *,
         protocols: Sequence[str] = PROTOCOLS,
-        group_by: Sequence[str] = ("source",),
+        group_by: Sequence[str] = (_WHERE_KNOWN,),
         legacy_batch: int | None = None,
         expected_clips: Mapping[str, int] | None = None,
         json_path: str | None = None,
@@ -96,7 +99,7 @@ class AVSMetric(StreamingMetric):
             protocols=self.protocols,
             ignore_index=self.ignore_index,
         )
-        groups = {str(sample[key]) for key in self.group_by if sample.get(key) is not None}
+        groups = self._groups(sample)
         sums: Sums = {}
         for name in {"total"} | groups:
             sums["subset", name] = counts
@@ -107,6 +110,17 @@ class AVSMetric(StreamingMetric):
                 raise ValueError(f"legacy_batch is for two classes, not for {num_classes}.")
             sums["clip", str(sample["clip_id"])] = dict(positions=position) | counts
         return sums
+
+    def _groups(self, sample: dict[str, Any]) -> set[str]:
+        """Names of the subsets that a frame is of."""
+        for key in self.group_by:
+            if key not in sample and key != _WHERE_KNOWN:
+                known = [name for name, value in sample.items() if isinstance(value, (str, int))]
+                raise ValueError(
+                    f"group_by names {key!r}, which the sample {sample.get('img_path', '')} lacks; "
+                    f"it has {', '.join(sorted(known))}. Others are packed by meta_keys."
+                )
+        return {str(sample[key]) for key in self.group_by if sample.get(key) is not None}
 
     def summarise(self, sums: Sums) -> dict[str, float]:
         logger, classes = MMLogger.get_current_instance(), class_names(self)

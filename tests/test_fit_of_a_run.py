@@ -149,6 +149,30 @@ def test_an_optimiser_with_other_groups_is_refused_on_resume() -> None:
         check(other.state_dict(), own)
 
 
+@pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.SGD])
+def test_a_state_of_an_optimiser_has_its_parameters_shapes(kind: Any) -> None:
+    """A fused step would read and write other memory, and end the process."""
+    weight = torch.nn.Parameter(torch.ones(4, 3))
+    momentum = dict(momentum=0.9) if kind is torch.optim.SGD else {}
+    optimiser = kind([weight], lr=0.1, fused=True, **momentum)
+    weight.grad = torch.ones_like(weight)
+    optimiser.step()
+    whole = optimiser.state_dict()
+    check(whole, optimiser)
+    for name in whole["state"][0]:
+        for odd in (
+            torch.ones(2),
+            torch.ones(1).expand(4, 3),
+            "x",
+            torch.eye(4)[:, :3].to_sparse(),
+        ):
+            state = {0: whole["state"][0] | {name: odd}}
+            with pytest.raises(
+                CheckpointError, match=f"^iter_4.pth: its optimiser has as {name} of"
+            ):
+                check(whole | dict(state=state), optimiser)
+
+
 def test_mmengines_own_checkpoint_hook_deletes_nothing_that_a_checkpoint_names() -> None:
     """A config of MMSegmentation's that is copied brings it along."""
     optimiser = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)

@@ -12,10 +12,13 @@ import torch
 from mmengine.runner import IterBasedTrainLoop
 from mmseg.structures import SegDataSample
 
+from projects.cpm_avs.errors import UserError
+from projects.cpm_avs.training.finite import FiniteGuard
 from projects.cpm_avs.training.hooks import (
     AtomicLocalBackend,
     EMUpdateHook,
     ExactCheckpointHook,
+    FiniteLossHook,
     RandomStateHook,
     SkipReportHook,
     StabilityHook,
@@ -155,6 +158,41 @@ def test_states_that_do_not_fit_are_reported(caplog, checkpoint, message):
     with caplog.at_level(logging.WARNING):
         hook.before_train(runner)
     assert caplog.records and re.search(message, caplog.text)
+
+
+def test_records_that_no_run_wrote_are_refused():
+    """Of a crafted place NumPy would read other memory, and end the process."""
+    counts = dict(in_a_row=1, total=2)
+    state = get_random_state()
+    keys = state["numpy"][0]
+    cases = {
+        RandomStateHook(): (
+            [5, "abc", [7], [{}], [state | dict(numpy=[keys[:9], 3, 0, 0.0])]]
+            + [[state | dict(numpy=[keys, place, 0, 0.0])] for place in (10**9, -1, 625, "a")]
+        ),
+        StabilityHook(interval=2): [3, [], torch.ones(2), torch.ones(5, 4)],
+        FiniteLossHook(): (
+            ["x", [], 5, counts | dict(total="2"), counts | dict(total=0), {}, dict(in_a_row=1)]
+        ),
+    }
+    guard = SimpleNamespace(num_classes=2, finite=FiniteGuard())
+    runner = fake_runner(
+        iter=3, optim_wrapper=None, model=SimpleNamespace(criterion=guard, modules=list)
+    )
+    for hook, values in cases.items():
+        for value in values:
+            hook.after_load_checkpoint(runner, {hook.checkpoint_key: value})
+            with pytest.raises(
+                UserError, match=rf"checkpoint's {hook.checkpoint_key} \(.*begin a new"
+            ):
+                hook.before_train(runner)
+            runner.iter = 0  # with its weights alone
+            hook.before_train(runner)
+            runner.iter = 3
+    hook = RandomStateHook()
+    hook.after_load_checkpoint(runner, dict(random_states=[state], meta=dict(seed="x")))
+    with pytest.raises(UserError, match=r"meta\.seed \(str\)"):
+        hook.before_train(runner)
 
 
 def test_ranks_draw_apart_where_no_states_fit(monkeypatch):

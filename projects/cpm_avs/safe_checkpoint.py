@@ -191,7 +191,7 @@ def weights_of(content: dict[str, Any], source: object) -> dict[str, Tensor]:
     """
     weights = content.get("state_dict", content)
     for key, value in weights.items():
-        if (kind := _odd_kind(value)) is not None:
+        if (kind := odd_kind(value)) is not None:
             raise CheckpointError(
                 f"{source}: its {key!r} is a {kind}, not a weight. Give a checkpoint of "
                 "tools/train.py, or a bare state_dict."
@@ -205,7 +205,7 @@ def inference_weights_of(content: dict[str, Any], source: object) -> dict[str, T
     return {key: value for key, value in weights.items() if not key.startswith(TRAINING_PREFIX)}
 
 
-def _odd_kind(value: object) -> str | None:
+def odd_kind(value: object) -> str | None:
     """What a value is that is no tensor with a number for each of its places."""
     if not isinstance(value, Tensor):
         return type(value).__name__

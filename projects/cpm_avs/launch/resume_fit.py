@@ -7,7 +7,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 
-from ..safe_checkpoint import CheckpointError
+from ..safe_checkpoint import CheckpointError, odd_kind
 from .checkpoint_fit import CheckpointFitHook
 
 _OF_A_RUN: dict[str, dict[str, type]] = dict(
@@ -31,6 +31,7 @@ class _Learner(NamedTuple):
         place: Of its schedule in the config.
         optimiser: The config's.
         saved: Its groups' settings in the checkpoint.
+        state: What it has of each parameter there.
         began: Class that the run began with, where the checkpoint says it.
         schedule: Its schedulers' states in the checkpoint.
         planned: The config's schedulers.
@@ -40,6 +41,7 @@ class _Learner(NamedTuple):
     place: str
     optimiser: Any
     saved: Sequence[dict]
+    state: dict
     began: str | None
     schedule: Any
     planned: Any
@@ -66,6 +68,7 @@ class ResumedCheckpointHook(CheckpointFitHook):
         for learner in self._learners(runner, checkpoint):
             self._check_kind(learner)
             self._check_groups(learner)
+            self._check_state(learner)
             self._check_options(learner)
             self._check_schedule(learner, checkpoint["meta"]["iter"], runner.max_iters)
         if any(type(hook) is CheckpointHook for hook in runner.hooks):
@@ -95,8 +98,9 @@ class ResumedCheckpointHook(CheckpointFitHook):
                     f"one; resume with those that it began with, {_BEGIN_ANEW}"
                 )
             self._check_part("optimizer", saved, _OF_AN_OPTIMISER)
-            planned, groups = runner.param_schedulers, saved["param_groups"]
-            yield _Learner("", "", wrapper.optimizer, groups, began, schedule, planned)
+            groups, state = saved["param_groups"], saved["state"]
+            own, planned = wrapper.optimizer, runner.param_schedulers
+            yield _Learner("", "", own, groups, state, began, schedule, planned)
             return
         names = set(saved) if isinstance(saved, dict) else set()
         if names != set(wrapper.keys()) or not isinstance(began, dict):
@@ -111,6 +115,7 @@ class ResumedCheckpointHook(CheckpointFitHook):
                 f"{name}.",
                 one.optimizer,
                 saved[name]["param_groups"],
+                saved[name]["state"],
                 began.get(name),
                 schedule.get(name) if isinstance(schedule, dict) else None,
                 (runner.param_schedulers or {}).get(name),
@@ -141,6 +146,24 @@ class ResumedCheckpointHook(CheckpointFitHook):
                 f"{sum(own_sizes)}, or others in them. "
                 f"Resume with the config and the version that it began with, {_BEGIN_ANEW}"
             )
+
+    def _check_state(self, learner: _Learner) -> None:
+        """Fused steps read and write behind the end of what is smaller than its parameter."""
+        if "fused" not in learner.optimiser.defaults:
+            return
+        numbers = [number for group in learner.saved for number in group["params"]]
+        own = [one for group in learner.optimiser.param_groups for one in group["params"]]
+        for number, parameter in zip(numbers, own, strict=True):
+            for name, value in learner.state.get(number, {}).items():
+                if value is None or (name == "step" and isinstance(value, (int, float))):
+                    continue
+                shape, odd = () if name == "step" else parameter.shape, odd_kind(value)
+                if odd is not None or value.shape != shape:
+                    raise CheckpointError(
+                        f"{self.source}: its optimiser{learner.name} has as {name} of a parameter "
+                        f"a {odd or f'tensor of {tuple(value.shape)}'}, and {tuple(shape)} is its "
+                        f"shape: it was damaged or changed. Resume from another one, {_BEGIN_ANEW}"
+                    )
 
     def _check_options(self, learner: _Learner) -> None:
         """Torch goes on with the saved options."""

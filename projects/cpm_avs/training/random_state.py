@@ -31,11 +31,18 @@ def get_random_state() -> RandomState:
 
 
 def set_random_state(state: RandomState) -> None:
-    """Undo of `get_random_state`; the tensors may lie on any device."""
+    """Undo of `get_random_state`; the tensors may lie on any device.
+
+    Raises:
+        ValueError: NumPy's place in its numbers is none: it would read other memory.
+        Exception: Of the generators, where it is no such state.
+    """
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words.tolist()), gauss))
     keys, position, has_gauss, cached = state["numpy"]
     keys = keys.cpu().numpy().astype(np.uint32)
+    if not 0 <= position <= len(keys):
+        raise ValueError(f"{position} is no place in {len(keys)} numbers")
     np.random.set_state(("MT19937", keys, position, has_gauss, cached))
     torch.set_rng_state(state["torch"].cpu())
     if "cuda" in state and torch.cuda.is_available():

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...model_wrapper import bare_model
 from ..finite import REMEDY, NonFiniteLossError
+from .resumed_records import unusable
 
 
 @HOOKS.register_module()
@@ -33,12 +34,12 @@ class FiniteLossHook(Hook):
             raise ValueError(f"max_skipped must be at least 1, got {max_skipped}.")
         self.max_skipped = max_skipped
         self._in_a_row, self._total = 0, 0
-        self._loaded: dict[str, int] = {}
+        self._loaded: Any = None
         self._scale = 0.0  # of the last step
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Remember the counts; whether this is a resume is known only in ``before_train``."""
-        self._loaded = checkpoint.get(self.checkpoint_key, {})
+        self._loaded = checkpoint.get(self.checkpoint_key)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Save the counts, which are the same on all ranks."""
@@ -52,8 +53,15 @@ class FiniteLossHook(Hook):
         guard = bare_model(runner).criterion.finite
         guard.skips = scaler is not None and scaler.is_enabled()
         self._scale = scaler.get_scale() if guard.skips else 0.0
-        if runner.iter > 0 and self._loaded:
-            self._in_a_row, self._total = self._loaded["in_a_row"], self._loaded["total"]
+        if runner.iter > 0 and self._loaded is not None:
+            self._in_a_row, self._total = self._loaded_counts()
+
+    def _loaded_counts(self) -> tuple[int, int]:
+        found = self._loaded if isinstance(self._loaded, dict) else {}
+        in_a_row, total = found.get("in_a_row"), found.get("total")
+        if type(in_a_row) is not int or type(total) is not int or not 0 <= in_a_row <= total:
+            raise unusable(self.checkpoint_key, self._loaded)
+        return in_a_row, total
 
     def after_train_iter(
         self,

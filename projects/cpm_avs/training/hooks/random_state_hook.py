@@ -9,6 +9,7 @@ from mmseg.registry import HOOKS
 
 from ..random_state import RandomState, get_random_state, seeded_state, set_random_state
 from .checkpoint_hook import CollectedStateHook
+from .resumed_records import unusable
 
 
 @HOOKS.register_module()
@@ -30,8 +31,8 @@ class RandomStateHook(CollectedStateHook):
     checkpoint_key = "random_states"
 
     def __init__(self) -> None:
-        self._loaded: list[RandomState] | None = None
-        self._loaded_seed: int | None = None
+        self._loaded: Any = None
+        self._loaded_seed: Any = None
         self._step_state: RandomState | None = None
         self._outer_state: RandomState | None = None
 
@@ -50,8 +51,12 @@ class RandomStateHook(CollectedStateHook):
             return
         sampler = runner.train_dataloader.sampler
         if hasattr(sampler, "seed") and self._loaded_seed is not None:
+            if type(self._loaded_seed) is not int or self._loaded_seed < 0:
+                raise unusable("meta.seed", self._loaded_seed)
             # MMEngine built it with this process's own seed, before it read the checkpoint.
             sampler.seed = self._loaded_seed
+        if not isinstance(self._loaded, (list, tuple, type(None))):
+            raise unusable(self.checkpoint_key, self._loaded)
         if self._loaded is None or len(self._loaded) != get_world_size():
             found = "none" if self._loaded is None else f"those of {len(self._loaded)} rank(s)"
             runner.logger.warning(
@@ -60,6 +65,13 @@ class RandomStateHook(CollectedStateHook):
             )
             return
         self._step_state = self._loaded[get_rank()]
+        outer = get_random_state()
+        try:
+            set_random_state(self._step_state)
+        except Exception as error:  # each generator has its own
+            raise unusable(self.checkpoint_key, self._step_state) from error
+        finally:
+            set_random_state(outer)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None

@@ -9,6 +9,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from ...errors import UserError
+
 #: What the message hub calls the epoch or iteration after which the last validation ended.
 VALIDATED = "last_validated"
 #: And what it calls the score, and the rule, by which the best checkpoint was chosen.
@@ -109,3 +111,12 @@ def is_validation_due(runner: Runner) -> bool:
     loop._decide_current_val_interval()  # as the loop does before it asks the same
     due = step >= loop.val_begin and (step % loop.val_interval == 0 or step == last)
     return due and runner.message_hub.runtime_info.get(VALIDATED) != step
+
+
+def unusable(key: str, found: object) -> UserError:
+    """What to raise of a resumed checkpoint's entry that no hook of this project wrote."""
+    return UserError(
+        f"the checkpoint's {key} ({type(found).__name__}) is nothing that a run of this project "
+        "wrote: it was damaged or changed. Resume from another checkpoint, or begin a new run with "
+        "its weights: load_from without --resume"
+    )

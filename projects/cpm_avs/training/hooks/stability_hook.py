@@ -13,6 +13,7 @@ from torch import Tensor
 from ...model_wrapper import bare_model
 from ..diagnostics.stability import assignment_counts, stability_score
 from .checkpoint_hook import CollectedStateHook
+from .resumed_records import unusable
 
 
 @HOOKS.register_module()
@@ -34,7 +35,7 @@ class StabilityHook(CollectedStateHook):
             raise ValueError(f"interval must be at least 1 or None, got {interval}.")
         self.interval = interval
         self._counts: Tensor | None = None  # (C, N), of this rank since the epoch began
-        self._loaded: Tensor | None = None
+        self._loaded: Any = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Remember the counts; whether this is a resume is known only in ``before_train``."""
@@ -48,7 +49,10 @@ class StabilityHook(CollectedStateHook):
                 "has none: set interval to the iterations between two reports."
             )
         if runner.iter > 0 and self._loaded is not None:
-            self._counts = self._loaded if is_main_process() else torch.zeros_like(self._loaded)
+            counts, classes = self._loaded, bare_model(runner).criterion.num_classes
+            if not isinstance(counts, Tensor) or counts.ndim != 2 or len(counts) != classes:
+                raise unusable(self.checkpoint_key, counts)
+            self._counts = counts if is_main_process() else torch.zeros_like(counts)
 
     def after_train_iter(
         self,

@@ -268,6 +268,9 @@ def test_bad_arguments_name_the_choices(tmp_path):
         AVSBenchSemanticDataset(split="train", label_dir="labels", data_root=str(tmp_path))
     with pytest.raises(ValueError, match="v1s, v1m, v2"):
         AVSBenchSemanticDataset(split="train", subsets=("v3",), data_root=str(tmp_path))
+    for name, value in (("data_prefix", dict(img_path="x")), ("img_suffix", ".png")):
+        with pytest.raises(ValueError, match=f"AVSBenchS4Dataset takes no {name}: .*own-data.md"):
+            AVSBenchS4Dataset(split="train", data_root=str(tmp_path), **{name: value})
 
 
 # ---- sound

@@ -267,6 +267,8 @@ def test_wrong_settings_are_refused():
         scenes("msmi", num_objects=3, num_sounding=(3,))
     with pytest.raises(ValueError, match="num_scenes=0"):
         scenes(num_scenes=0)
+    with pytest.raises(ValueError, match="StampsDataset takes no seg_map_suffix, ann_file: its in"):
+        scenes(seg_map_suffix=".gif", ann_file="my.csv")
     for setting in (
         dict(image_size=0), dict(num_samples=-5), dict(silent_prob=2), dict(gain_db=float("nan")),
         dict(offscreen_prob=float("nan")), dict(object_size=(0.5, 0.2)), dict(num_objects=0),

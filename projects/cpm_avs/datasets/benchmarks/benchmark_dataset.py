@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import BadSampleError, looked_for
 from ..avs_dataset import SPLITS, AVSDataset
+from ..unread import refuse_unread
 from .clip_index import Clip, Frame, Sound
 
 
@@ -43,6 +44,7 @@ class BenchmarkDataset(AVSDataset):
             raise ValueError(f"split={split!r}: use one of {', '.join(SPLITS)}.")
         if frames_per_clip not in ("one", "all", "whole"):
             raise ValueError(f"frames_per_clip={frames_per_clip!r}: use 'one', 'all' or 'whole'.")
+        refuse_unread(type(self), kwargs)
         self.split, self.frames_per_clip = split, frames_per_clip
         super().__init__(ann_file=ann_file or self.INDEX, **kwargs)
 

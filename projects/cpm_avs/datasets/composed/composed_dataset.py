@@ -13,6 +13,7 @@ from ...constants import SAMPLE_RATE
 from ...media.audio_functional import Waveform
 from ..avs_dataset import AVSDataset
 from ..palette import voc_palette
+from ..unread import refuse_unread
 from .index import choose, read_index
 from .library import Library
 from .plan import SceneConfig, ScenePlan, Source, plan_scene
@@ -106,6 +107,7 @@ class ComposedDataset(AVSDataset):
                 f"image_size={image_size}, num_samples={num_samples}: give at least one pixel and "
                 "one sample."
             )
+        refuse_unread(type(self), kwargs, "ann_file")
         self.num_scenes, self.image_size = num_scenes, image_size
         if stereo not in STEREO:
             raise ValueError(f"stereo={stereo!r}: choose one of {sorted(STEREO)}.")

@@ -14,7 +14,7 @@ from mmseg.registry import DATASETS, HOOKS, MODELS, PARAM_SCHEDULERS
 
 from projects.cpm_avs.config_files import ConfigError
 from projects.cpm_avs.launch import built_from, read_config
-from projects.cpm_avs.launch.config_agreement import check_together
+from projects.cpm_avs.launch.config_agreement import check_together, check_whole
 from projects.cpm_avs.safe_checkpoint import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -315,6 +315,33 @@ def test_a_run_is_whole() -> None:
     check_together({**whole, **dict.fromkeys(("val_dataloader", "val_cfg", "val_evaluator"))})
     with pytest.raises(ConfigError, match="^val_dataloader, val_evaluator: given without val_cfg;"):
         check_together({**whole, "val_cfg": None})
+
+
+@pytest.mark.parametrize(
+    ("part", "missing"),
+    [
+        (dict(train_dataloader={}), "dataset and no batch_size and no sampler; .*dict.dataset="),
+        (dict(train_dataloader=dict(dataset={}, sampler={}, drop_last=True)), "batch_size; "),
+        (dict(train_dataloader=dict(dataset={}, batch_size=2, drop_last=True)), "sampler; "),
+        (dict(train_dataloader=dict(dataset={}, batch_sampler=dict(type="B"))), ""),
+        (dict(val_dataloader={}), "dataset and no sampler; "),
+        (dict(test_dataloader=dict(dataset={}, sampler={})), ""),
+        (dict(optim_wrapper=dict(type="AmpOptimWrapper")), "optimizer; "),
+        (dict(optim_wrapper=dict(constructor="Own", sound={})), ""),
+        (dict(val_evaluator={}), "type; "),
+        (dict(val_evaluator=[]), ""),
+        (dict(train_cfg={}), "max_iters or max_epochs; .*dict.max_iters="),
+        (dict(train_cfg=dict(type="EpochBasedTrainLoop", val_begin=2)), "max_epochs; "),
+        (dict(train_cfg=dict(type="IterBasedTrainLoop", max_iters=2)), ""),
+        (dict(train_cfg=dict(type="Own")), ""),
+    ],
+)
+def test_a_part_is_whole(part: dict[str, Any], missing: str) -> None:
+    if missing:
+        with pytest.raises(ConfigError, match=f"^{next(iter(part))} has no {missing}"):
+            check_whole(part)
+    else:
+        check_whole(part)
 
 
 def test_an_entry_of_a_list_is_no_plain_value() -> None:

@@ -34,7 +34,8 @@ def config(tmp_path: Path) -> str:
     path = tmp_path / "small_model.py"
     path.write_text(
         "optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.1))\n"
-        "train_dataloader = test_dataloader = dict(dataset=dict(type='D'))\n"
+        "train_dataloader = test_dataloader = dict("
+        "    dataset=dict(type='D'), batch_size=1, sampler=dict(type='S'))\n"
         "train_cfg = dict(type='IterBasedTrainLoop', max_iters=1)\n"
         "test_cfg = dict(type='TestLoop')\n"
         "test_evaluator = dict(type='AVSMetric')\n"
@@ -227,7 +228,7 @@ def test_a_checkpoint_must_fit_but_for_the_part_of_training() -> None:
 def test_a_run_goes_on_only_with_its_optimiser() -> None:
     runner = _FakeRunner(Config())
     runner.model = nn.Linear(2, 3)
-    runner.optim_wrapper = SimpleNamespace(optimizer=SimpleNamespace(param_groups=[]))
+    runner.optim_wrapper = SimpleNamespace(optimizer=SimpleNamespace(param_groups=[], defaults={}))
     runner.param_schedulers = None
     runner.max_iters = 9
     hook = ResumedCheckpointHook(source="best_3.pth")

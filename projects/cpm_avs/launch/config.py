@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from ..config_files import ConfigError, read_config_file
 from ..files import check_folder
-from .config_agreement import check_counting, check_together
+from .config_agreement import check_counting, check_together, check_whole
 from .config_keys import check_names, check_options
 from .config_overrides import check_overrides
 from .config_parts import check_parts
@@ -78,6 +78,7 @@ def load_config(args: argparse.Namespace) -> Config:
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(cfg.filename).stem)
     check_together(cfg)
+    check_whole(cfg)
     check_counting(cfg)
     check_folder(cfg.work_dir)
     return cfg

@@ -14,6 +14,17 @@ _TOGETHER = {
     "test": ("test_dataloader", "test_cfg", "test_evaluator"),
 }
 
+#: What nothing stands in for, of parts that a config has.
+_NEEDED = {
+    "train_dataloader": ("dataset", "batch_size", "sampler"),
+    "val_dataloader": ("dataset", "sampler"),
+    "test_dataloader": ("dataset", "sampler"),
+    "optim_wrapper": ("optimizer",),
+    "val_evaluator": ("type",),
+    "test_evaluator": ("type",),
+}
+_LENGTHS = {"IterBasedTrainLoop": "max_iters", "EpochBasedTrainLoop": "max_epochs"}
+
 
 def check_together(settings: Mapping[str, Any]) -> None:
     """Refuse a run of which mmengine would have a part alone.
@@ -30,6 +41,35 @@ def check_together(settings: Mapping[str, Any]) -> None:
             missing = ", ".join(key for key in keys if key not in given)
             raise ConfigError(
                 f"{', '.join(given)}: given without {missing}; to {name}, a run needs all of them"
+            )
+
+
+def check_whole(settings: Mapping[str, Any]) -> None:
+    """Refuse parts of which ``_delete_=True`` left too little.
+
+    mmengine would train on one sample at a time, on the same ones in each process, or say that a
+    part of it is None.
+
+    Args:
+        settings: The whole config.
+
+    Raises:
+        ConfigError: With what to give.
+    """
+    needed = dict(_NEEDED)
+    training = settings.get("train_cfg")
+    if isinstance(training, dict) and (not training or training.get("type") in _LENGTHS):
+        length = _LENGTHS.get(training.get("type", ""), "max_iters or max_epochs")
+        needed["train_cfg"] = () if training.keys() & {*_LENGTHS.values()} else (length,)
+    for where, keys in needed.items():
+        part = settings.get(where)
+        if not isinstance(part, dict) or "constructor" in part:  # which may want others
+            continue
+        given = {*part, *(("batch_size", "sampler") if part.get("batch_sampler") else ())}
+        if missing := [key for key in keys if key not in given]:
+            raise ConfigError(
+                f"{where} has no {' and no '.join(missing)}; where _delete_=True takes away what "
+                f"the base has, give it anew: {where}=dict({missing[0].split(' ')[0]}=...)"
             )
 
 

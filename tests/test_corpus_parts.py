@@ -32,6 +32,7 @@ class TestManifest:
         forms = {
             "m.txt": "# mine\na.mp4\n\nb c.mp4\na.mp4\ngone.mp4\n",
             "m.csv": "id,video\n1,a.mp4\n2,b c.mp4\n3,gone.mp4\n",
+            "m.tsv": "video\tid\na.mp4\t1\nb c.mp4\t2\ngone.mp4\t3\n",
         }
         for name, text in forms.items():
             (tmp_path / name).write_text(text)
@@ -58,6 +59,8 @@ class TestManifest:
             ("m.csv", b"id,clip\n1,a\n", "its columns are id, clip"),
             ("m.csv", b"id,video\n1\n", "row 2 names no video"),
             ("m.parquet", b"PAR1", "is no parquet file"),
+            ("m.json", b'["a.mp4"]', ".json is no manifest; give a .txt, .csv, .tsv, .parquet or"),
+            ("a.MP4", b"a.mp4", ".mp4 is no manifest; "),
         ],
     )
     def test_what_is_wrong_is_said(self, tmp_path, name, content, said):

@@ -17,7 +17,9 @@ from ..errors import UserError
 from ..media.kinds import visible
 
 COLUMNS = ("video", "path", "file")  # of a table, the first that it has
-_TABLES = (".csv", ".parquet")
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_LISTS = ("", ".txt", ".lst", ".list")
+_GIVE = "give a .txt, .csv, .tsv, .parquet or folder"
 _ASKING = 16  # files at a time: of a network's file system each answer takes its time
 
 
@@ -53,15 +55,15 @@ def read_manifest(path: str | Path) -> list[Video]:
 
     Args:
         path: A .txt with a path a line (empty lines and those that begin with # are passed over), a
-            .csv or .parquet with a column ``video``, ``path`` or ``file``, or a folder, whose
+            .csv, .tsv or .parquet with a column ``video``, ``path`` or ``file``, or a folder, whose
             videos count, those in its folders, too. Paths begin at the manifest's folder.
 
     Raises:
-        UserError: It can't be read, or names no video.
+        UserError: It can't be read, names no video, or is none of these.
     """
     path = Path(path)
     if not path.exists():
-        raise UserError(f"{path}: there is no such manifest; give a .txt, .csv, .parquet or folder")
+        raise UserError(f"{path}: there is no such manifest; {_GIVE}")
     root = path if path.is_dir() else path.parent
     try:
         names = list(dict.fromkeys(_names(path)))
@@ -95,11 +97,14 @@ def _look_at(root: Path, name: str) -> Video:
 def _names(path: Path) -> Iterable[str]:
     if path.is_dir():
         return sorted(_videos_under(path))
-    if path.suffix.lower() not in _TABLES:
+    kind = path.suffix.lower()
+    if kind in _LISTS:
         lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
         return (line for line in lines if line and not line.startswith("#"))
-    if path.suffix.lower() == ".csv":
-        return _column_of_csv(path)
+    if kind in _SEPARATORS:
+        return _column_of_text(path, _SEPARATORS[kind])
+    if kind != ".parquet":
+        raise UserError(f"{path}: {kind} is no manifest; {_GIVE}")
     column = _column(path, pq.read_schema(path).names)
     values = pq.read_table(path, columns=[column])[column].to_pylist()
     return [_text(path, row, value) for row, value in enumerate(values, start=1)]
@@ -114,9 +119,9 @@ def _videos_under(folder: Path) -> Iterator[str]:
                 yield os.path.relpath(os.path.join(place, path.name), folder)
 
 
-def _column_of_csv(path: Path) -> list[str]:
+def _column_of_text(path: Path, separator: str) -> list[str]:
     with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file, strict=True)
+        rows = csv.DictReader(file, strict=True, delimiter=separator)
         column = _column(path, list(rows.fieldnames or ()))
         return [_text(path, rows.line_num, row[column]) for row in rows]
 

@@ -29,7 +29,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "manifest",
         type=Path,
-        help=".txt (a path a line), table (.csv, .tsv, .parquet: column video, path, file) or folder",
+        help=".txt (a path a line), .csv, .tsv or .parquet (column video, path or file), or folder",
     )
     parser.add_argument(
         "--out", type=output_folder, required=True, help="folder for the results, or to go on in"

@@ -131,9 +131,9 @@ def trained(folder: Path, record: RunRecord) -> RunRecord:
         record.scores["STS"] = record.curves["STS"][-1][1]
     # Validation logs its own time, under the same name, at iterations that are validated.
     validated = {iteration for iteration, _ in curves["dataset/mIoU"]}
-    record.scores["seconds"] = statistics.median(
-        value for iteration, value in curves["time"] if iteration not in validated
-    )
+    timed = [value for iteration, value in curves.get("time", ()) if iteration not in validated]
+    if timed:  # a run may be shorter than the interval at which it logs
+        record.scores["seconds"] = statistics.median(timed)
     for name, key in SEPARATION.items():
         if key in curves:
             record.scores[name] = curves[key][-1][1]

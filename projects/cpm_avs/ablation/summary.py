@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from .records import Curve, RunRecord
 
 
-def last_quarter_gain(curve: Curve) -> float:
-    """How much a curve still rises from three quarters of its iterations to its end."""
+def last_quarter_gain(curve: Curve) -> float | None:
+    """How much a curve still rises from three quarters of its iterations to its end.
+
+    None of a curve that has no point before, as of a run that was validated once.
+    """
     end, value = curve[-1]
     before = [v for iteration, v in curve if iteration <= 0.75 * end]
-    if not before:
-        raise ValueError(f"no point in the first three quarters of {end} iterations")
-    return value - before[-1]
+    return value - before[-1] if before else None
 
 
 def iterations_to(curve: Curve, level: float) -> float:
@@ -56,7 +57,9 @@ def summarise(
     baselines = {record.seed: record for record in records if record.row == baseline}
     values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        measures = record.scores | dict(last_quarter_gain=last_quarter_gain(record.curves["mIoU"]))
+        measures = dict(record.scores)
+        if (gain := last_quarter_gain(record.curves["mIoU"])) is not None:
+            measures["last_quarter_gain"] = gain
         if record.row != baseline and record.seed in baselines:
             measures |= against(record, baselines[record.seed])
         for name, value in measures.items():

@@ -219,6 +219,16 @@ def test_colour_masks_are_checked_by_their_colours(tmp_path):
     assert status == 1 and [d["kind"] for d in report["defects"]] == ["unknown_label"]
 
 
+def test_a_mask_whose_classes_were_renumbered_is_reported(tmp_path):
+    """By a program that keeps the colours that occur."""
+    root = make_avss(tmp_path)
+    path = root / "v2/d_0/labels_semantic/7.png"
+    Image.fromarray(np.eye(24, 32, dtype=np.uint8) * 60).quantize(4).save(path)
+    status, report = check("avss", root)
+    assert status == 1 and [d["kind"] for d in report["defects"]] == ["unreadable_mask"]
+    assert "renumbered the classes" in report["defects"][0]["detail"]
+
+
 def test_defects_of_vpo(tmp_path):
     root = make_vpo(tmp_path)
     index = root / "VPO/VPO-MS/vpo_ms_data_stereo.csv"

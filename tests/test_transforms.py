@@ -9,7 +9,13 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 from toy_avs import HEIGHT, LOAD, WIDTH, ToySet, write_toy_files
 
-from projects.cpm_avs.datasets.mask_decoding import decode_mask, read_mask, values_in
+from projects.cpm_avs.datasets.mask_decoding import (
+    decode_mask,
+    read_labels,
+    read_mask,
+    values_in,
+)
+from projects.cpm_avs.datasets.palette import voc_palette
 from projects.cpm_avs.errors import BadSampleError
 from projects.cpm_avs.media.sound_io import load_waveform
 
@@ -166,6 +172,30 @@ def test_palette_and_bilevel_pictures_give_their_indices(tmp_path):
     assert read_mask(tmp_path / "p.png", color=True).tolist() == [[[0, 200, 0], [200, 0, 0]]]
     Image.new("1", (2, 1), 1).save(tmp_path / "b.png")
     assert read_mask(tmp_path / "b.png").tolist() == [[1, 1]]
+
+
+@pytest.mark.parametrize("shown_in", ["colours", "grey"])
+def test_a_mask_that_was_saved_with_fewer_colours_is_refused(tmp_path, shown_in):
+    """Programs that make pictures small keep the colours that occur, and number them anew."""
+    colors = voc_palette(71)
+    labels = np.zeros((8, 8), np.uint8)
+    labels[2:4], labels[5:] = 5, 37
+    whole = Image.fromarray(labels)
+    if shown_in == "colours":
+        whole.putpalette(np.array(colors, np.uint8).ravel().tolist())
+    whole.save(tmp_path / "whole.png")
+    assert np.array_equal(read_labels(tmp_path / "whole.png", "index", colors), labels)
+    fewer = whole.convert("RGB").quantize(8)
+    fewer.save(tmp_path / "fewer.png")
+    told = r"fewer\.png: the mask shows class (5|37) under the value \d: .* 3 colours .*mode L"
+    with pytest.raises(BadSampleError, match=told):
+        read_labels(tmp_path / "fewer.png", "index", colors)
+    assert (read_labels(tmp_path / "fewer.png", "binary", colors) < 3).all()
+    # Few colours of one's own say nothing.
+    own = Image.fromarray(labels // 5 % 3)
+    own.putpalette([0, 0, 0, 255, 255, 255, 90, 200, 10])
+    own.save(tmp_path / "own.png")
+    assert read_labels(tmp_path / "own.png", "index", colors).max() == 1
 
 
 # ---- sound

@@ -12,7 +12,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from ..errors import BadSampleError, UserError
-from .mask_decoding import decode_mask, read_mask, values_in
+from .mask_decoding import decode_mask, read_labels, values_in
 from .negative_sounds import NEGATIVE_SOUNDS, without_objects
 from .sample_index import SampleIndex
 from .seeding import seeded
@@ -285,7 +285,7 @@ class AVSDataset(BaseSegDataset):
         if path is None:
             return set()
         classes = decode_mask(
-            read_mask(path, color=self.MASK_ENCODING == "color"),
+            read_labels(path, self.MASK_ENCODING, info["palette"]),
             path,
             encoding=self.MASK_ENCODING,
             num_classes=info["num_classes"],

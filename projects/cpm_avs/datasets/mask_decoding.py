@@ -34,14 +34,22 @@ def frame_mode(path: str | Path) -> str:
         return image.mode
 
 
-def read_mask(path: str | Path, *, color: bool = False) -> NDArray[np.uint8]:
+def read_mask(
+    path: str | Path, *, color: bool = False, classes: Sequence[Sequence[int]] = ()
+) -> NDArray[np.uint8]:
     """Pixel values of a mask file: (H, W), or (H, W, 3) RGB where the colours carry the classes.
 
     The values of a palette image are its indices.
+
+    Args:
+        path: The file.
+        color: Whether the colours carry the classes.
+        classes: Colours of the classes that the values are meant to be; none: not known.
     """
     try:
         with Image.open(path, formats=PICTURES) as image:
             mode, kind = image.mode, image.format
+            colors = image.getpalette("RGB") if mode == "P" else None
             values = np.asarray(image.convert("RGB") if color else image)
     except FileNotFoundError as error:
         raise BadSampleError(
@@ -74,7 +82,46 @@ def read_mask(path: str | Path, *, color: bool = False) -> NDArray[np.uint8]:
                 raise BadSampleError(
                     path, f"the mask holds {value}", "Class indices go from 0 to 255"
                 )
+    if colors is not None and len(classes):
+        _refuse_renumbered(values, path, np.reshape(colors, (-1, 3)).tolist(), classes)
     return values.astype(np.uint8)
+
+
+def read_labels(
+    path: str | Path, encoding: str, palette: Sequence[Sequence[int]]
+) -> NDArray[np.uint8]:
+    """What ``read_mask`` gives of a mask of that encoding, for ``decode_mask``.
+
+    Args:
+        path: The file.
+        encoding: As in ``decode_mask``.
+        palette: RGB colours of the file's classes.
+    """
+    known = palette if encoding == "index" else ()
+    return read_mask(path, color=encoding == "color", classes=known)
+
+
+def _refuse_renumbered(
+    values: NDArray[np.uint8],
+    path: str | Path,
+    colors: list[list[int]],
+    classes: Sequence[Sequence[int]],
+) -> None:
+    """Raise where a program kept the colours that occur, and numbered them anew.
+
+    Such a palette is too short for a class whose colour, or whose number as grey, it has.
+    """
+    places = {tuple(color): label for label, color in enumerate(classes)}
+    for value in values_in(values):
+        red, green, blue = colors[value] if value < len(colors) else (0, 0, 0)
+        label = places.get((red, green, blue), red if red == green == blue else 0)
+        if len(colors) <= label < len(classes):
+            raise BadSampleError(
+                path,
+                f"the mask shows class {label} under the value {value}: it was saved anew with a "
+                f"palette of the {len(colors)} colours that occur, which renumbered the classes",
+                "Take the original file, or save class indices as grey values (mode L)",
+            )
 
 
 def decode_mask(

@@ -14,7 +14,7 @@ from ..constants import IGNORE_INDEX, SAMPLE_RATE
 from ..errors import PICTURE_ALONE, BadSampleError
 from ..media.audio_functional import Waveform
 from ..media.window_loading import load_window
-from .mask_decoding import DEEP_MODES, UNREADABLE, decode_mask, frame_mode, read_mask, values_in
+from .mask_decoding import DEEP_MODES, UNREADABLE, decode_mask, frame_mode, read_labels, values_in
 
 META_KEYS = (
     "img_path", "audio_path", "seg_map_path", "ori_shape", "img_shape", "pad_shape",
@@ -80,7 +80,7 @@ class LoadAVSMask(BaseTransform):
         path = results.get("seg_map_path")
         if path is None:
             return results
-        values = read_mask(path, color=results["mask_encoding"] == "color")
+        values = read_labels(path, results["mask_encoding"], results["palette"])
         height, width = results["ori_shape"][:2]
         if values.shape[:2] != (height, width):
             raise BadSampleError(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..constants import IGNORE_INDEX
-from ..datasets.mask_decoding import decode_mask, read_mask
+from ..datasets.mask_decoding import decode_mask, read_labels
 from ..errors import BadSampleError, UserError
 from ..evaluation.frame_counts import PROTOCOLS, frame_counts, no_credit
 from ..evaluation.streaming import Counts
@@ -143,7 +143,7 @@ def read_label(path: Path, truth: Truth) -> NDArray[np.uint8]:
             elif values.ndim == 3:
                 encoding = "color"
         else:
-            values = read_mask(path, color=encoding == "color")
+            values = read_labels(path, encoding, rules.palette)
         label = decode_mask(
             values,
             path,

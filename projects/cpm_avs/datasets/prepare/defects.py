@@ -12,7 +12,7 @@ from ...errors import BadSampleError
 from ...media.sound_io import load_waveform
 from ..avs_dataset import SPLITS
 from ..benchmarks.clip_index import Clip, Frame, Sound
-from ..mask_decoding import DEEP_MODES, UNREADABLE, decode_mask, frame_mode, read_mask
+from ..mask_decoding import DEEP_MODES, UNREADABLE, decode_mask, frame_mode, read_labels
 from .benchmarks import Benchmark, MaskRules
 
 #: Kinds of defects. The second word says what a repaired index leaves out for it: the clip, the
@@ -128,7 +128,7 @@ def _check_frame(clip: Clip, frame: Frame, rules: MaskRules) -> Iterator[Defect]
         yield Defect("missing_mask", clip.clip_id, line, path, "", frame.index)
         return
     try:
-        values = read_mask(path, color=rules.encoding == "color")
+        values = read_labels(path, rules.encoding, rules.palette)
     except BadSampleError as error:
         yield Defect("unreadable_mask", clip.clip_id, line, path, error.reason, frame.index)
         return

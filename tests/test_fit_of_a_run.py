@@ -1,5 +1,6 @@
 """What would train or resume wrongly without a word: workers, the schedule."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -106,6 +107,7 @@ def check(
     optimiser: torch.optim.Optimizer | OptimWrapperDict,
     *,
     info: dict[str, Any] | None = None,
+    resumed: dict[str, Any] | None = None,
     hooks: Sequence[Hook] = (),
     began: Any = None,
     schedulers: Any = None,
@@ -120,7 +122,9 @@ def check(
         max_iters=8,
         hooks=hooks,
     )
-    hub = dict(log_scalars={}, runtime_info={} if info is None else info, resumed_keys={})
+    hub = dict(
+        log_scalars={}, runtime_info={} if info is None else info, resumed_keys=resumed or {}
+    )
     meta = dict(epoch=0, iter=4) | (dict(optimizer_type=began) if began else {})
     whole = dict(state_dict={}, meta=meta, message_hub=hub, optimizer=saved)
     whole["param_schedulers"] = schedulers
@@ -159,18 +163,31 @@ def test_a_state_of_an_optimiser_has_its_parameters_shapes(kind: Any) -> None:
     optimiser.step()
     whole = optimiser.state_dict()
     check(whole, optimiser)
+    odds = ["x", torch.ones(2), torch.ones(1).expand(4, 3), torch.eye(4)[:, :3].to_sparse()]
     for name in whole["state"][0]:
-        for odd in (
-            torch.ones(2),
-            torch.ones(1).expand(4, 3),
-            "x",
-            torch.eye(4)[:, :3].to_sparse(),
-        ):
+        for odd in [*odds, torch.tensor(-1.0)]:
             state = {0: whole["state"][0] | {name: odd}}
             with pytest.raises(
-                CheckpointError, match=f"^iter_4.pth: its optimiser has as {name} of"
+                CheckpointError, match=f"^iter_4.pth: its {name} of the optimiser is"
             ):
                 check(whole | dict(state=state), optimiser)
+
+
+def test_records_are_of_the_form_that_a_run_writes() -> None:
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+    poly = PolyLR(OptimWrapper(optimiser), begin=0, end=8, by_epoch=False)
+    whole, state = optimiser.state_dict(), poly.state_dict()
+    check(whole, optimiser, schedulers=[state], planned=[poly])
+    odds = dict(last_step="x", _global_step=[1], base_values=[0.1, 0.2], verbose=3, power=math.nan)
+    for key, odd in odds.items():
+        with pytest.raises(CheckpointError, match=rf"param_scheduler\.0\.{key} is .* no run wrote"):
+            check(whole, optimiser, schedulers=[state | {key: odd}], planned=[poly])
+    for key, odd in (("lr", "x"), ("lr", math.nan), ("lr", None), ("foreach", math.nan)):
+        groups = [whole["param_groups"][0] | {key: odd}]
+        with pytest.raises(CheckpointError, match=f"its {key} of the optimiser is .* no run wrote"):
+            check(whole | dict(param_groups=groups), optimiser)
+    with pytest.raises(CheckpointError, match="message_hub.resumed_keys.eta is 'x', which no run"):
+        check(whole, optimiser, resumed=dict(eta="x"))
 
 
 def test_mmengines_own_checkpoint_hook_deletes_nothing_that_a_checkpoint_names() -> None:

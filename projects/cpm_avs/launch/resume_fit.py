@@ -1,11 +1,13 @@
 """A hook that refuses a checkpoint which training can't go on from as the config has it."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
+from torch import Tensor
 
 from ..safe_checkpoint import CheckpointError, odd_kind
 from .checkpoint_fit import CheckpointFitHook
@@ -65,6 +67,8 @@ class ResumedCheckpointHook(CheckpointFitHook):
             )
         for part, keys in _OF_A_RUN.items():
             self._check_part(part, checkpoint.get(part), keys)
+        for key, resumed in checkpoint["message_hub"]["resumed_keys"].items():
+            self._check_like(True, resumed, f"message_hub.resumed_keys.{key}")
         for learner in self._learners(runner, checkpoint):
             self._check_kind(learner)
             self._check_groups(learner)
@@ -155,23 +159,52 @@ class ResumedCheckpointHook(CheckpointFitHook):
         own = [one for group in learner.optimiser.param_groups for one in group["params"]]
         for number, parameter in zip(numbers, own, strict=True):
             for name, value in learner.state.get(number, {}).items():
-                if value is None or (name == "step" and isinstance(value, (int, float))):
+                if value is None:
                     continue
-                shape, odd = () if name == "step" else parameter.shape, odd_kind(value)
-                if odd is not None or value.shape != shape:
-                    raise CheckpointError(
-                        f"{self.source}: its optimiser{learner.name} has as {name} of a parameter "
-                        f"a {odd or f'tensor of {tuple(value.shape)}'}, and {tuple(shape)} is its "
-                        f"shape: it was damaged or changed. Resume from another one, {_BEGIN_ANEW}"
+                place = f"{name} of the optimiser{learner.name}"
+                if name == "step":
+                    is_one = isinstance(value, Tensor) and value.numel() == 1
+                    self._check_like(0, value.item() if is_one else value, place, least=0)
+                    continue
+                if odd_kind(value) is not None or value.shape != parameter.shape:
+                    shown = odd_kind(value) or f"tensor of {tuple(value.shape)}"
+                    raise self._changed(
+                        place, f"a {shown}, of a parameter {tuple(parameter.shape)}"
                     )
+
+    def _check_like(self, own: Any, saved: Any, place: str, least: float = -math.inf) -> None:
+        """Refuse what is no plain data of the same form: a number for a number, and so on."""
+        if isinstance(own, (list, tuple)):
+            fits = isinstance(saved, (list, tuple)) and len(saved) == len(own)
+            for one, other in zip(own, saved if fits else own, strict=True):
+                self._check_like(one, other, place, least)
+        elif isinstance(own, (bool, str)):
+            fits = type(saved) is type(own)
+        elif isinstance(own, (int, float)):
+            fits = type(saved) in (int, float) and saved >= least  # not so for NaN
+        else:
+            fits = True
+        if not fits:
+            raise self._changed(place, f"{saved!r:.40}")
+
+    def _changed(self, place: str, found: str) -> CheckpointError:
+        return CheckpointError(
+            f"{self.source}: its {place} is {found}, which no run wrote: it was damaged or "
+            f"changed. Resume from another one, {_BEGIN_ANEW}"
+        )
 
     def _check_options(self, learner: _Learner) -> None:
         """Torch goes on with the saved options."""
         both = zip(learner.saved, learner.optimiser.param_groups, strict=True)
         for number, (there, here) in enumerate(both):
+            for key in there.keys() & _NO_OPTION - {"params"}:
+                if there[key] is not None:
+                    self._check_like(True, there[key], f"{key} of the optimiser{learner.name}")
             for key in sorted(there.keys() & here.keys() - _NO_OPTION):
                 began = f"initial_{key}"  # of what a schedule moves
-                key = began if began in there and began in here else key
+                if began in there and began in here:
+                    self._check_like(here[key], there[key], f"{key} of the optimiser{learner.name}")
+                    key = began
                 if _plain(there[key]) != _plain(here[key]):
                     name = key.removeprefix("initial_")
                     raise CheckpointError(
@@ -200,11 +233,14 @@ class ResumedCheckpointHook(CheckpointFitHook):
                 f"config's ({names}); {remedy}"
             )
         for number, (state, scheduler) in enumerate(zip(saved, planned, strict=True)):
+            place = f"param_scheduler.{learner.place}{number}"
+            for key, own in scheduler.state_dict().items():
+                self._check_like(own, state.get(key, own), f"{place}.{key}")
             for key in kinds[number]:
-                if state[key] != vars(scheduler)[key]:
+                there, here = state[key], vars(scheduler)[key]
+                if there != here:
                     raise CheckpointError(
-                        f"{self.source}: param_scheduler.{learner.place}{number} has "
-                        f"{key}={state[key]} there and {vars(scheduler)[key]} in the config; "
+                        f"{self.source}: {place} has {key}={there} there and {here} in the config; "
                         f"{remedy}"
                     )
         if learner.saved and done < max_iters and not any(one["lr"] for one in learner.saved):

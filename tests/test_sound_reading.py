@@ -40,10 +40,11 @@ def write_mp3(path: Path, seconds: float, *, xing: bool, bit_rate: int = 64_000)
     return path.read_bytes()
 
 
-def write_m4a(path: Path, samples: np.ndarray) -> None:
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("aac", rate=16000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(samples.T.copy(), "fltp", "mono")
+def write_track(path: Path, codec: str, form: str, samples: np.ndarray) -> None:
+    """Of one channel at 16 kHz, in floats."""
+    with av.open(str(path), "w", format="mp4" if path.suffix == ".m4a" else None) as container:
+        stream = container.add_stream(codec, rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples.T.copy(), form, "mono")
         frame.sample_rate, frame.time_base = 16000, Fraction(1, 16000)
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -104,7 +105,7 @@ class TestLength:
         for number, path in enumerate(files):
             part = noise(1.0)[: length + 20 * number] * (number + 1) / 3
             if suffix == "m4a":
-                write_m4a(path, part)
+                write_track(path, "aac", "fltp", part)
             else:
                 form = dict(wav="PCM_U8", ogg="VORBIS", opus="OPUS").get(suffix, "PCM_16")
                 kind = dict(format="OGG") if suffix == "opus" else {}
@@ -244,11 +245,14 @@ class TestNoSound:
     """Samples that can't be a sound are refused with the file and the second."""
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-    @pytest.mark.parametrize("suffix", ["wav", "caf"])  # read by libsndfile and by FFmpeg
+    @pytest.mark.parametrize("suffix", ["wav", "caf", "mkv"])  # by libsndfile and by FFmpeg
     def test_not_finite(self, tmp_path, suffix, bad):
         path, sound = tmp_path / f"a.{suffix}", noise(2.0)
         sound[20000] = bad
-        soundfile.write(path, sound, 16000, subtype="FLOAT")
+        if suffix == "mkv":
+            write_track(path, "pcm_f32le", "flt", sound)
+        else:
+            soundfile.write(path, sound, 16000, subtype="FLOAT")
         for hear in (load_waveform, streamed):
             with pytest.raises(BadSampleError, match=rf"a.{suffix}: .*not finite.* at 1.250 s"):
                 hear(path)

@@ -12,6 +12,7 @@ from clips import click_track, make_clip, moving_square
 
 from projects.cpm_avs.errors import BadSampleError
 from projects.cpm_avs.media import sound_decoding, video_io
+from projects.cpm_avs.media.opening import ONLY_MEDIA
 from projects.cpm_avs.media.sound_io import load_waveform, read_sound
 from projects.cpm_avs.media.sound_windows import SoundWindows
 from projects.cpm_avs.media.video_io import probe, read_frames
@@ -292,6 +293,13 @@ def test_not_a_video(tmp_path, content, match):
     with pytest.raises(BadSampleError, match=match) as caught:
         probe(path)
     assert caught.value.remedy and "x.mp4" in str(caught.value)
+
+
+def test_formats_that_name_other_files_to_read_are_left_out():
+    """Not every FFmpeg has a reader of DASH, which read any video of a server."""
+    known = set(ONLY_MEDIA["format_whitelist"].split(","))
+    assert not known & {"dash", "hls", "concat", "webm_dash_manifest", "image2", "sdp", "lavfi"}
+    assert ONLY_MEDIA["protocol_whitelist"] == "file"
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,8 @@ LOADER, HEAD, RULES = "train_dataloader", "model.decode_head", "optim_wrapper.pa
         (f"{LOADER}.dataset", None, "is None, and nothing"),
         ("optim_wrapper.optimizer", None, "is None, and nothing"),
         ("train_cfg.max_iters", None, "is None, and nothing"),
+        ("train_cfg.val_interval", None, "is None, and nothing"),
+        ("default_hooks.logger.interval", None, "is None, and nothing"),
         # a value in place of settings
         ("train_cfg", 5, "train_cfg.KEY=VALUE"),
         (f"{LOADER}.dataset", "stamps", f"{LOADER}.dataset.KEY=VALUE"),

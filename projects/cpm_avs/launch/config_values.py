@@ -27,7 +27,8 @@ _START_METHODS = (*multiprocessing.get_all_start_methods(), None)
 _RULES: dict[str, rules.Rule] = {
     # the run
     r"train_cfg\.(max_iters|max_epochs|val_interval)": rules.at_least(1),
-    r"train_cfg\.max_(iters|epochs)|randomness": rules.not_none,
+    r"train_cfg\.(max_iters|max_epochs|val_interval|val_begin)|randomness": rules.not_none,
+    r"default_hooks\.(checkpoint|logger|visualization)\.interval": rules.not_none,
     r"train_cfg\.val_begin": rules.at_least(0),
     r"(val|test)_cfg\.fp16|find_unused_parameters": rules.switch,
     r"randomness\.(deterministic|diff_rank_seed)|env_cfg\.cudnn_benchmark": rules.switch,

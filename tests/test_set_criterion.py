@@ -287,7 +287,7 @@ def test_points_lie_inside_and_most_of_them_where_a_mask_is_unsure():
 
 
 def test_points_are_mmdetections_in_another_order():
-    masks = 3 * torch.randn(2, 1, 12, 20)
+    masks = 3 * torch.randn(10, 1, 12, 20)  # more than are looked at together
     sampler = UncertainPoints(num_points=64)
     torch.manual_seed(0)
     found = sampler.near_borders(masks, torch.ones_like(masks, dtype=torch.bool))

@@ -52,8 +52,9 @@ class VGGish(BaseModule):
             for width in widths:
                 layers += [nn.Conv2d(width_in, width, 3, padding=1), nn.ReLU(inplace=True)]
                 width_in = width
-            # ceil_mode keeps the last frames of an odd length; on 96 x 64 it changes nothing.
-            layers.append(nn.MaxPool2d(2, ceil_mode=True))
+            # ceil_mode keeps the last frames of an odd length; on 96 x 64 it changes nothing. The
+            # largest of four stays so behind a ReLU, which has a quarter of the cells after it.
+            layers.insert(-1, nn.MaxPool2d(2, ceil_mode=True))
             self.stage_ends.append(len(layers))
         self.features = nn.Sequential(*layers)
         self.in_channels = in_channels

@@ -138,7 +138,8 @@ class AVDecoder(BaseModule):
                     embed_dims=embed_dims,
                     feedforward_channels=feedforward_channels,
                     num_fcs=2,
-                    act_cfg=dict(type="ReLU", inplace=True),
+                    # Not in place: a linear layer gives a view, whose gradient PyTorch would copy.
+                    act_cfg=dict(type="ReLU"),
                 ),
             )
 
@@ -150,9 +151,9 @@ class AVDecoder(BaseModule):
         self.time = time
         self.mask_embed = nn.Sequential(
             nn.Linear(embed_dims, embed_dims),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Linear(embed_dims, embed_dims),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Linear(embed_dims, embed_dims),
         )
         self.localizer = SoundLocalizer(embed_dims=embed_dims) if hears_places else None

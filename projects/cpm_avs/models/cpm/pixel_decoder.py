@@ -61,7 +61,7 @@ class PixelDecoder(MSDeformAttnPixelDecoder):
                         embed_dims=embed_dims,
                         feedforward_channels=feedforward_channels,
                         num_fcs=2,
-                        act_cfg=dict(type="ReLU", inplace=True),
+                        act_cfg=dict(type="ReLU"),  # not in place: see AVDecoder
                     ),
                 ),
             ),

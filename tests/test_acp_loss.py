@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from projects.cpm_avs.structures import AudioFeatures
+from projects.cpm_avs.models.audio_backbones.yamnet import mel_to_linear
+from projects.cpm_avs.models.cpm.audio_decoder import AudioDecoder
+from projects.cpm_avs.structures import AudioFeatures, SoundMap
 from projects.cpm_avs.training.diagnostics.separation import noise_waveform
 from projects.cpm_avs.training.prompting.acp_loss import acp_loss, predict_ratio, ratio_mask
 from projects.cpm_avs.training.prompting.audio_mask_head import AudioMaskHead
@@ -16,10 +19,41 @@ def test_masks_are_scaled_products_with_the_dense_map():
     # One map is not decoded further, so that the dense embedding is the memory itself.
     head = AudioMaskHead(in_channels=[7], embed_dims=16)
     memory, prompts = torch.randn(1, 16, 2, 3), torch.randn(1, 2, 16)
-    masks = head(prompts, AudioFeatures(levels=(torch.zeros(1, 7, 2, 3),), memory=memory))
+    masks = head(prompts, AudioFeatures(levels=(SoundMap(torch.zeros(1, 7, 2, 3)),), memory=memory))
     assert masks.shape == (1, 2, 2, 3)
     expected = head.mask_embed(prompts)[0, 1] @ memory[0, :, 1, 2] / 4
     torch.testing.assert_close(masks[0, 1, 1, 2], expected)
+
+
+def test_masks_drawn_from_a_network_s_own_frequencies_are_those_of_linear_ones():
+    """Convolved before there are more cells, and after, with all gradients."""
+    torch.manual_seed(0)
+    head, decoder = (
+        cls(in_channels=[5, 6, 7], embed_dims=32) for cls in (AudioMaskHead, AudioDecoder)
+    )
+    shapes = ((4, 5, 6, 16), (8, 6, 3, 8), (16, 7, 2, 4))
+    levels = tuple(
+        SoundMap(torch.randn(2, width, frames, bands, requires_grad=True), mel_to_linear(stride))
+        for stride, width, frames, bands in shapes
+    )
+    prompts = torch.randn(2, 3, 32, requires_grad=True)
+    learned = [prompts, *(one.cells for one in levels), *head.parameters(), *decoder.parameters()]
+
+    dense = decoder.project(levels[-1].cells @ levels[-1].to_linear)
+    for level, lateral, output in reversed(
+        list(zip(levels, head.laterals, head.outputs, strict=False))
+    ):
+        fine = lateral(level.cells @ level.to_linear)
+        dense = output(fine + F.interpolate(dense, fine.shape[-2:], mode="bilinear"))
+    expected = torch.einsum("bqd,bdtf->bqtf", head.mask_embed(prompts), dense) / 32**0.5
+    found = head(prompts, decoder(levels))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    weight = torch.randn_like(found)
+    for own, plain in zip(
+        *(torch.autograd.grad((one * weight).sum(), learned) for one in (found, expected)),
+        strict=True,
+    ):
+        torch.testing.assert_close(own / plain.norm(), plain / plain.norm(), rtol=1e-5, atol=1e-5)
 
 
 def test_ratio_mask_hand_numbers():

@@ -211,7 +211,7 @@ class TestModule:
     def test_semantics_are_those_of_the_mean(self, model):
         specgram = stft_magnitude(panned(0.2, 0.8))
         audio = model.extract_audio(specgram)
-        mono = model.audio_decoder(model.sound_maps(specgram.mean(1, keepdim=True)))
+        mono = model.audio_decoder(model.sound_levels(specgram.mean(1, keepdim=True)))
         assert torch.equal(audio.memory, mono.memory) and mono.position is None
         # Swapped channels sound alike from the mirrored place.
         other = model.extract_audio(specgram.flip(1))

@@ -20,7 +20,9 @@ def test_both_in_one_call_are_each_by_itself(monkeypatch):
             assert len(calls) == 1
         else:
             found = model.extract_audio(clean), model.extract_audio(mixed)
-        outputs = [x for one in found for x in (*one.levels, one.memory)]
+        outputs = [
+            x for one in found for x in (*(level.linear() for level in one.levels), one.memory)
+        ]
         sum(x.square().sum() for x in outputs).backward()
         gradients = [x.grad.clone() for x in model.audio_backbone.parameters()]
         results.append([*(x.detach() for x in outputs), *gradients])

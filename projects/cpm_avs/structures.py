@@ -4,8 +4,8 @@ Shorthand: B batch, Q queries, D embedding width, C classes with background, h w
 T F spectrogram frames and bins, Ta Fa audio lattice at stride 16.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -39,17 +39,49 @@ class VisualFeatures:
 
 
 @dataclass(frozen=True)
+class SoundMap:
+    """A map of an audio backbone, whose cells may lie on a frequency axis of the network's own.
+
+    Attributes:
+        cells: (B, C, T_l, M_l).
+        to_linear: Interpolation to the F_l cells of linear frequency, (M_l, F_l), the columns of
+            which sum to 1; None where the cells lie there.
+    """
+
+    cells: Tensor
+    to_linear: Tensor | None = None
+
+    def linear(self, project: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """The map at linear frequencies, (B, C, T_l, F_l).
+
+        Args:
+            project: A convolution of 1x1, made before there are more cells: what a layer that is
+                linear in each cell gives, it gives of the interpolated map, too.
+        """
+        values = self.cells if project is None else project(self.cells)
+        if self.to_linear is None:
+            return values
+        # With channels last, and so is the result: the layout in which convolutions are fastest.
+        spread = self.to_linear.T @ values.permute(0, 2, 3, 1)
+        return spread.permute(0, 3, 1, 2)
+
+    def chunk(self, parts: int) -> list["SoundMap"]:
+        """Split the batch into equal parts."""
+        return [replace(self, cells=cells) for cells in self.cells.chunk(parts)]
+
+
+@dataclass(frozen=True)
 class AudioFeatures:
     """What the decoder reads of a sound.
 
     Attributes:
-        levels: Backbone maps on the (T, F) lattice, finest first; the last is u_a at stride 16.
+        levels: Backbone maps of the (T, F) lattice, finest first; the last is u_a at stride 16.
         memory: u_a projected to the decoder's width, (B, D, Ta, Fa).
         position: Code of where each cell's sound comes from, (B, D / 2, Ta, Fa); None where a model
             does not ask.
     """
 
-    levels: tuple[Tensor, ...]
+    levels: tuple[SoundMap, ...]
     memory: Tensor
     position: Tensor | None = None
 

@@ -21,7 +21,7 @@ from .timing import Step, Timing, interleaved, synchroniser
 STAGES = {
     "preprocessing": "data_preprocessor.forward",
     "image backbone": "backbone.forward",
-    "sound": "audio_backbone.forward",
+    "sound": "sound_levels",
     "pixel decoder": "decode_head.pixel_decoder.forward",
     "decoder": "decode_head.decoder.forward",
     "matching": "criterion.set_criterion.match",

@@ -154,8 +154,8 @@ class AVSegmentor(BaseAVSegmentor):
         """
         locate = self.decode_head.stereo_position
         if locate is None:
-            return self.audio_decoder(self.sound_maps(specgram))
-        audio = self.audio_decoder(self.sound_maps(specgram.mean(1, keepdim=True)))
+            return self.audio_decoder(self.sound_levels(specgram))
+        audio = self.audio_decoder(self.sound_levels(specgram.mean(1, keepdim=True)))
         size = tuple(audio.memory.shape[-2:])
         return replace(audio, position=locate(specgram, size, view, cross))
 

@@ -14,6 +14,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from ..structures import SoundMap
 from .memory_layout import fast_layout
 from .resizing import Resize, resizer
 
@@ -111,13 +112,20 @@ class BaseAVSegmentor(BaseSegmentor):
 
     def sound_maps(self, specgram: Tensor) -> tuple[Tensor, ...]:
         """The audio backbone's maps of linear magnitude spectrograms (B, A, T, F)."""
+        return tuple(level.linear() for level in self.sound_levels(specgram))
+
+    def sound_levels(self, specgram: Tensor) -> tuple[SoundMap, ...]:
+        """The same maps, of a backbone with ``own_maps`` on its own frequencies."""
         expected, given = getattr(self.audio_backbone, "in_channels", None), specgram.shape[1]
         if expected is not None and expected != given:
             raise ValueError(
                 f"model.audio_backbone.in_channels is {expected}, and the data's sound has {given} "
                 "channels; give both the same number"
             )
-        return self.audio_backbone(specgram)
+        own_maps = getattr(self.audio_backbone, "own_maps", None)
+        return (
+            own_maps(specgram) if own_maps else tuple(map(SoundMap, self.audio_backbone(specgram)))
+        )
 
     def loss(
         self, inputs: dict[str, Tensor], data_samples: list[SegDataSample]

@@ -13,9 +13,11 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...structures import SoundMap
 from ..memory_layout import fast_layout
 from ..partly_frozen import PartlyFrozen
 from ..spectrogram import MEL_BANDS, DropBin
+from .mel_maps import MelMaps
 from .panns_mel import PANNS_16K
 from .pretrained_weights import leave_out, spread_over_channels
 from .yamnet import mel_to_linear
@@ -41,7 +43,7 @@ class ConvBlock(nn.Module):
 
 
 @MODELS.register_module()
-class Cnn14(PartlyFrozen):
+class Cnn14(MelMaps, PartlyFrozen):
     """Maps of Cnn14 (AudioSet, 16 kHz) on the (T, 256) lattice, any T.
 
     Args:
@@ -94,8 +96,8 @@ class Cnn14(PartlyFrozen):
             self.register_buffer(f"to_linear_{stride}", matrix, persistent=False)
         self.freeze()
 
-    def forward(self, specgram: Tensor) -> tuple[Tensor, ...]:
-        """(B, A, T, 256) linear magnitude to maps (B, out_channels, ~T/stride, 256/stride)."""
+    def own_maps(self, specgram: Tensor) -> tuple[SoundMap, ...]:
+        """See ``MelMaps``."""
         bands = PANNS_16K.log_mel(specgram, self.filters)
         x = fast_layout(self.bn0(bands.transpose(1, 3)).transpose(1, 3))
         maps: list[Tensor] = []
@@ -106,7 +108,7 @@ class Cnn14(PartlyFrozen):
                 x = F.avg_pool2d(x, 2, ceil_mode=True)
             maps.append(x)
         return tuple(
-            fast_layout(maps[i] @ self.get_buffer(f"to_linear_{stride}"))
+            SoundMap(maps[i], self.get_buffer(f"to_linear_{stride}"))
             for i, stride in zip(self.out_indices, self.out_strides, strict=True)
         )
 

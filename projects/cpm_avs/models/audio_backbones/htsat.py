@@ -17,8 +17,10 @@ from mmseg.models.backbones import SwinTransformer
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ...structures import SoundMap
 from ..memory_layout import fast_layout
 from ..spectrogram import MEL_BANDS, DropBin
+from .mel_maps import MelMaps
 from .panns_mel import HTSAT_32K
 from .pretrained_weights import spread_over_channels
 from .yamnet import mel_to_linear
@@ -47,7 +49,7 @@ def repeated(bands: Tensor) -> Tensor:
 
 
 @MODELS.register_module()
-class HTSAT(BaseModule):
+class HTSAT(MelMaps, BaseModule):
     """Maps of HTS-AT (AudioSet, 32 kHz) at strides 4, 8 and 16 on the (T, 256) lattice, any T.
 
     A sound shorter than 10.24 s is repeated, as its authors do at inference; what is longer is
@@ -106,17 +108,17 @@ class HTSAT(BaseModule):
             self.register_buffer(f"to_linear_{stride}", matrix, persistent=False)
         self.bn0.requires_grad_(False)
 
-    def forward(self, specgram: Tensor) -> tuple[Tensor, ...]:
-        """(B, A, T, 256) linear magnitude to maps (B, out_channels, ~T/stride, 256/stride)."""
+    def own_maps(self, specgram: Tensor) -> tuple[SoundMap, ...]:
+        """See ``MelMaps``."""
         batch, frames = specgram.shape[0], specgram.shape[2]
         bands = HTSAT_32K.log_mel(specgram, self.filters)
         normed = self.bn0(bands.transpose(1, 3)).transpose(1, 3)
         squares = self.swin(fold(repeated(normed)))
-        maps: list[Tensor] = []
+        maps: list[SoundMap] = []
         for stride, square in zip(STRIDES, squares, strict=True):
             pieces = unfold(square).unflatten(0, (batch, -1))
             x = pieces.transpose(1, 2).flatten(2, 3)[:, :, : ceil(frames / stride)]
-            maps.append(fast_layout(x @ self.get_buffer(f"to_linear_{stride}")))
+            maps.append(SoundMap(fast_layout(x), self.get_buffer(f"to_linear_{stride}")))
         return tuple(maps)
 
     def train(self, mode: bool = True) -> "HTSAT":

@@ -16,6 +16,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...structures import SoundMap
 from ..memory_layout import fast_layout
 from ..partly_frozen import PartlyFrozen
 from ..same_conv import SameConv2d
@@ -28,6 +29,7 @@ from ..spectrogram import (
     mel_band_position,
     mel_filters,
 )
+from .mel_maps import MelMaps
 from .pretrained_weights import leave_out, spread_over_channels
 
 LOG_MEL_OFFSET = 0.001
@@ -106,7 +108,7 @@ def mel_to_linear(
 
 
 @MODELS.register_module()
-class YAMNet(PartlyFrozen):
+class YAMNet(MelMaps, PartlyFrozen):
     """Maps of YAMNet (AudioSet) on the (T, 256) lattice, any T.
 
     Args:
@@ -167,16 +169,15 @@ class YAMNet(PartlyFrozen):
             self.register_buffer(f"to_linear_{stride}", matrix, persistent=False)
         self.freeze()
 
-    def forward(self, specgram: Tensor) -> tuple[Tensor, ...]:
-        """(B, A, T, 256) linear magnitude to maps (B, out_channels, ~T/stride, 256/stride)."""
-        x = log_mel(specgram, self.filters)
+    def own_maps(self, specgram: Tensor) -> tuple[SoundMap, ...]:
+        """See ``MelMaps``."""
+        x = fast_layout(log_mel(specgram, self.filters))
         outputs = []
         for layer in self.layers:
             x = layer(x)
             outputs.append(x)
         return tuple(
-            # What reads the maps is faster with this layout; the layers above are not.
-            fast_layout(outputs[i] @ self.get_buffer(f"to_linear_{stride}"))
+            SoundMap(outputs[i], self.get_buffer(f"to_linear_{stride}"))
             for i, stride in zip(self.out_indices, self.out_strides, strict=True)
         )
 

@@ -11,6 +11,7 @@ from mmseg.models.backbones import ResNet
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ...structures import SoundMap
 from ..audio_backbones.pretrained_weights import spread_over_channels
 from ..audio_backbones.vggish_embedding import DenseVGGish, take_frames
 from ..audio_backbones.yamnet import YAMNet
@@ -155,7 +156,7 @@ class CAVPYAMNet(YAMNet):
         self.fc = nn.Linear(self.out_channels[-1], embed_dims)
         self.out_channels = (embed_dims,)
 
-    def forward(self, specgram: Tensor) -> tuple[Tensor]:
+    def own_maps(self, specgram: Tensor) -> tuple[SoundMap, ...]:
         """(B, A, T, 256) linear magnitude to one map (B, D, 1, 1)."""
-        largest = super().forward(specgram)[-1].amax((2, 3))
-        return (self.fc(largest)[..., None, None],)
+        largest = super().own_maps(specgram)[-1].linear().amax((2, 3))
+        return (SoundMap(self.fc(largest)[..., None, None]),)

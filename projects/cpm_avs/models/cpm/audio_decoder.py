@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
-from torch import Tensor
 
-from ...structures import AudioFeatures
+from ...structures import AudioFeatures, SoundMap
 
 
 @MODELS.register_module()
@@ -28,6 +27,7 @@ class AudioDecoder(BaseModule):
             in_channels[-1], embed_dims, 1, norm_cfg=dict(type="GN", num_groups=32), act_cfg=None
         )
 
-    def forward(self, levels: tuple[Tensor, ...]) -> AudioFeatures:
+    def forward(self, levels: tuple[SoundMap, ...]) -> AudioFeatures:
         """Project the last of the maps (B, C_l, T_l, F_l)."""
-        return AudioFeatures(levels=levels, memory=self.project(levels[-1]))
+        memory = self.project.norm(levels[-1].linear(self.project.conv))
+        return AudioFeatures(levels=levels, memory=memory)

@@ -3,13 +3,12 @@
 import math
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ...structures import AudioFeatures
+from ...structures import AudioFeatures, SoundMap
 
 
 class AudioMaskHead(BaseModule):
@@ -36,7 +35,7 @@ class AudioMaskHead(BaseModule):
         )
         self.mask_embed = nn.Sequential(
             nn.Linear(embed_dims, embed_dims),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Linear(embed_dims, embed_dims),
         )
 
@@ -51,13 +50,17 @@ class AudioMaskHead(BaseModule):
             Tensor: (B, Q, T/4, F/4).
         """
         dense = audio.memory
-        for level, lateral, output in reversed(
-            list(zip(audio.levels, self.laterals, self.outputs, strict=False))
-        ):
-            size = level.shape[-2:]
+        parts: list[tuple[SoundMap, ConvModule, nn.Module]] = list(
+            zip(audio.levels, self.laterals, self.outputs, strict=False)
+        )
+        for level, lateral, output in reversed(parts):
+            fine = lateral.norm(level.linear(lateral.conv))
+            size = fine.shape[-2:]
             upsampled = F.interpolate(dense, size, mode="bilinear", align_corners=False)
-            dense = output(lateral(level) + upsampled)
+            dense = output(upsampled.add_(fine))
         # Scaled as in attention: without it a third of the ratios that the sigmoid of eq. 5 makes
         # of the summed logits would start at its flat ends.
-        masks = torch.einsum("bqd,bdtf->bqtf", self.mask_embed(embeddings), dense)
-        return masks / math.sqrt(dense.shape[1])
+        embeddings = self.mask_embed(embeddings) / math.sqrt(dense.shape[1])
+        # Channels stand last, as the convolutions have them, so that their gradients do, too.
+        masks = dense.permute(0, 2, 3, 1).flatten(1, 2) @ embeddings.transpose(1, 2)
+        return masks.transpose(1, 2).unflatten(2, dense.shape[-2:])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from tiny import tiny_model_cfg
 from typed_tools import tool
 
@@ -110,6 +111,20 @@ def test_held_memory_has_the_gradients_and_the_moments():
     moments = sum(8 * one.numel() + 4 for one in trained)  # and a count of steps
     assert held_bytes(subject.model) == 4 * parameters + buffers
     assert held_bytes(subject.model, subject.optimiser) == 4 * parameters + buffers + moments
+
+
+def test_the_moments_of_several_optimisers_are_held():
+    layers = torch.nn.ModuleDict(dict(visual=torch.nn.Linear(3, 2), sound=torch.nn.Linear(2, 1)))
+    optimisers = OptimWrapperDict(
+        visual=OptimWrapper(torch.optim.SGD(layers["visual"].parameters(), 0.1, momentum=0.9)),
+        sound=OptimWrapper(torch.optim.Adam(layers["sound"].parameters(), 0.1)),
+    )
+    layers["sound"](layers["visual"](torch.ones(1, 3))).sum().backward()
+    optimisers["visual"].step()
+    optimisers["sound"].step()
+    # Eight and three numbers with their gradients; one moment of the one, two and two counts of
+    # the other.
+    assert held_bytes(layers, optimisers) == 4 * (2 * 11 + 8 + 2 * 3 + 2)
 
 
 def test_three_classes_sound_in_a_sample_and_others_in_the_next():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -19,8 +19,10 @@ def held_bytes(model: nn.Module, optimiser: OptimWrapper | None = None) -> int:
     gradients = (one.grad for one in parameters if one.grad is not None)
     held = _bytes([*parameters, *model.buffers(), *gradients])
     if optimiser is not None:
-        for state in optimiser.optimizer.state.values():
-            held += _bytes(one for one in state.values() if isinstance(one, Tensor))
+        several = isinstance(optimiser, OptimWrapperDict)
+        for wrapper in optimiser.values() if several else [optimiser]:
+            for state in wrapper.optimizer.state.values():
+                held += _bytes(one for one in state.values() if isinstance(one, Tensor))
     return held
 
 

@@ -289,6 +289,7 @@ def test_the_zoo_names_every_config():
 
 
 ABLATED = ("mIoU", ".1f"), ("coverage", ".3f"), ("STS", ".3f")
+METHODS = ["tpavi", "avsegformer", "baseline", "cpm"]
 NEGATIVE = ("mIoU", ".1f"), ("false_frames_noise", ".1f"), ("false_frames_offscreen", ".1f")
 
 
@@ -298,9 +299,17 @@ NEGATIVE = ("mIoU", ".1f"), ("false_frames_noise", ".1f"), ("false_frames_offscr
         (
             "README.md",
             "baseline: ",
-            ["baseline", "ccdm", "ccdm_vcp", "ccdm_acp", "ccdm_acp_vcp", "cpm"],
+            ["baseline", "ccdm", "ccdm_vcp", "cpm"],
             "ablation",
             ABLATED[:1],
+        ),
+        ("README.md", "TPAVI", METHODS, "methods", ABLATED[:1]),
+        (
+            "docs/results.md",
+            "TPAVI",
+            METHODS,
+            "methods",
+            (ABLATED[0], ("F_beta", ".1f"), ("mIoU_crowd", ".1f"), NEGATIVE[2]),
         ),
         (
             "docs/results.md",

@@ -8,7 +8,13 @@ from mmengine.config import Config
 
 from projects.cpm_avs.ablation import runs as ablation_runs
 from projects.cpm_avs.ablation.costs import costs_markdown
-from projects.cpm_avs.ablation.rates import TriedRates, rate_settings, rates_markdown, write_rates
+from projects.cpm_avs.ablation.rates import (
+    TriedRates,
+    rate_settings,
+    rates_markdown,
+    read_rates,
+    write_rates,
+)
 from projects.cpm_avs.ablation.records import RunRecord
 from projects.cpm_avs.ablation.report import write_report
 from projects.cpm_avs.ablation.rows import STUDIES
@@ -119,3 +125,12 @@ def test_the_page_has_costs_and_rates_beside_the_scores(tmp_path):
     assert "| `tpavi` | 4.16 | 500 | 1.25 | 50 | 0.50 |" in cost
     assert "| `baseline` | 4.16 | 400 | 1.00 | 100 | 1.00 |" in cost and "cavp" not in cost
     assert rates.startswith("Rates\n") and rates.endswith("| `tpavi` | 30.0 | **41.3** | 38.0 |\n")
+
+
+@pytest.mark.parametrize("row", ["tpavi", "avsegformer", "baseline"])
+def test_configs_have_the_best_of_the_rates(row):
+    """Not CAVP's, which learns with none of them, nor CPM's, whose table has one rate for all."""
+    tried = read_rates(ROOT / "docs" / "methods")
+    best = max(tried.mIoU[row], key=tried.mIoU[row].get)
+    cfg = Config.fromfile(ROOT / f"configs/{STUDIES['methods'].configs[row]}.py")
+    assert cfg.optim_wrapper.optimizer.lr == float(best)

@@ -32,7 +32,7 @@ def costs_markdown(study: Study, out: Path) -> str:
     steps, frames = _by_row(study, train), _by_row(study, predict)
     machine, batch = train["machine"], train["rows"][0]["batch"]
     lines = [
-        "## Cost\n",
+        "\n## Cost\n",
         f"`tools/benchmark.py` in CPU time: {machine['device']}, {machine['threads']} thread(s),",
         f"{batch} scenes a step. Parameters are those of prediction.\n",
         f"| {' | '.join(TITLES)} |",
@@ -50,7 +50,7 @@ def costs_markdown(study: Study, out: Path) -> str:
             f"{frames[_BASELINE]['cpu_ratio'] / frame['cpu_ratio']:.2f}",
         ]
         lines.append(f"| `{row}` | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", ""])
+    return "\n".join([*lines, ""])
 
 
 def _by_row(study: Study, measured: dict[str, Any]) -> dict[str, dict[str, Any]]:

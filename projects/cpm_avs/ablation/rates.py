@@ -87,7 +87,7 @@ def rates_markdown(tried: TriedRates | None) -> str:
         return ""
     rates = sorted({rate for scores in tried.mIoU.values() for rate in scores}, key=float)
     lines = [
-        "## Rates\n",
+        "\n## Rates\n",
         "mIoU on validation scenes after a training with each learning rate, by",
         f"`tools/tune_rates.py` with seed {tried.seed}.\n",
         f"| row | {' | '.join(rates)} |",

@@ -268,6 +268,7 @@ def test_the_index_names_every_page():
     others = {
         "get-started.md",
         "negatives.md",
+        "stages.md",
         *(f"ablation-{kind}.md" for kind in ("before", "888", "1200")),
     }  # linked from results.md
     for page in {path.name for path in (ROOT / "docs").glob("*.md")} - others:
@@ -323,6 +324,13 @@ NEGATIVE = ("mIoU", ".1f"), ("false_frames_noise", ".1f"), ("false_frames_offscr
         ("docs/results.md", "baseline, 888", ["baseline"], "ablation-888", ABLATED),
         ("docs/results.md", "baseline, 1,200", ["baseline", "cpm"], "ablation-1200", ABLATED),
         ("docs/results.md", "CPM | 62", ["cpm", "negatives"], "negatives", NEGATIVE),
+        (
+            "docs/results.md",
+            "in one stage",
+            ["cpm", "two_stages"],
+            "stages",
+            (ABLATED[0], ("F_beta", ".1f"), ("mIoU_crowd", ".1f")),
+        ),
         (
             "docs/results.md",
             "one channel",

@@ -290,7 +290,7 @@ def test_the_zoo_names_every_config():
 
 
 ABLATED = ("mIoU", ".1f"), ("coverage", ".3f"), ("STS", ".3f")
-METHODS = ["tpavi", "avsegformer", "baseline", "cpm"]
+METHODS = ["tpavi", "avsegformer", "cavp", "baseline", "cpm"]
 NEGATIVE = ("mIoU", ".1f"), ("false_frames_noise", ".1f"), ("false_frames_offscreen", ".1f")
 
 

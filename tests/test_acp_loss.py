@@ -66,6 +66,15 @@ def test_masks_are_products_with_a_dense_embedding_that_is_never_made(own_freque
         torch.testing.assert_close(own / plain.norm(), plain / plain.norm(), rtol=1e-5, atol=1e-5)
 
 
+def test_gradients_where_the_maps_are_of_frozen_layers():
+    """With channels last, as YAMNet's are: there PyTorch's learned group norm crashes."""
+    head = AudioMaskHead(in_channels=[64, 7], embed_dims=32)
+    frozen = torch.randn(2, 64, 8, 8).to(memory_format=torch.channels_last)
+    levels = (SoundMap(frozen), SoundMap(torch.randn(2, 7, 2, 2)))
+    head(torch.randn(2, 3, 32), AudioFeatures(levels, torch.randn(2, 32, 2, 2))).sum().backward()
+    assert head.laterals[0].weight.grad.abs().sum() > 0
+
+
 def test_ratio_mask_hand_numbers():
     clean = torch.tensor([[[[1.0, 0.0, 2.0, 0.0]]]])
     noise = torch.tensor([[[[3.0, 5.0, 0.0, 0.0]]]])

@@ -56,7 +56,7 @@ class AudioMaskHead(BaseModule):
         for level, norm, lateral in reversed(
             list(zip(audio.levels, self.norms, self.laterals, strict=False))
         ):
-            own = _product(embeddings @ lateral.weight, norm(level.cells))
+            own = _product(embeddings @ lateral.get_parameter("weight"), norm(level.cells))
             finer = replace(level, cells=own).linear()
             coarser = F.interpolate(masks, finer.shape[-2:], mode="bilinear", align_corners=False)
             masks = coarser + finer

@@ -25,35 +25,54 @@ def test_masks_are_scaled_products_with_the_dense_map():
     torch.testing.assert_close(masks[0, 1, 1, 2], expected)
 
 
-def test_masks_drawn_from_a_network_s_own_frequencies_are_those_of_linear_ones():
-    """Convolved before there are more cells, and after, with all gradients."""
+@pytest.mark.parametrize("own_frequencies", [True, False])
+def test_masks_are_products_with_a_dense_embedding_that_is_never_made(own_frequencies):
+    """As if u~_a had been decoded top-down at linear frequencies, D channels of it."""
     torch.manual_seed(0)
     head, decoder = (
-        cls(in_channels=[5, 6, 7], embed_dims=32) for cls in (AudioMaskHead, AudioDecoder)
+        cls(in_channels=[64, 6, 7], embed_dims=32) for cls in (AudioMaskHead, AudioDecoder)
     )
-    shapes = ((4, 5, 6, 16), (8, 6, 3, 8), (16, 7, 2, 4))
+    shapes = ((4, 64, 6, 16), (8, 6, 3, 8), (16, 7, 2, 4))
     levels = tuple(
-        SoundMap(torch.randn(2, width, frames, bands, requires_grad=True), mel_to_linear(stride))
+        SoundMap(
+            torch.randn(2, width, frames, bands, requires_grad=True),
+            mel_to_linear(stride) if own_frequencies else None,
+        )
         for stride, width, frames, bands in shapes
     )
     prompts = torch.randn(2, 3, 32, requires_grad=True)
     learned = [prompts, *(one.cells for one in levels), *head.parameters(), *decoder.parameters()]
 
-    dense = decoder.project(levels[-1].cells @ levels[-1].to_linear)
-    for level, lateral, output in reversed(
-        list(zip(levels, head.laterals, head.outputs, strict=False))
-    ):
-        fine = lateral(level.cells @ level.to_linear)
-        dense = output(fine + F.interpolate(dense, fine.shape[-2:], mode="bilinear"))
+    audio = decoder(levels)
+    dense = audio.memory
+    for level, groups, lateral in zip(levels[1::-1], (2, 32), head.laterals[::-1], strict=True):
+        fine = F.group_norm(level.cells, groups)
+        if level.to_linear is not None:
+            fine = fine @ level.to_linear
+        dense = F.interpolate(dense, fine.shape[-2:], mode="bilinear") + torch.einsum(
+            "bctf,dc->bdtf", fine, lateral.weight
+        )
     expected = torch.einsum("bqd,bdtf->bqtf", head.mask_embed(prompts), dense) / 32**0.5
-    found = head(prompts, decoder(levels))
+    found = head(prompts, audio)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     weight = torch.randn_like(found)
     for own, plain in zip(
-        *(torch.autograd.grad((one * weight).sum(), learned) for one in (found, expected)),
+        *(
+            torch.autograd.grad((one * weight).sum(), learned, retain_graph=True)
+            for one in (found, expected)
+        ),
         strict=True,
     ):
         torch.testing.assert_close(own / plain.norm(), plain / plain.norm(), rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_where_the_maps_are_of_frozen_layers():
+    """With channels last, as YAMNet's are: there PyTorch's learned group norm crashes."""
+    head = AudioMaskHead(in_channels=[64, 7], embed_dims=32)
+    frozen = torch.randn(2, 64, 8, 8).to(memory_format=torch.channels_last)
+    levels = (SoundMap(frozen), SoundMap(torch.randn(2, 7, 2, 2)))
+    head(torch.randn(2, 3, 32), AudioFeatures(levels, torch.randn(2, 32, 2, 2))).sum().backward()
+    assert head.laterals[0].weight.grad.abs().sum() > 0
 
 
 def test_ratio_mask_hand_numbers():

@@ -148,7 +148,7 @@ def _described(what: str, name: str, subject: Subject, size: Size, count: int) -
         size=f"{size[0]}x{size[1]}",
         batch=count,
         precision=subject.precision,
-        parameters_m=round(subject.parameters / 1e6, 2),
+        parameters_m=round(subject.parameters / 1e6, 3),
     )
 
 

@@ -1,5 +1,6 @@
 """Ctrl-C: one line, the status that shells expect, no half of a file, and no work that goes on."""
 
+import gc
 import importlib
 import os
 import runpy
@@ -27,9 +28,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(autouse=True)
 def _heard() -> Iterator[None]:
-    """A shell's job in the background ignores Ctrl-C, and its children do."""
+    """A shell's job in the background ignores Ctrl-C, and its children do.
+
+    What is raised while garbage is collected is lost, and Hypothesis has Python code called then.
+    """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.disable()
     yield
+    gc.enable()
     signal.signal(signal.SIGINT, before)
 
 

@@ -172,8 +172,8 @@ def test_rows_on_photographs_have_configs_of_their_own(tools, tmp_path):
     arguments = ["--data", "real", "--rows", "baseline", "cpm", "--seeds", "0"]
     ablation.main([*arguments, "--work-dir", str(tmp_path), "--out", str(tmp_path / "real")])
     assert [call[1] for call in tools if call[0] == "tools/train.py"] == [
-        "configs/ablation/cpm_mbv2-yamnet_real-ms_baseline.py",
-        "configs/cpm_mbv2-yamnet_real-ms.py",
+        "configs/ablation/cpm_efflite0-yamnet_real-ms_baseline.py",
+        "configs/cpm_efflite0-yamnet_real-ms.py",
     ]
     page = (tmp_path / "real.md").read_text()
     assert page.startswith("# The ablation on photographs and recordings, `ms`\n")

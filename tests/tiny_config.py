@@ -102,10 +102,11 @@ def train_a_step(model: torch.nn.Module, cfg: Config, batch: dict[str, Any]) -> 
     assert not still, still
     optimizer.step()
     changed = {name for name, value in trained.items() if not value.equal(before[name])}
-    parts = ["backbone.", "audio_backbone.", "audio_decoder.", "decode_head."]
-    ears = cfg.model.audio_backbone
-    if ears.get("frozen_stages", 0) > max(ears.get("out_indices", [0])):  # all of their layers
-        parts.remove("audio_backbone.")
+    parts = ["audio_decoder.", "decode_head."]
+    for name in ("backbone", "audio_backbone"):  # unless all of its stages are frozen
+        part = model.get_submodule(name)
+        if cfg.model[name].get("frozen_stages", -1) <= max(getattr(part, "out_indices", [0])):
+            parts.append(f"{name}.")
     assert all(any(name.startswith(part) for name in changed) for part in parts)
     return {name: value.item() for name, value in losses.items()}
 

@@ -138,7 +138,7 @@ _STEREO = {
 STUDIES = {
     "stamps": tables_of_the_paper("cpm_mbv2-yamnet_stamps", "The ablation on AVS-Stamps `ms`"),
     "real": tables_of_the_paper(
-        "cpm_mbv2-yamnet_real-ms", "The ablation on photographs and recordings, `ms`"
+        "cpm_efflite0-yamnet_real-ms", "The ablation on photographs and recordings, `ms`"
     ),
     "methods": Study(
         title="The methods that the paper compares with, on AVS-Stamps `ms`",

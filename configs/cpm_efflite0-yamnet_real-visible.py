@@ -1,11 +1,12 @@
 # The start of the visual part (docs/real.md): all that can be seen is labelled, whatever sounds.
-_base_ = "cpm_mbv2-yamnet_real.py"
+_base_ = "cpm_efflite0-yamnet_real.py"
 
 model = dict(
     decode_head=dict(classifier=dict(_delete_=True, type="LinearClassifier")),
     criterion=dict(mixture=None, prompting=None),
     least_heard=0.0,  # what is seen counts, whatever sounds
     no_object_odds=1.0,
+    mask_classifier=None,
 )
 test_pipeline = [dict(type="ComposeScene"), dict(type="LabelVisible"), dict(type="PackAVSInputs")]
 train_pipeline = [

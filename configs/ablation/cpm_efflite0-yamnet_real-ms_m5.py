@@ -1,4 +1,4 @@
 # Table 5, M = 5.
-_base_ = "../cpm_mbv2-yamnet_real-ms.py"
+_base_ = "../cpm_efflite0-yamnet_real-ms.py"
 
 model = dict(decode_head=dict(classifier=dict(num_components=5)))

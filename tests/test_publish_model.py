@@ -127,7 +127,9 @@ def test_errors_name_the_file_and_end_without_a_traceback(tmp_path, capsys):
 
 def test_the_visual_part_is_all_that_sees(tmp_path):
     model = build_tiny()
-    path = publish_model.publish(save(model, tmp_path / "a.pth"), tmp_path / "b.pth", visual=True)
+    path = publish_model.publish(
+        save(model, tmp_path / "a.pth"), tmp_path / "b.pth", start="visual"
+    )
     kept = load_safely(path)["state_dict"]
     left = {key.split(".")[0] for key in model.state_dict() if key not in kept}
     assert left == {"criterion", "audio_backbone", "audio_decoder", "decode_head"}
@@ -138,3 +140,14 @@ def test_the_visual_part_is_all_that_sees(tmp_path):
         m.decode_head.decode_pixels(m.backbone(torch.ones(1, 3, 64, 64))) for m in (model, other)
     ]
     assert torch.equal(seen[0].mask_features, seen[1].mask_features)
+
+
+def test_a_start_that_hears_lacks_the_names_alone(tmp_path):
+    model = build_tiny()
+    arguments = [str(save(model, tmp_path / "a.pth")), str(tmp_path / "b.pth")]
+    publish_model.main([*arguments, "--start", "audio-visual"])
+    kept = load_safely(next(tmp_path.glob("b-*.pth")))["state_dict"]
+    left = model.state_dict().keys() - kept.keys()
+    named = {key for key in model.state_dict() if key.startswith("decode_head.decoder.classifier.")}
+    assert named and named <= left
+    assert {key.split(".")[0] for key in left - named} == {"criterion"}

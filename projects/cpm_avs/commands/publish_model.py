@@ -6,9 +6,10 @@ writes cpm_r50_avss-1a2b3c4d.pth: the model without its criterion (memory bank, 
 head), optimiser, scheduler, message hub and random states. The digits are the first eight of the
 file's SHA-256, which loaders that check downloads compare.
 
-    cpm-avs publish-model work_dirs/visible/iter_3000.pth weights/visible.pth --visual
+    cpm-avs publish-model work_dirs/visible/iter_3000.pth weights/visible.pth --start visual
 
-writes what sees, without ear and classifier, for other trainings to start from (``load_from``).
+writes what sees, without ear and classifier, for other trainings to start from (``load_from``);
+``--start audio-visual`` what sees and what hears, without the classifier.
 """
 
 import argparse
@@ -31,31 +32,29 @@ from ..safe_checkpoint import (
 )
 from ..safetensors_format import SUFFIX, safetensors_of
 
-EAR_AND_NAMES = (
-    "audio_backbone.",
-    "audio_decoder.",
-    "decode_head.decoder.audio_layers.",
-    "decode_head.decoder.classifier.",
-)
+_EARS = ("audio_backbone.", "audio_decoder.", "decode_head.decoder.audio_layers.")
+_NAMES = ("decode_head.decoder.classifier.", "mask_classifier.")
+#: What a start of other trainings leaves to them.
+STARTS = {"visual": (*_EARS, *_NAMES), "audio-visual": _NAMES}
 # The rest of the meta data names folders of the machine, or belongs to the optimiser.
 KEPT_META = ("dataset_meta", "epoch", "iter", "mmengine_version")
 
 
 def strip(
-    checkpoint: dict[str, Any], source: str | Path, *, visual: bool = False
+    checkpoint: dict[str, Any], source: str | Path, *, start: str | None = None
 ) -> dict[str, Any]:
     """Weights for inference, with the classes' names and the age of the model.
 
     Args:
         checkpoint: As MMEngine saves it, or a bare state_dict.
         source: Where it came from, for the message.
-        visual: Keep only what sees.
+        start: Keep only this part, a key of ``STARTS``.
 
     Raises:
         CheckpointError: It holds something else than weights, or none beside the training part.
     """
     state = weights_of(checkpoint, source)
-    dropped = (TRAINING_PREFIX, *EAR_AND_NAMES) if visual else (TRAINING_PREFIX,)
+    dropped = (TRAINING_PREFIX, *(STARTS[start] if start else ()))
     state = {key: value for key, value in state.items() if not key.startswith(dropped)}
     if not state:
         raise CheckpointError(f"{source}: nothing is left of it without {'*, '.join(dropped)}*")
@@ -78,7 +77,7 @@ def halved(weights: dict[str, torch.Tensor], source: str | Path) -> dict[str, to
     }
 
 
-def publish(source: Path, out: Path, *, half: bool = False, visual: bool = False) -> Path:
+def publish(source: Path, out: Path, *, half: bool = False, start: str | None = None) -> Path:
     """Write the stripped checkpoint.
 
     Args:
@@ -86,12 +85,12 @@ def publish(source: Path, out: Path, *, half: bool = False, visual: bool = False
         out: Name to write, ``*.pth`` or ``*.safetensors``; digits of an earlier publication are
             replaced.
         half: Write float16; a model that loads it computes in its own precision again.
-        visual: See ``strip``.
+        start: See ``strip``.
 
     Returns:
         Path: ``out`` with the digits.
     """
-    stripped = strip(load_safely(source), source, visual=visual)
+    stripped = strip(load_safely(source), source, start=start)
     check_finite(stripped["state_dict"], source)
     if half:
         stripped["state_dict"] = halved(stripped["state_dict"], source)
@@ -126,9 +125,9 @@ def main(args: list[str] | None = None) -> None:
         "--half", action="store_true", help="float16: half the size, and nearly the same scores"
     )
     parser.add_argument(
-        "--visual", action="store_true", help="only what sees, as a start of other trainings"
+        "--start", choices=STARTS, help="only this part, as a start of other trainings"
     )
     parsed = parser.parse_args(args)
-    path = publish(parsed.source, parsed.out, half=parsed.half, visual=parsed.visual)
+    path = publish(parsed.source, parsed.out, half=parsed.half, start=parsed.start)
     before, after = (file.stat().st_size / 2**20 for file in (parsed.source, path))
     print(f"{path}: {after:.1f} MiB of {before:.1f} MiB")

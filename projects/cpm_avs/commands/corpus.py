@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ..inference.model_loading import find_checkpoint, load_config
 from ..inference.predictor import PRECISIONS
-from ..launch import add_model_options, at_least, output_folder, read_config
+from ..launch import add_model_options, add_speed_options, at_least, output_folder, read_config
 
 if TYPE_CHECKING:  # the help is there without the packages that only a corpus needs
     from ..corpus.crews import Crew
@@ -56,18 +56,7 @@ def parse_args(args: Sequence[str] | None = None) -> argparse.Namespace:
         help="default: one a GPU, or a core where there is no GPU; 0: this process, without Ray",
     )
     parser.add_argument("--address", help="of a running Ray cluster: auto, or HOST:6379")
-    parser.add_argument(
-        "--batch-size", type=at_least(1), default=4, help="frames at a time (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="fp32",
-        help="half precision suits a GPU (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--record", action="store_true", help="replay the network as a CUDA graph: faster on a GPU"
-    )
+    add_speed_options(parser, PRECISIONS)
     parser.add_argument(
         "--retry-failed", action="store_true", help="try videos with an error once more"
     )

@@ -22,6 +22,7 @@ from ..inference.sources import OnError, open_sources
 from ..launch import (
     add_device_option,
     add_model_options,
+    add_speed_options,
     built_from,
     output_file,
     output_folder,
@@ -67,18 +68,7 @@ def parse_args(args: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--silent-ok", action="store_true", help="go on without a sound track")
     add_device_option(parser)
-    parser.add_argument(
-        "--batch-size", type=int, default=4, help="frames at a time (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="fp32",
-        help="half precision suits a GPU (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--record", action="store_true", help="replay the network as a CUDA graph: faster on a GPU"
-    )
+    add_speed_options(parser, PRECISIONS)
     parsed = parser.parse_args(args)
     if parsed.out is None and parsed.out_dir is None:
         parsed.out_dir = Path("work_dirs/demo")

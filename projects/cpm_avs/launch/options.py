@@ -3,7 +3,7 @@
 import argparse
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -94,6 +94,27 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", help="name in configs/ or file (default: the built-in model)")
     parser.add_argument(
         "--checkpoint", type=Path, help="weights (default: those that come with it)"
+    )
+
+
+def add_speed_options(parser: argparse.ArgumentParser, precisions: Iterable[str]) -> None:
+    """Add the options that say how fast an ``AVSInferencer`` is.
+
+    Args:
+        parser: Of a tool that makes one.
+        precisions: Those of its ``Predictor``, which this room does not import.
+    """
+    parser.add_argument(
+        "--batch-size", type=at_least(1), default=4, help="frames at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=[*precisions],
+        default="fp32",
+        help="half precision suits a GPU (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--record", action="store_true", help="replay the network as a CUDA graph: faster on a GPU"
     )
 
 

@@ -146,6 +146,12 @@ def test_rows_are_added_without_the_earlier_work_folder(tools, tmp_path):
     trained = [call[-1] for call in tools if call[0] == "tools/train.py" and "_ccdm" in call[1]]
     assert trained == ["randomness.seed=2"]
 
+    # The runs alone make the page again.
+    tools.clear()
+    (tmp_path / "table.md").unlink()
+    assert run("ccdm", seeds="0", folder="gone") == held and tools == []
+    assert (tmp_path / "table.md").exists()
+
     path = tmp_path / "table_runs.json"
     before = path.read_text()
     path.write_text(before.replace("[200, ", "[400, "))
@@ -193,6 +199,12 @@ def test_methods_are_rows_of_a_study_of_their_own(tools, tmp_path, capsys):
     with pytest.raises(SystemExit):
         ablation.main([*arguments, "--rows", "m5", "--out", str(tmp_path / "methods")])
     assert "--data methods has no m5; choose from tpavi, av" in capsys.readouterr().err
+    # A report is of one study, and is told so before anything is trained.
+    tools.clear()
+    with pytest.raises(SystemExit):
+        ablation.main(["--rows", "ccdm", "--out", str(tmp_path / "methods")])
+    assert "methods_runs.json has rows of another study, tpavi" in capsys.readouterr().err
+    assert tools == []
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)

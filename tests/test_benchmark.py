@@ -1,5 +1,6 @@
 """Benchmarks: what is timed, in which order, on what, and how it is told."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -24,6 +25,7 @@ from projects.cpm_avs.benchmarking.stages import STAGES, Stopwatch, stage_rows
 from projects.cpm_avs.benchmarking.steps import Plan, predictions, training_steps
 from projects.cpm_avs.benchmarking.subjects import mmseg_beside, of_config
 from projects.cpm_avs.benchmarking.timing import Step, Timing, interleaved
+from projects.cpm_avs.errors import UserError
 from projects.cpm_avs.launch import read_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -301,6 +303,13 @@ def test_a_setting_is_varied():
     assert of_config("varied", cfg, device="cpu", training=False).model.decode_head.num_classes == 5
     args.vary = {"model.decode_head.num_querys": [5]}
     with pytest.raises(ValueError, match="num_querys: the config has no such"):
+        benchmark._configs(args)
+
+
+def test_two_configs_of_one_name_are_refused():
+    benchmark = tool("benchmark")
+    args = argparse.Namespace(configs=["a/m.py", "n.py", "b/m.py"], cfg_options={}, vary={})
+    with pytest.raises(UserError, match="two configs are called m"):
         benchmark._configs(args)
 
 

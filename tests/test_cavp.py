@@ -238,6 +238,14 @@ def test_the_bank_puts_half_of_the_wrong_sounds_right():
         criterion._keep(criterion.bank, torch.zeros(1, 1, 96, 64), kinds[:1])
 
 
+def test_a_bank_is_for_ears_that_hear_each_sound_by_itself():
+    inputs = dict(img=torch.randn(2, 3, 32, 32), specgram=torch.rand(2, 1, 96, 256))
+    for config in ("cavp_mbv2-yamnet_stamps", "cavp_r50_vpo-ss"):
+        model = build(config, bank_size=2)
+        with pytest.raises(ValueError, match="bank_size is set, and the audio backbone is CAVP"):
+            model.criterion(model, inputs, [])
+
+
 def test_pictures_with_the_same_sounds_match_whatever_the_order(monkeypatch):
     """Shown are classes 1 and 2; what sounds, where the data set says it, is what counts."""
     model = build("cavp_mbv2-yamnet_stamps", views=1)

@@ -13,8 +13,12 @@ from compose_sources import (
     sound,
 )
 
-from projects.cpm_avs.datasets.composing.candidate import ClassNames, tidy
-from projects.cpm_avs.datasets.composing.class_folders import read_photo_folder, read_sound_folder
+from projects.cpm_avs.datasets.composing.candidate import NOT_STATED, ClassNames, tidy
+from projects.cpm_avs.datasets.composing.class_folders import (
+    read_photo_folder,
+    read_sound_folder,
+    stated_licence,
+)
 from projects.cpm_avs.datasets.composing.collecting import Source, collect, keep_at_most
 from projects.cpm_avs.datasets.composing.freesound_sets import read_esc50, read_fsd50k
 from projects.cpm_avs.errors import BadSampleError, UserError
@@ -142,9 +146,20 @@ def test_names_of_freesounds_files_tell_the_recording(tmp_path):
     assert [(one.path.name, one.reason) for one in left_out] == [("notes.csv", "unknown_file")]
 
 
+def test_a_folder_of_licences_is_no_licence(tmp_path):
+    (tmp_path / "LICENCES").mkdir()  # as REUSE has them; before the file in the order
+    assert stated_licence(tmp_path) == NOT_STATED
+    (tmp_path / "LICENSE").write_text("CC0\n")
+    assert stated_licence(tmp_path) == "CC0"
+
+
 def test_sources_are_told_apart(tmp_path):
     one, other = (make_photos(tmp_path / name / "set", ["dog"], 1) for name in "ab")
     with pytest.raises(UserError, match="would both be called 'set' in the set"):
+        collect([Source("photos", one), Source("photos", other)], ALL)
+    # Their files would be of one name, too.
+    one, other = (make_photos(tmp_path / name, ["dog"], 1) for name in ("my photos", "my.photos"))
+    with pytest.raises(UserError, match="would both be called 'my-photos' in the set"):
         collect([Source("photos", one), Source("photos", other)], ALL)
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from projects.cpm_avs.commands import make_clip
 from projects.cpm_avs.datasets.composed.backdrop import MIN_SHARE_INSIDE, draw_window
-from projects.cpm_avs.datasets.composed.clip import compose_clip
+from projects.cpm_avs.datasets.composed.clip import compose_clip, plan_clip
 from projects.cpm_avs.datasets.composed.composed_dataset import ComposedDataset
 from projects.cpm_avs.datasets.composed.index import read_index
 from projects.cpm_avs.datasets.composed.library import (
@@ -25,7 +25,7 @@ from projects.cpm_avs.datasets.composed.library import (
 )
 from projects.cpm_avs.datasets.composed.placement import GRID
 from projects.cpm_avs.datasets.composed.stamps import CLASSES
-from projects.cpm_avs.errors import BadSampleError
+from projects.cpm_avs.errors import BadSampleError, UserError
 from projects.cpm_avs.inference.example_clips import example_scenes, examples_for
 
 
@@ -261,12 +261,26 @@ def test_a_clip_of_photographs(root):
     assert labels and labels <= {1, 2, 3}
 
 
+def test_a_clip_of_what_makes_no_sound_is_silent(root):
+    dataset = scenes(root, plain_prob=1.0)
+    plans = [plan_clip(dataset, index, seconds=6.0) for index in range(40)]
+    silent = [index for index, plan in enumerate(plans) if not any(plan.turns)]
+    assert silent  # photographs of a class that has no recordings
+    clip = compose_clip(dataset, silent[0], seconds=4.0, fps=2.0)
+    assert not clip.waveform.any() and not clip.masks.any() and clip.owners.any()
+
+
 def test_a_clip_is_written_with_its_truth(root, tmp_path):
     arguments = [str(tmp_path / "clip.mp4"), "--subset", "ss", "--seconds", "4"]
     earlier = tmp_path / "truth" / "masks" / "frame_000048.png"  # of a longer clip
     earlier.parent.mkdir(parents=True)
     earlier.write_text("")
-    make_clip.main([*arguments, "--data-root", str(root), "--truth", str(tmp_path / "truth")])
+    arguments += ["--data-root", str(root), "--truth", str(tmp_path / "truth")]
+    with pytest.raises(UserError, match="truth: holds files of others"):
+        make_clip.main(arguments)
+    assert earlier.exists() and not (tmp_path / "clip.mp4").exists()
+    (tmp_path / "truth" / ".cpm_avs").touch()  # as if this program had written it
+    make_clip.main(arguments)
     report = json.loads((tmp_path / "truth" / "report.json").read_text())
     assert report["classes"] == ["background", "cat", "cow", "dog"]
     masks = sorted((tmp_path / "truth" / "masks").iterdir())

@@ -84,6 +84,9 @@ CODE = {
     "new.yaml": "model: !!python/object/new:pathlib.PosixPath [{evil}]",
     "name.yml": "model: !!python/name:os.system",
     "type.yaml": "model:\n  type: os.system\n  command: touch {evil}",
+    "type-of-mmengine.yaml": "model:\n  type: mmengine.put_text\n  filepath: {evil}\n  obj: x",
+    "type-module.yaml": "model:\n  type: antigravity",
+    "type-module-in-a-scope.json": '{{"hooks": [{{"type": "mmseg.this"}}]}}',
     "type.json": '{{"a": [{{"type": "subprocess.Popen", "args": "touch {evil}", "shell": 1}}]}}',
 }
 

@@ -102,6 +102,17 @@ class TestRun:
         assert "5 were done before" in capsys.readouterr().out
         assert {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")} == before
 
+    def test_tables_of_others_are_left_alone(self, videos, model, tmp_path):
+        table = tmp_path / "masks" / "2024.parquet"
+        table.parent.mkdir()
+        table.write_bytes(b"mine")
+        with pytest.raises(UserError, match=r"holds tables and no corpus\.json"):
+            start(model, videos, tmp_path)
+        assert table.read_bytes() == b"mine"
+        table.rename(tmp_path / "masks" / "2024-01.parquet")  # no number of a shard
+        assert start(model, videos, tmp_path) == 1
+        assert (tmp_path / "masks" / "2024-01.parquet").read_bytes() == b"mine"
+
     def test_pieces_make_no_difference(self, out, videos, model, tmp_path):
         start(model, videos, tmp_path, "--piece", "100")
         assert rows(tmp_path, "masks") == rows(out, "masks")

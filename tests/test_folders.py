@@ -192,6 +192,10 @@ class TestNumberedPictures:
         with pytest.warns(UserWarning, match=r"pictures last 5.0 s .*sound 10.0 s.*--picture-rate"):
             open_sources(self.write(tmp_path, 5, 10.0))
 
+    def test_names_that_are_dates_are_no_seconds(self, tmp_path):
+        with pytest.raises(BadSampleError, match=r"number 20240101, .*lasts 2.0 s.*from 0"):
+            open_sources(self.write(tmp_path, 2, 2.0, first=20240101))
+
     @pytest.mark.parametrize("rate", [0, -1, float("nan"), "x"])
     def test_no_rate(self, tmp_path, rate):
         with pytest.raises(UserError, match="picture_rate="):

@@ -24,6 +24,7 @@ from projects.cpm_avs.training.hooks import (
     StabilityHook,
     random_state_hook,
 )
+from projects.cpm_avs.training.hooks.em_update_hook import learning_pace
 from projects.cpm_avs.training.random_state import (
     get_random_state,
     seeded_state,
@@ -349,6 +350,11 @@ def test_em_slows_down_with_the_learning_rate(group, pace):
     calls = []
     EMUpdateHook(interval=1).after_train_iter(em_runner(calls, **group), 0)
     assert calls == [pytest.approx(pace)]
+
+
+def test_em_follows_the_fastest_of_several_optimisers():
+    groups = dict(visual=[dict(lr=0.02, initial_lr=0.1)], sound=[dict(lr=0.03, initial_lr=0.1)])
+    assert learning_pace(groups) == pytest.approx(0.3)
 
 
 def test_skipped_samples_are_counted_and_named(caplog):

@@ -88,6 +88,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
         (dict(_base_=["evil.py"]), "it has _base_, which leads to code"),
         (dict(custom_imports=dict(imports=["evil"])), "it has custom_imports, which leads to"),
         (dict(model=dict(type="os.system")), "model.type is 'os.system', a path to code"),
+        (dict(model=dict(type="mmengine.load")), "model.type is 'mmengine.load', a path to code"),
         (dict(model=None), "no settings of a model"),
     ],
 )

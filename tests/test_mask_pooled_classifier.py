@@ -51,6 +51,11 @@ def test_shares_are_those_of_the_masks_mean_feature() -> None:
     torch.testing.assert_close(shares, torch.tensor([[[2 / 3, 1 / 3]]]))
 
 
+def test_logits_of_half_precision_are_weighed_in_full() -> None:
+    deepest, logits = torch.ones(1, 2, 1, 2), torch.zeros(1, 1, 5, dtype=torch.half)
+    assert reader()(logits, one_cell_of_two(0.0), deepest).dtype == torch.float32
+
+
 def test_the_product_counts_and_what_is_not_known_stays() -> None:
     """By hand: of 0.1 and 0.3, times 5/6 and 1/6, each and 0.001, the sum stays 0.4."""
     deepest = torch.tensor([[[[math.log(2), 0.0]], [[math.log(3), 0.0]]]])

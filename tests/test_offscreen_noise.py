@@ -159,5 +159,8 @@ def test_binary_sets_take_any_other_sample():
     draws = torch.stack([draw_partners(one_class, audible) for _ in range(100)])
     assert [set(column) for column in draws.T.tolist()] == [{1, 2}, {0, 2}, {0, 1}]
     assert draw_partners(one_class, ~audible).tolist() == [-1, -1, -1]
+    one_class[1, 0] = True  # nothing is known of it: it may be of the first's own clip
+    draws = torch.stack([draw_partners(one_class, audible) for _ in range(20)])
+    assert [set(column) for column in draws.T.tolist()] == [{2}, {0, 2}, {0}]
     two_classes = torch.tensor([[False, True, False]] * 3)
     assert draw_partners(two_classes, audible).tolist() == [-1, -1, -1]

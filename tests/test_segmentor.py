@@ -318,9 +318,11 @@ def test_wrong_arguments_are_refused():
         build_tiny(tiny_model_cfg(no_object_odds=0))
     with pytest.raises(ValueError, match="TD-A has 0"):
         build_tiny(tiny_model_cfg(decode_head=dict(num_audio_layers=0)))
-    hears = dict(type="YAMNet", drop_bin="dc")
-    with pytest.raises(ValueError, match="drop_bin is 'nyquist' and audio_backbone.drop_bin 'dc'"):
-        build_tiny(tiny_model_cfg(audio_backbone=hears))
+    for ears in (dict(type="YAMNet"), dict(type="Cnn14", out_indices=(1,)), dict(type="HTSAT")):
+        cfg = tiny_model_cfg()
+        cfg["audio_backbone"] = dict(ears, drop_bin="dc")
+        with pytest.raises(ValueError, match="is 'nyquist' and audio_backbone.drop_bin 'dc'"):
+            build_tiny(cfg)
     for wrong in (
         dict(querys=3),
         dict(decode_head=dict(strides=[4])),

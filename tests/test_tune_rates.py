@@ -50,7 +50,8 @@ def test_every_row_is_trained_with_every_rate_once(trainings, tmp_path, capsys):
     arguments = ["--rows", "tpavi", "cavp", "--work-dir", str(tmp_path / "runs")]
     arguments += ["--out", str(out)]
     # A run that was stopped has a log without its last validation.
-    begun = tmp_path / "runs" / "tpavi" / "2e-4" / "20250101_000000" / "vis_data" / "scalars.json"
+    run = tmp_path / "runs" / "tpavi_mbv2-yamnet_stamps" / "seed9" / "2e-4"
+    begun = run / "20250101_000000" / "vis_data" / "scalars.json"
     begun.parent.mkdir(parents=True)
     begun.write_text('{"dataset/mIoU": 5, "step": 150}\n')
     tune_rates.main(arguments)
@@ -71,6 +72,9 @@ def test_every_row_is_trained_with_every_rate_once(trainings, tmp_path, capsys):
     with pytest.raises(SystemExit):
         tune_rates.main([*arguments, "--seed", "3"])
     assert "methods_rates.json is of seed 9" in capsys.readouterr().err
+    other = ["--seed", "3", "--rates", "2e-4", "--out", str(tmp_path / "other")]
+    tune_rates.main([*arguments, *other])
+    assert len(trainings) == 2 and all("randomness.seed=3" in call for call in trainings)
     (tmp_path / "methods_rates.json").write_text("[]")
     with pytest.raises(SystemExit, match=r"methods_rates.json is none of tools/tune_rates.py"):
         tune_rates.main(arguments)

@@ -222,19 +222,26 @@ def _line(file: Path, error: Exception) -> int | None:
 def refuse_paths_to_code(path: Path, part: Any, where: str = "") -> None:
     """Refuse a ``type`` that is no registered name in a config that is data.
 
-    Mmengine would import and call whatever a ``type`` with dots names, ``os.system`` too.
+    What is not registered mmengine looks for in modules, and calls: ``os.system``, and its own
+    ``mmengine.load``, too. A module that has the name it imports.
     """
     items = part.items() if isinstance(part, dict) else enumerate(part)
     for key, value in items:
         if key == "type" and isinstance(value, str):
-            scope = value.partition(".")[0]
-            if "." in value and (scope not in _SCOPES or value.count(".") > 1):
+            if _names_code(value):
                 raise ConfigError(
                     f"{path}: {where}type is {value!r}, a path to code; a config in YAML or JSON "
                     "names registered classes only"
                 )
         elif isinstance(value, (dict, list, tuple)):
             refuse_paths_to_code(path, value, f"{where}{key}.")
+
+
+def _names_code(name: str) -> bool:
+    scope, _, registered = name.rpartition(".")
+    if scope and (scope not in _SCOPES or hasattr(import_module(scope), registered)):
+        return True
+    return registered.isidentifier() and find_spec(registered) is not None
 
 
 def _import_modules(path: Path, custom_imports: Any, leave_out: str | None) -> None:

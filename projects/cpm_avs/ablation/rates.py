@@ -11,7 +11,7 @@ from ..files import write_whole
 from ..visualization.run_log import read_run
 from .records import named
 from .rows import Study
-from .runs import Tools
+from .runs import Tools, folder_of
 
 
 @dataclass
@@ -39,7 +39,7 @@ def rate_settings(cfg: Config, rate: str) -> list[str]:
 
 def try_rate(study: Study, row: str, rate: str, seed: int, work_dir: Path, tools: Tools) -> float:
     """Train a row with a rate, if that is not done yet; mIoU of the validation at the end."""
-    folder = work_dir / row / rate
+    folder = folder_of(study, row, seed, work_dir) / rate
     config = f"configs/{study.configs[row]}.py"
     cfg = Config.fromfile(ROOT / config)
     end = cfg.train_cfg.max_iters

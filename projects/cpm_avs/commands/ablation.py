@@ -63,6 +63,8 @@ def run_all(
     runs = {folder_of(study, row, seed, args.work_dir): (row, seed) for row, seed in pairs}
     earlier = {(record.row, record.seed) for record in recorded(args.out)}
     runs = {folder: run for folder, run in runs.items() if folder.exists() or run not in earlier}
+    if not runs:
+        write_report(finished(study, args.work_dir, args.out), args.out, study)
     with ThreadPoolExecutor(args.jobs) as pool, Tools(threads) as tools:
         jobs = {}
         for folder, (row, seed) in runs.items():
@@ -132,6 +134,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     args = parser.parse_args(arguments)
     study = chosen_study(parser, args)
+    if foreign := {record.row for record in recorded(args.out)} - set(study.configs):
+        parser.error(
+            f"argument --out: {named(args.out, '_runs.json')} has rows of another study, "
+            f"{', '.join(sorted(foreign))}; give another"
+        )
     args.work_dir = args.work_dir.resolve()  # the tools run in another folder
     # All rows of a seed first, so that a partial table compares like with like.
     pairs = [(row, seed) for seed in args.seeds for row in args.rows]

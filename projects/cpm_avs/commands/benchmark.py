@@ -33,6 +33,7 @@ from ..benchmarking.report import Row, show, write
 from ..benchmarking.scoring import scoring_rows
 from ..benchmarking.stages import stage_rows
 from ..benchmarking.steps import Plan, predictions, subjects_of, training_steps
+from ..errors import UserError
 from ..inference.model_loading import find_device
 from ..inference.predictor import PRECISIONS
 from ..launch import (
@@ -61,6 +62,9 @@ def batch(text: str) -> int | None:
 
 
 def _configs(args: argparse.Namespace) -> dict[str, Config]:
+    names = [Path(name).stem for name in args.configs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"two configs are called {twice[0]}, as would be their rows; rename one")
     configs = {Path(name).stem: read_config(name, args.cfg_options) for name in args.configs}
     for cfg in configs.values():
         check_config_classes(cfg)  # what is varied behind it need not fit the data

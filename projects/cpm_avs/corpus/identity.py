@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from ..errors import UserError
 from ..files import sha256_of, write_whole
+from .shards import TABLES, shards_of
 from .worker import Job
 
 NAME = "corpus.json"
@@ -48,9 +49,13 @@ class Identity:
         """Hold it against what a folder has.
 
         Raises:
-            UserError: The folder has results of another model, or made otherwise.
+            UserError: The folder has results of another model, or made otherwise, or files of
+                others where results go.
         """
         path = folder / NAME
+        # It is written before the first shard.
+        if not path.exists() and any(shards_of(folder, table) for table in TABLES):
+            raise UserError(f"{folder}: holds tables and no {NAME}; give --out a new folder")
         there = _read(path) if path.exists() else vars(self)
         differing = [
             f"{key} {there.get(part, {}).get(key)!r} (now {value!r})"

@@ -107,7 +107,8 @@ class Shards:
 
 def shards_of(folder: Path, table: str) -> list[Path]:
     """Files of a table in the order in which they were written."""
-    return sorted((folder / table).glob("[0-9]*.parquet"))
+    paths = (folder / table).glob("[0-9]*.parquet")
+    return sorted(path for path in paths if path.stem.isdecimal())
 
 
 def _read(path: Path, columns: Iterable[str] | None = None) -> pa.Table:

@@ -14,6 +14,7 @@ from ..files import whole_file
 from ..media.audio_functional import resample
 from ..media.video_writer import VideoWriter
 from .clip import video_clip
+from .output_names import own_folder
 from .outputs import MaskWriter, earlier_masks
 from .report_writer import ReportWriter
 from .results import FrameResult
@@ -76,7 +77,12 @@ def write_example(
         seconds: The clip's length.
         truth: A folder for what is true of it, as ``demo.py --out-dir`` writes what it finds:
             ``masks/frame_000000.png`` and so on, and ``report.json``.
+
+    Raises:
+        UserError: The folder holds files of others.
     """
+    if truth is not None:
+        own_folder(truth)
     clip = compose_clip(scenes, seconds=seconds, fps=12)
     with whole_file(path) as part:
         writer = VideoWriter(

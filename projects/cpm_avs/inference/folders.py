@@ -116,6 +116,13 @@ def numbered_clip(folder: Path, images: list[Path], sound: Path, wanted: Wanted)
     by_number = _numbered(folder, frames_of, counts_seconds=rate == 1)
     most = wanted.most_pixels
     base = pair_clip(read_image(next(iter(by_number.values())), most), sound, wanted.track)
+    if (first := min(by_number) / rate) >= base.duration:
+        raise BadSampleError(
+            folder,
+            f"its first picture is number {min(by_number)}, of second {first:g}, and its sound "
+            f"lasts {base.duration:.1f} s",
+            "Number the pictures from 0, or give --picture-rate, how many there are in a second",
+        )
     duration = (max(by_number) + 1) / rate
     _compare(folder, len(by_number), duration, base.duration, rate)
 

@@ -5,6 +5,8 @@ import unicodedata
 from itertools import count
 from pathlib import Path
 
+from ..errors import UserError
+
 # Written into each folder that is made here, so that the next run knows it again.
 _MARK = ".cpm_avs"
 _LONGEST = 200  # bytes of a name; file systems take 255, a number and a hidden prefix go with it
@@ -17,6 +19,20 @@ def clean_name(name: str) -> str:
     name = re.sub(_FORBIDDEN, "_", unicodedata.normalize("NFC", name))
     name = name.encode()[:_LONGEST].decode(errors="ignore").strip(". ") or "clip"
     return f"{name}_" if re.fullmatch(_DEVICES, name, re.IGNORECASE) else name
+
+
+def own_folder(folder: Path) -> Path:
+    """Make a folder for results and mark it; an earlier run's is taken again.
+
+    Raises:
+        UserError: It holds what this program did not make.
+        OSError: It can't be made.
+    """
+    if not _may_take(folder):
+        raise UserError(f"{folder}: holds files of others; name an empty folder, or a new one")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _MARK).touch()
+    return folder
 
 
 def result_folder(out_dir: Path, name: str, taken: set[str]) -> Path:
@@ -38,9 +54,7 @@ def result_folder(out_dir: Path, name: str, taken: set[str]) -> Path:
         # Some file systems see no difference between a and A.
         if free.casefold() not in taken and _may_take(folder):
             taken.add(free.casefold())
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / _MARK).touch()
-            return folder
+            return own_folder(folder)
     raise AssertionError  # numbers don't end
 
 

@@ -164,6 +164,8 @@ def _draw_turns(
     rng: np.random.Generator, numbers: list[int], most: int, count: int
 ) -> list[frozenset[int]]:
     """Which things sound in each turn, by number: others each time, and now and then none."""
+    if not numbers:  # a silent class alone is in the picture
+        return [frozenset()] * count
     most = min(most, len(numbers))
     turns: list[frozenset[int]] = []
     while len(turns) < count:

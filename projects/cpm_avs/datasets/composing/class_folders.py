@@ -101,7 +101,7 @@ def freesound_origin(number: str) -> str:
 def stated_licence(*folders: Path) -> str:
     """First line of the first LICENSE or LICENCE (.txt, .md) in these folders."""
     for folder in folders:
-        for path in sorted(folder.glob("LICEN[CS]E*")):
+        for path in sorted(filter(Path.is_file, folder.glob("LICEN[CS]E*"))):
             lines = path.read_text(errors="replace").splitlines()
             if stated := next((line.strip("# \t") for line in lines if line.strip("# \t")), ""):
                 return stated

@@ -11,7 +11,7 @@ from .class_folders import read_photo_folder, read_sound_folder
 from .coco_photos import read_coco
 from .freesound_sets import is_esc50, is_fsd50k, read_esc50, read_fsd50k
 from .splitting import hashed_place
-from .writing import file_name
+from .writing import file_name, source_folder
 
 _KINDS = ("photo", "sound")
 
@@ -48,7 +48,7 @@ def collect(
     # FSD50K's labels overlap; it is asked last, for the classes that the others have.
     for source in sorted(sources, key=lambda one: one.kind == "sounds" and is_fsd50k(one.path)):
         candidates, others = _read(source, class_of, {one.class_name for one in found})
-        for key in {(one.kind, one.source) for one in candidates}:
+        for key in {(one.kind, source_folder(one.source)) for one in candidates}:
             if (other := owners.setdefault(key, source)) is not source:
                 raise UserError(
                     f"{source.path} and {other.path} would both be called {key[1]!r} in the set. "

@@ -117,11 +117,16 @@ def file_name(candidate: Candidate) -> str:
     return f"{end}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:6]}"
 
 
+def source_folder(source: str) -> str:
+    """Name of the folder of a source's files."""
+    return re.sub(r"[^\w-]+", "-", source)
+
+
 def _write(
     candidate: Candidate, out: Path, form: Form, picture: Callable[[Path], NDArray[np.uint8]]
 ) -> Written:
     name = file_name(candidate)
-    folder = re.sub(r"[^\w-]+", "-", candidate.source)
+    folder = source_folder(candidate.source)
     if candidate.kind == "sound":
         written = Written(candidate, f"sounds/{folder}/{name}.{form.sound_format}")
         if not _is_done(written, out):

@@ -90,6 +90,7 @@ class Cnn14(MelMaps, PartlyFrozen):
         self.out_strides = tuple(STRIDES[i] for i in out_indices)
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
+        self.drop_bin = drop_bin
         self.register_buffer("filters", PANNS_16K.filters(drop_bin), persistent=False)
         for stride in set(self.out_strides):
             matrix = mel_to_linear(stride, drop_bin, PANNS_16K.band_position)

@@ -102,6 +102,7 @@ class HTSAT(MelMaps, BaseModule):
         spread_over_channels(self.swin.patch_embed.projection)
         self.out_channels = tuple(embed_dims * 2**i for i in range(3))
         self.out_strides = STRIDES
+        self.drop_bin = drop_bin
         self.register_buffer("filters", HTSAT_32K.filters(drop_bin), persistent=False)
         for stride in STRIDES:
             matrix = mel_to_linear(stride, drop_bin, HTSAT_32K.band_position)

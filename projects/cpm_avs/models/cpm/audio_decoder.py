@@ -13,8 +13,8 @@ from ...structures import AudioFeatures, SoundMap
 class AudioDecoder(BaseModule):
     """Projects u_a to the decoder's width.
 
-    The dense embedding u~_a, which only the prompting tasks read, is decoded in training from the
-    backbone's ``levels``, so that inference does not pay for it.
+    What searches the sound at finer strides, which only the prompting tasks do, reads the
+    backbone's ``levels`` beside it in training, so that inference does not pay for it.
 
     Args:
         in_channels: Channels of the backbone's maps, finest first.

@@ -10,6 +10,8 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..precision import full_precision
+
 # Share of the picture's classifier for what it rules out: it may be wrong, too.
 FLOOR = 1e-3
 
@@ -89,6 +91,7 @@ class MaskPooledClassifier(BaseModule):
             Tensor: (B, Q, C + 1).
         """
         shares = self.shares(mask_logits, deepest)
+        cls_logits = full_precision(cls_logits)  # of a linear classifier they may be half
         ours = cls_logits[..., self.known]
         theirs = ours + (shares + FLOOR).log()
         total = ours.logsumexp(-1, keepdim=True) - theirs.logsumexp(-1, keepdim=True)

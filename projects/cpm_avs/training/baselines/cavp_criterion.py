@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..ccdm.memory_bank import ClassMemoryBank
 from ..distributed import gather_variable
@@ -67,7 +68,8 @@ class CAVPCriterion(BaseModule):
         views: Pixels of a class that the contrast compares.
         bank_size: Sounds kept of each class, in the checkpoint, too. A picture in which one class
             sounds, and which got another's sound, gets one of its own class in place of it half
-            the time. 0 keeps none.
+            the time. 0 keeps none. For ``CAVPVGGish`` alone: how many sounds of the bank are
+            embedded differs between the ranks, which norms over a batch do not survive.
         bank_shape: (A, frames, bands) of the sounds kept.
     """
 
@@ -108,6 +110,8 @@ class CAVPCriterion(BaseModule):
             inputs: The preprocessed batch.
             data_samples: With ``gt_sem_seg``.
         """
+        if self.bank is not None:
+            _check_embeds(model.audio_backbone)
         targets = build_targets(data_samples, self.num_classes)
         sounds = model.sound_maps(inputs["specgram"])[-1].flatten(1)
         order = shuffled(len(sounds), sounds.device)
@@ -163,6 +167,17 @@ class CAVPCriterion(BaseModule):
             )
         single = sounding.sum(1) == 1
         bank.push(*gather_variable(heard[single].flatten(1), sounding[single].int().argmax(1)))
+
+
+def _check_embeds(audio_backbone: nn.Module) -> None:
+    """ValueError where sounds of the bank can't be embedded by themselves."""
+    norms = any(isinstance(module, _BatchNorm) for module in audio_backbone.modules())
+    if norms or not hasattr(audio_backbone, "embed"):
+        raise ValueError(
+            f"criterion.bank_size is set, and the audio backbone is "
+            f"{type(audio_backbone).__name__}; a bank is for CAVPVGGish, which has no batch norms: "
+            "leave it 0"
+        )
 
 
 def shuffled(number: int, device: torch.device) -> Tensor:

@@ -1,6 +1,7 @@
 """When the mixtures of the generative classifier are updated (Sec. 3.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -10,12 +11,19 @@ from mmseg.registry import HOOKS
 
 from ...model_wrapper import bare_model
 
+Groups = Sequence[dict[str, Any]]
 
-def learning_pace(param_groups: Sequence[dict[str, Any]]) -> float:
+
+def learning_pace(param_groups: Groups | Mapping[str, Groups]) -> float:
     """The learning rate as a share of the one that the schedule started from, in [0, 1].
 
     That of the groups that learn fastest; 1 without a schedule.
+
+    Args:
+        param_groups: An optimiser's, or those of several by name.
     """
+    if isinstance(param_groups, Mapping):
+        param_groups = [*chain.from_iterable(param_groups.values())]
     rate = max(group["lr"] for group in param_groups)
     initial = max(group.get("initial_lr", group["lr"]) for group in param_groups)
     return min(rate / initial, 1.0) if initial > 0 else 1.0

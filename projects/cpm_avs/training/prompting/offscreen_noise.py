@@ -82,10 +82,12 @@ def _tell_of_a_single_sound() -> None:
 def draw_partners(sounding: Tensor, audible: Tensor, own: Tensor) -> Tensor:
     """For each sample of a batch, another sound of the pool that shares no sounding class with it.
 
-    Binary masks (S4, MS3) have one class for all that sounds; there, any other sample will do.
+    Binary masks (S4, MS3) have one class for all that sounds; there, any other sample will do of
+    which something is known.
 
     Args:
-        sounding: Classes that sound in each sample of the pool, (P, C) bool.
+        sounding: Classes that sound in each sample of the pool, (P, C) bool; all, background too,
+            where nothing is known, and that is nobody's partner.
         audible: Those whose sound is not silent, (P,) bool.
         own: Places of the batch in the pool, (B,).
 
@@ -95,7 +97,7 @@ def draw_partners(sounding: Tensor, audible: Tensor, own: Tensor) -> Tensor:
     classes = sounding.float()
     disjoint = classes[own] @ classes.T == 0
     binary = sounding.shape[1] == 2
-    allowed = (disjoint | binary) & audible.unsqueeze(0)
+    allowed = (disjoint | binary) & (audible & ~sounding[:, 0]).unsqueeze(0)
     allowed.scatter_(1, own.unsqueeze(1), False)
     scores = torch.rand(allowed.shape, device=allowed.device)
     best, partner = scores.masked_fill(~allowed, -1).max(-1)

@@ -5,7 +5,7 @@ Facts, not code, of https://github.com/cyh-0/CAVP (96a6c34); ``models/baselines/
 Shorthand: B batch, A audio channels, C classes with background, D width, h w map at stride 4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -30,6 +30,8 @@ class CAVPSound(Protocol):
     def log_mel(self, specgram: Tensor) -> Tensor: ...
 
     def embed(self, log_mel: Tensor) -> Tensor: ...
+
+    def modules(self) -> Iterator[nn.Module]: ...
 
 
 class CAVPPixels(Protocol):
@@ -169,7 +171,7 @@ class CAVPCriterion(BaseModule):
         bank.push(*gather_variable(heard[single].flatten(1), sounding[single].int().argmax(1)))
 
 
-def _check_embeds(audio_backbone: nn.Module) -> None:
+def _check_embeds(audio_backbone: CAVPSound) -> None:
     """ValueError where sounds of the bank can't be embedded by themselves."""
     norms = any(isinstance(module, _BatchNorm) for module in audio_backbone.modules())
     if norms or not hasattr(audio_backbone, "embed"):

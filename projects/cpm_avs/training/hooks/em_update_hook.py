@@ -22,10 +22,10 @@ def learning_pace(param_groups: Groups | Mapping[str, Groups]) -> float:
     Args:
         param_groups: An optimiser's, or those of several by name.
     """
-    if isinstance(param_groups, Mapping):
-        param_groups = [*chain.from_iterable(param_groups.values())]
-    rate = max(group["lr"] for group in param_groups)
-    initial = max(group.get("initial_lr", group["lr"]) for group in param_groups)
+    several = isinstance(param_groups, Mapping)
+    groups = list(chain.from_iterable(param_groups.values()) if several else param_groups)
+    rate = max(group["lr"] for group in groups)
+    initial = max(group.get("initial_lr", group["lr"]) for group in groups)
     return min(rate / initial, 1.0) if initial > 0 else 1.0
 
 

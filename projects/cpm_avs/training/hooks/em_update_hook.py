@@ -1,7 +1,6 @@
 """When the mixtures of the generative classifier are updated (Sec. 3.2)."""
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -22,10 +21,9 @@ def learning_pace(param_groups: Groups | Mapping[str, Groups]) -> float:
     Args:
         param_groups: An optimiser's, or those of several by name.
     """
-    several = isinstance(param_groups, Mapping)
-    groups = list(chain.from_iterable(param_groups.values()) if several else param_groups)
-    rate = max(group["lr"] for group in groups)
-    initial = max(group.get("initial_lr", group["lr"]) for group in groups)
+    groups = [param_groups] if isinstance(param_groups, Sequence) else param_groups.values()
+    rates = [(group["lr"], group.get("initial_lr", group["lr"])) for own in groups for group in own]
+    rate, initial = map(max, zip(*rates, strict=True))
     return min(rate / initial, 1.0) if initial > 0 else 1.0
 
 

@@ -269,7 +269,7 @@ def test_the_index_names_every_page():
         "get-started.md",
         "negatives.md",
         "stages.md",
-        *(f"ablation-{kind}.md" for kind in ("before", "888", "1200")),
+        *(f"ablation-{kind}.md" for kind in ("before", "888", "1200", "real")),
     }  # linked from results.md
     for page in {path.name for path in (ROOT / "docs").glob("*.md")} - others:
         assert f"]({page})" in index, page
@@ -290,6 +290,7 @@ def test_the_zoo_names_every_config():
 
 
 ABLATED = ("mIoU", ".1f"), ("coverage", ".3f"), ("STS", ".3f")
+TABLE_4 = ["baseline", "ccdm", "ccdm_vcp", "cpm"]
 METHODS = ["tpavi", "avsegformer", "cavp", "baseline", "cpm"]
 NEGATIVE = ("mIoU", ".1f"), ("false_frames_noise", ".1f"), ("false_frames_offscreen", ".1f")
 
@@ -297,12 +298,13 @@ NEGATIVE = ("mIoU", ".1f"), ("false_frames_noise", ".1f"), ("false_frames_offscr
 @pytest.mark.parametrize(
     "page, heading, rows, file, measures",
     [
+        ("README.md", "baseline: ", TABLE_4, "ablation-real", ABLATED[:1]),
         (
-            "README.md",
-            "baseline: ",
-            ["baseline", "ccdm", "ccdm_vcp", "cpm"],
-            "ablation",
-            ABLATED[:1],
+            "docs/results.md",
+            "baseline | 1",
+            TABLE_4,
+            "ablation-real",
+            (ABLATED[0], ("F_beta", ".1f"), ABLATED[1]),
         ),
         ("README.md", "TPAVI", METHODS, "methods", ABLATED[:1]),
         (
@@ -314,7 +316,7 @@ NEGATIVE = ("mIoU", ".1f"), ("false_frames_noise", ".1f"), ("false_frames_offscr
         ),
         (
             "docs/results.md",
-            "baseline |",
+            "baseline | 6",
             ["baseline", "ccdm", "ccdm_vcp", "ccdm_acp", "ccdm_acp_vcp", "cpm"],
             "ablation",
             ABLATED,
@@ -341,6 +343,14 @@ NEGATIVE = ("mIoU", ".1f"), ("false_frames_noise", ".1f"), ("false_frames_offscr
     ],
 )
 def test_the_pages_repeat_the_ablation(page, heading, rows, file, measures):
+    check_table(page, heading, rows, file, measures, column=2)
+
+
+def test_the_readme_has_the_built_in_data_beside():
+    check_table("README.md", "baseline: ", TABLE_4, "ablation", ABLATED[:1], column=3)
+
+
+def check_table(page, heading, rows, file, measures, *, column):
     table = json.loads((ROOT / f"docs/{file}.json").read_text())
     lines = (ROOT / page).read_text().splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith(f"| {heading}"))
@@ -350,7 +360,7 @@ def test_the_pages_repeat_the_ablation(page, heading, rows, file, measures):
             score = table[row][measure]
             spread = f" ± {score['std']:{form}}" if score["n"] > 1 else ""
             expected.append(f"{score['mean']:{form}}{spread}")
-        cells = line.split("|")[2 : 2 + len(measures)]
+        cells = line.split("|")[column : column + len(measures)]
         assert [cell.strip(" *") for cell in cells] == expected, row
 
 

@@ -3,7 +3,7 @@
 _base_ = "cpm_efflite0-yamnet_real.py"
 
 model = dict(
-    # All rows start from one model that knows what can be seen: time goes to hearing.
+    # All rows start from one model that sees and hears (docs/reproduce.md), and keep its eyes.
     backbone=dict(frozen_stages=7),
     # Names are the model's alone, and the paper's rule decides.
     mask_classifier=None,

@@ -30,9 +30,7 @@ def own_folder(folder: Path) -> Path:
     """
     if not _may_take(folder):
         raise UserError(f"{folder}: holds files of others; name an empty folder, or a new one")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _MARK).touch()
-    return folder
+    return _marked(folder)
 
 
 def result_folder(out_dir: Path, name: str, taken: set[str]) -> Path:
@@ -54,8 +52,14 @@ def result_folder(out_dir: Path, name: str, taken: set[str]) -> Path:
         # Some file systems see no difference between a and A.
         if free.casefold() not in taken and _may_take(folder):
             taken.add(free.casefold())
-            return own_folder(folder)
+            return _marked(folder)
     raise AssertionError  # numbers don't end
+
+
+def _marked(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _MARK).touch()
+    return folder
 
 
 def _may_take(folder: Path) -> bool:

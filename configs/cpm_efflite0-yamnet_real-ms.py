@@ -12,8 +12,9 @@ model = dict(
 )
 dataset = dict(image_size=128, subset="ms", num_sounding=[2], plain_prob=0.0)
 # In training as many scenes are silent as at test.
-train_dataloader = dict(batch_size=8, dataset=dict(**dataset, silent_prob=0.1, offscreen_prob=0.1))
+train_dataloader = dict(batch_size=64, dataset=dict(**dataset, silent_prob=0.1, offscreen_prob=0.1))
 val_dataloader = dict(dataset=dataset)
 test_dataloader = dict(dataset=dataset)
-train_cfg = dict(max_iters=600, val_interval=150)
-default_hooks = dict(checkpoint=dict(interval=150))
+optim_wrapper = dict(optimizer=dict(lr=1.2e-3))
+train_cfg = dict(max_iters=680, val_interval=170)
+default_hooks = dict(checkpoint=dict(interval=170))

@@ -269,7 +269,7 @@ def test_the_index_names_every_page():
         "get-started.md",
         "negatives.md",
         "stages.md",
-        *(f"ablation-{kind}.md" for kind in ("before", "888", "1200", "real")),
+        *(f"ablation-{kind}.md" for kind in ("before", "888", "1200", "real", "real-4800")),
     }  # linked from results.md
     for page in {path.name for path in (ROOT / "docs").glob("*.md")} - others:
         assert f"]({page})" in index, page
@@ -290,7 +290,9 @@ def test_the_zoo_names_every_config():
 
 
 ABLATED = ("mIoU", ".1f"), ("coverage", ".3f"), ("STS", ".3f")
+WITH_F = ABLATED[0], ("F_beta", ".1f"), *ABLATED[1:]
 TABLE_4 = ["baseline", "ccdm", "ccdm_vcp", "cpm"]
+ALL_OF_TABLE_4 = [*TABLE_4[:3], "ccdm_acp", "ccdm_acp_vcp", "cpm"]
 METHODS = ["tpavi", "avsegformer", "cavp", "baseline", "cpm"]
 NEGATIVE = ("mIoU", ".1f"), ("false_frames_noise", ".1f"), ("false_frames_offscreen", ".1f")
 
@@ -301,11 +303,12 @@ NEGATIVE = ("mIoU", ".1f"), ("false_frames_noise", ".1f"), ("false_frames_offscr
         ("README.md", "baseline: ", TABLE_4, "ablation-real", ABLATED[:1]),
         (
             "docs/results.md",
-            "baseline | 1",
-            TABLE_4,
+            "baseline | 2",
+            [*ALL_OF_TABLE_4, "point", "m1", "m5"],
             "ablation-real",
-            (ABLATED[0], ("F_beta", ".1f"), ABLATED[1]),
+            WITH_F,
         ),
+        ("docs/results.md", "baseline, 4,800", TABLE_4, "ablation-real-4800", WITH_F[:3]),
         ("README.md", "TPAVI", METHODS, "methods", ABLATED[:1]),
         (
             "docs/results.md",
@@ -317,7 +320,7 @@ NEGATIVE = ("mIoU", ".1f"), ("false_frames_noise", ".1f"), ("false_frames_offscr
         (
             "docs/results.md",
             "baseline | 6",
-            ["baseline", "ccdm", "ccdm_vcp", "ccdm_acp", "ccdm_acp_vcp", "cpm"],
+            ALL_OF_TABLE_4,
             "ablation",
             ABLATED,
         ),

@@ -49,6 +49,11 @@ def test_predictions_are_those_of_the_cpu():
 def test_losses_gradients_bank_and_mixtures_are_those_of_the_cpu():
     models = on_both(deterministic_cfg())
     for model in models:
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.endswith("sampling_offsets.bias"):
+                    # They begin at whole cells, where rounding says which side's slope it is.
+                    parameter += 0.3
         model.train()
         for step in range(3):
             model.zero_grad()

@@ -10,13 +10,9 @@ import pytest
 from mmengine.config import Config
 
 from projects.cpm_avs.ablation import runs as ablation_runs
+from projects.cpm_avs.ablation.figure import curves_figure
 from projects.cpm_avs.ablation.records import RunRecord, recorded
-from projects.cpm_avs.ablation.report import (
-    additions_markdown,
-    curves_figure,
-    markdown,
-    write_report,
-)
+from projects.cpm_avs.ablation.report import additions_markdown, markdown, write_report
 from projects.cpm_avs.ablation.rows import STUDIES, Addition
 from projects.cpm_avs.ablation.summary import (
     against,
@@ -344,6 +340,27 @@ def test_figure_shows_means_and_bands_of_all_rows():
     low, high = axis.collections[0].get_paths()[0].get_extents().intervaly
     assert (low, high) == (10, 50)
     assert len(axis.collections) == 1  # one seed has no band
+    assert len(figure.axes) == 3  # nothing was tested on other scenes
+
+
+def test_figure_shows_the_lead_by_the_number_of_sounding_objects():
+    records = []
+    for seed, lead in enumerate((1, 3)):
+        baseline, row = _record("baseline", seed, (10, 30)), _record("cpm", seed, (10, 30 + lead))
+        baseline.scores |= dict(mIoU_ss=50, mIoU_crowd=20)
+        row.scores |= dict(mIoU_ss=50 - lead, mIoU_crowd=20 + 2 * lead)
+        records += [baseline, row, _record("m1", seed, (10, 30))]
+    axis = curves_figure(records, solid=("baseline", "cpm")).axes[3]
+    (bars,) = axis.containers  # the baseline has no lead, m1 was not tested
+    assert list(bars.lines[0].get_ydata()) == [-2, 2, 4]
+    assert [label.get_text() for label in axis.get_xticklabels()] == [
+        "1 of 3",
+        "as trained",
+        "4 of 8",
+    ]
+    ends = [value for segment in bars.lines[2][0].get_segments() for value in segment[:, 1]]
+    # Leads of 1 and 3 have a deviation of the root of 2, and their mean an error of 1.
+    assert ends == pytest.approx([-3, -1, 1, 3, 2, 6])
 
 
 def test_a_method_without_queries_is_trained_tested_and_tabulated(tmp_path):

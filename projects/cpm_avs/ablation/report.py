@@ -1,16 +1,13 @@
-"""The ablation's page: tables and curves."""
+"""The ablation's page and its tables."""
 
 import json
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 
-from matplotlib.figure import Figure
-
 from ..files import whole_file, write_whole
-from ..visualization.colors import LINE_COLORS, LINE_STYLES
 from .costs import costs_markdown
+from .figure import curves_figure
 from .rates import rates_markdown, read_rates
 from .records import RunRecord, named, write_runs
 from .rows import TABLE_4, Addition, Study
@@ -55,11 +52,6 @@ SECTIONS = {
         ("SI-SDR improvement, dB", "si_sdr_improvement", ".2f"),
         ("without hearing", "deaf_si_sdr_improvement", ".2f"),
     ),
-}
-PANELS = {
-    "mIoU": "mIoU on val, dataset protocol (%)",
-    "STS": "STS, matching stability (lower is steadier)",
-    "coverage": "coverage after TD-A, val",
 }
 INTRODUCTION = (
     "Written by `tools/ablation.py`: mean ± standard deviation over the seeds, on the test scenes; "
@@ -172,42 +164,3 @@ def cell(score: dict[str, float] | None, form: str) -> str:
         return "-"
     mean = format(score["mean"], form)
     return mean if score["n"] < 2 else f"{mean} ± {format(score['std'], form)}"
-
-
-def curves_figure(records: Sequence[RunRecord], solid: Sequence[str]) -> Figure:
-    """Mean over the seeds for each row, with a band from the lowest to the highest seed.
-
-    Args:
-        records: All runs.
-        solid: Rows that are drawn with solid lines; the others are dashed.
-    """
-    figure = Figure(figsize=(15, 5.5), layout="constrained")
-    rows = list(dict.fromkeys(record.row for record in records))
-    for axis, (key, title) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
-        for number, row in enumerate(rows):
-            runs = [dict(r.curves[key]) for r in records if r.row == row]
-            # A run that goes on has more points than one that is done with another budget.
-            steps = sorted(set.intersection(*(set(run) for run in runs)))
-            seeds = [[run[step] for run in runs] for step in steps]
-            color = LINE_COLORS[number % len(LINE_COLORS)]
-            axis.plot(
-                steps,
-                [statistics.fmean(values) for values in seeds],
-                label=f"{row} ({len(runs)})",
-                color=color,
-                linestyle=LINE_STYLES[0 if row in solid else 1],
-                linewidth=1.8 if row in solid else 1.2,
-            )
-            if len(runs) > 1:
-                lowest, highest = [min(v) for v in seeds], [max(v) for v in seeds]
-                axis.fill_between(steps, lowest, highest, color=color, alpha=0.12, linewidth=0)
-        axis.set(title=title, xlabel="iteration")
-        axis.grid(alpha=0.3)
-    figure.legend(
-        *axis.get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=len(rows),
-        fontsize="small",
-        title="row (seeds)",
-    )
-    return figure

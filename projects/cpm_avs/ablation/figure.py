@@ -70,7 +70,7 @@ def curves_figure(records: Sequence[RunRecord], solid: Sequence[str]) -> Figure:
     return figure
 
 
-def draw_curve(axis: Axes, runs: Sequence[dict[float, float]], **style: Any) -> None:
+def draw_curve(axis: Axes, runs: Sequence[dict[int, float]], **style: Any) -> None:
     """Mean of runs that map iterations to values, with a band from lowest to highest."""
     # A run that goes on has more points than one that is done with another budget.
     steps = sorted(set.intersection(*(set(run) for run in runs)))

@@ -19,6 +19,16 @@ def fork_server() -> Any:
     return context
 
 
+def start_beside(function: Callable[..., Any], *args: Any) -> tuple[Any, Any]:
+    """A process for ``function(sender, *args)``, and what receives what it sends."""
+    context = fork_server()
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=function, args=(sender, *args))
+    process.start()
+    sender.close()
+    return process, receiver
+
+
 def rank_environments(world_size: int) -> list[dict[str, str]]:
     """What torchrun would set for each rank."""
     with socket.socket() as probe:

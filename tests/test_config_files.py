@@ -141,32 +141,37 @@ def test_a_base_may_lie_in_a_package(tmp_path: Path) -> None:
 
 
 REPLACED = """
-import sys
+import os, sys
 from mmengine.registry import init_default_scope
 from projects.cpm_avs.launch import built_from, plain_errors, read_config
 from mmseg.registry import MODELS
-with plain_errors():
-    cfg = read_config(sys.argv[1])
-    init_default_scope("mmseg")
-    with built_from(cfg):
-        MODELS.build(cfg.model)
+for path in sys.argv[1:]:
+    if process := os.fork():
+        os.waitpid(process, 0)
+        continue
+    with plain_errors():
+        cfg = read_config(path)
+        init_default_scope("mmseg")
+        with built_from(cfg):
+            MODELS.build(cfg.model)
+    break
 """
 
 
-@pytest.mark.parametrize(
-    ("more", "name"),
-    [
-        ("", "optim_wrapper.constructor is 'MergedGroupsConstructor'"),
-        ("optim_wrapper = dict(constructor=None)", "model.criterion.type is 'CPMCriterion'"),
-    ],
-)
-def test_imports_that_lack_the_projects_own_are_told(tmp_path: Path, more: str, name: str) -> None:
-    path = tmp_path / "c.py"
-    path.write_text(f"_base_ = {STAMPS!r}\ncustom_imports = dict(imports=['json'])\n{more}")
+def test_imports_that_lack_the_projects_own_are_told(tmp_path: Path) -> None:
+    """In processes of their own: this one has them."""
+    cases = {
+        "": "optim_wrapper.constructor is 'MergedGroupsConstructor'",
+        "optim_wrapper = dict(constructor=None)": "model.criterion.type is 'CPMCriterion'",
+    }
+    paths = [tmp_path / f"{number}.py" for number in range(len(cases))]
+    for path, more in zip(paths, cases, strict=True):
+        path.write_text(f"_base_ = {STAMPS!r}\ncustom_imports = dict(imports=['json'])\n{more}")
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    command = [sys.executable, "-c", REPLACED, str(path)]
+    command = [sys.executable, "-c", REPLACED, *map(str, paths)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    told = done.stderr.splitlines()[-1]
-    assert told.startswith(f"error: {name}, which is not registered; it is in cpm_avs.tra")
-    assert "custom_imports lacks" in told
-    assert "imports=['cpm_avs', 'cpm_avs.training'] and your own" in told
+    assert done.returncode == 0, done.stderr
+    for told, name in zip(done.stderr.splitlines()[-len(cases) :], cases.values(), strict=True):
+        assert told.startswith(f"error: {name}, which is not registered; it is in cpm_avs.tra")
+        assert "custom_imports lacks" in told
+        assert "imports=['cpm_avs', 'cpm_avs.training'] and your own" in told

@@ -1,21 +1,24 @@
 """How processes are started, meet and end: launchers, scripts for many GPUs, ranks on the CPU."""
 
+import contextlib
 import os
 import platform
+import resource
+import runpy
 import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from mmengine.config import Config
+from ranks import rank_environments, start_beside
 
-from projects.cpm_avs.launch import (
-    meet_without_gpu,
-)
+from projects.cpm_avs.launch import end_with_launcher, keep_freed_memory, meet_without_gpu
 from projects.cpm_avs.safe_checkpoint import load_safely
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,12 +59,6 @@ def test_scripts_say_how_they_are_used(name: str) -> None:
     )
     assert done.returncode == 2
     assert f"usage: bash tools/{name}.sh" in done.stderr
-
-
-def _free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize(
@@ -131,55 +128,52 @@ def test_dist_train_runs_two_ranks_over_gloo(tmp_path: Path) -> None:
     assert "GPU number: 2" in log
 
 
-_THREADS_AFTER_TRAINING = """
-import runpy, sys
-from pathlib import Path
-
-sys.argv = sys.argv[1:]
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-except SystemExit as end:
-    assert not end.code
-for thread in Path("/proc/self/task").iterdir():
-    print("thread", (thread / "comm").read_text().strip())
-"""
+def threads_after_training(sender: Any, environment: dict[str, str], words: list[str]) -> None:
+    """Sends their names."""
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    sys.argv = words
+    with contextlib.suppress(SystemExit):
+        runpy.run_path(words[0], run_name="__main__")
+    tasks = Path("/proc/self/task").iterdir()
+    sender.send([(task / "comm").read_text().strip() for task in tasks])
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="lists threads as Linux does")
 def test_no_thread_of_gloo_outlives_the_training(tmp_path: Path) -> None:
     """It could abort the process when the interpreter ends."""
-    environment = dict(os.environ, PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}", OMP_NUM_THREADS="1")
-    environment.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1")
-    environment.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=_free_port())
-    command = [sys.executable, "-c", _THREADS_AFTER_TRAINING, "tools/train.py"]
-    command += ["tests/configs/toy_iter.py", "--launcher", "pytorch", "--work-dir", tmp_path]
-    command += ["--cfg-options", "train_cfg.max_iters=1", "train_cfg.val_interval=100"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    threads = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("thread ")}
+    (environment,) = rank_environments(1)
+    words = ["tools/train.py", "tests/configs/toy_iter.py", "--launcher", "pytorch"]
+    words += ["--work-dir", str(tmp_path)]
+    words += ["--cfg-options", "train_cfg.max_iters=1", "train_cfg.val_interval=100"]
+    process, receiver = start_beside(threads_after_training, environment, words)
+    threads = receiver.recv()
+    process.join()
+    assert process.exitcode == 0
+    assert "GPU number: 1" in next(tmp_path.glob("*/*.log")).read_text()  # it has trained
     assert threads and not [name for name in threads if "gloo" in name]
 
 
-_LAUNCHER = """
-import os, time
-from projects.cpm_avs.launch import end_with_launcher
-started = []
-for name in ("TORCHELASTIC_RUN_ID", "OTHER"):
-    if (process := os.fork()) == 0:
-        os.environ[name] = "none"
-        end_with_launcher()
-        time.sleep(60)
-    started.append(process)
-time.sleep(1)  # by then both have asked for it, or not
-print(*started, flush=True)
-time.sleep(60)
-"""
+def launch_two(sender: Any) -> None:
+    """As torchrun does, and a user by hand."""
+    os.environ.pop("TORCHELASTIC_RUN_ID", None)
+    started = []
+    for name in ("TORCHELASTIC_RUN_ID", "OTHER"):
+        if (process := os.fork()) == 0:
+            os.environ[name] = "none"
+            end_with_launcher()
+            time.sleep(60)
+            os._exit(0)
+        started.append(process)
+    time.sleep(1)  # by then both have asked for it, or not
+    sender.send(started)
+    time.sleep(60)
 
 
-def alive(process: str) -> bool:
+def alive(process: int) -> bool:
     try:
-        return Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path("/proc", str(process), "stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
@@ -187,39 +181,34 @@ def alive(process: str) -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
 def test_a_rank_ends_with_torchrun_and_with_nothing_else() -> None:
     """Those that were started by hand, in a shell that is left, train on."""
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    environment.pop("TORCHELASTIC_RUN_ID", None)
-    command = [sys.executable, "-c", _LAUNCHER]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as launcher:
-        assert launcher.stdout is not None
-        rank, by_hand = launcher.stdout.readline().split()
-        assert alive(rank) and alive(by_hand)
-        launcher.kill()
-        launcher.wait()
-        until = time.monotonic() + 10
-        while alive(rank) and time.monotonic() < until:
-            time.sleep(0.05)
-        try:
-            assert not alive(rank) and alive(by_hand)
-        finally:
-            os.kill(int(by_hand), signal.SIGKILL)
+    launcher, receiver = start_beside(launch_two)
+    rank, by_hand = receiver.recv()
+    assert alive(rank) and alive(by_hand)
+    launcher.kill()
+    launcher.join()
+    until = time.monotonic() + 10
+    while alive(rank) and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(0.2)  # the other one may be ended a little later
+    try:
+        assert not alive(rank) and alive(by_hand)
+    finally:
+        os.kill(by_hand, signal.SIGKILL)
 
 
-_COUNT_PAGE_FAULTS = """
-import resource, torch
-from projects.cpm_avs.launch import keep_freed_memory
+def count_page_faults(sender: Any) -> None:
+    """Of ten tensors, before and after the setting."""
 
-def faults_of_ten_tensors():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(10):
-        torch.empty(2**24).fill_(1)  # 64 MiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    def faults_of_ten_tensors() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(10):
+            torch.empty(2**24).fill_(1)  # 64 MiB
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-returned = faults_of_ten_tensors()
-keep_freed_memory()
-faults_of_ten_tensors()  # until the heap has grown to what is needed
-print(returned, faults_of_ten_tensors())
-"""
+    returned = faults_of_ten_tensors()
+    keep_freed_memory()
+    faults_of_ten_tensors()  # until the heap has grown to what is needed
+    sender.send((returned, faults_of_ten_tensors()))
 
 
 @pytest.mark.skipif(
@@ -227,7 +216,7 @@ print(returned, faults_of_ten_tensors())
 )
 def test_memory_that_a_tensor_gives_back_is_used_again():
     """Without the setting each of the tensors faults 16,384 pages of 4 KiB in."""
-    command = [sys.executable, "-c", _COUNT_PAGE_FAULTS]
-    output = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
-    returned, kept = map(int, output.splitlines()[-1].split())
+    process, receiver = start_beside(count_page_faults)
+    returned, kept = receiver.recv()
+    process.join()
     assert kept < returned / 5

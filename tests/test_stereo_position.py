@@ -48,9 +48,11 @@ from projects.cpm_avs.training.prompting.prompt_places import known_places, plac
 KINDS = ("StereoPosition", "PhasePosition")
 
 
-def stereo_model(kind):
+def stereo_model(kind, **head):
     """For inference; what starts at 0 is moved away from there."""
-    model = build_tiny(stereo_cfg(kind, criterion=None)).eval()
+    cfg = stereo_cfg(kind, criterion=None)
+    cfg["decode_head"].update(head)
+    model = build_tiny(cfg).eval()
     if kind == "PhasePosition":
         torch.nn.init.normal_(model.decode_head.stereo_position.delay_project.weight)
     return model
@@ -331,23 +333,38 @@ def test_what_is_exported_is_what_predicts(of_each_kind):
 
 
 @pytest.mark.slow
-def test_graphs_hear_places(tmp_path):
-    model = stereo_model("PhasePosition")
+@torch.no_grad()
+def test_a_graph_of_any_size_hears_places_and_looks_back():
+    """Of one layer that looks at the picture: the fewer, the sooner a graph is there."""
+    time = dict(type="ClipAttention", window=2)
+    model = stereo_model("PhasePosition", time=time, num_visual_layers=1)
+    for layer in model.decode_head.time.layers:
+        torch.nn.init.normal_(layer.out_proj.weight, std=0.5)
     program = export_program(model, size=(64, 64), channels=2, num_samples=SAMPLES)
-    img, _ = example_inputs(size=(64, 96), channels=2, num_samples=SAMPLES)
-    with torch.no_grad():
-        graph = program.module()
-        scores = [graph(img, panned(x)) for x in (0.2, 0.9)]
-        torch.testing.assert_close(scores[1], ExportableModel(model)(img, panned(0.9)))
-    assert not torch.allclose(*scores, atol=1e-4)
+    img, _ = example_inputs(size=(64, 96), channels=2, num_samples=SAMPLES, count=2)
+    graph = program.module()
+    scores = [graph(img, panned(x, 0.9)) for x in (0.2, 0.9)]
+    torch.testing.assert_close(scores[1], ExportableModel(model)(img, panned(0.9, 0.9)))
+    assert not torch.allclose(scores[0][0], scores[1][0], atol=1e-4)
+    assert not torch.allclose(scores[0][1], scores[1][1], atol=1e-4)  # it has heard the one before
+
+
+@torch.no_grad()
+def test_an_onnx_graph_hears_places(tmp_path):
+    """At a fixed size; ``test_export.py`` has ONNX at another one."""
     pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
+    sizes = dict(size=(64, 96), channels=2, num_samples=SAMPLES)
+    model = stereo_model("PhasePosition", num_visual_layers=1)
+    program = export_program(model, **sizes, dynamic=False)
     export_onnx(program, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(
         str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"]
     )
+    img, _ = example_inputs(**sizes)
     names = dict(img=img.numpy(), waveform=panned(0.9).numpy())
-    np.testing.assert_allclose(session.run(None, names)[0], scores[1].numpy(), atol=1e-4)
+    expected = ExportableModel(model)(img, panned(0.9))
+    np.testing.assert_allclose(session.run(None, names)[0], expected, atol=1e-4)
 
 
 def test_a_mono_sound_is_told_of(model):

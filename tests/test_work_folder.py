@@ -2,8 +2,7 @@
 
 import importlib
 import os
-import subprocess
-import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,21 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
+from ranks import start_beside
 
 from projects.cpm_avs.errors import UserError
 from projects.cpm_avs.launch import claim_work_folder
 from projects.cpm_avs.work_folder import claim, latest_checkpoint
 
-HOLDER = """
-import os, sys, time
-from projects.cpm_avs.work_folder import claim
-claim(sys.argv[1])
-if os.fork() == 0:  # as a loader's worker is
-    time.sleep(5)
-print(os.getpid(), flush=True)
-time.sleep(60)
-"""
+
+def hold(sender: Any, folder: Path) -> None:
+    """What a process does that trains there."""
+    claim(folder)
+    if os.fork() == 0:  # as a loader's worker is
+        time.sleep(5)
+        os._exit(0)
+    sender.send(os.getpid())
+    time.sleep(60)
 
 
 @pytest.fixture
@@ -121,35 +121,29 @@ def test_checkpoints_that_go_elsewhere_are_followed(folder: Path, tmp_path: Path
 
 
 def test_a_second_job_is_refused_until_the_first_one_ends(tmp_path: Path) -> None:
-    environment = dict(os.environ, PYTHONPATH=str(Path(__file__).resolve().parents[1]))
-    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as first:
-        assert first.stdout is not None
-        pid = first.stdout.readline().strip()
-        with pytest.raises(ValueError, match=rf"process {pid} on .*, since .* trains in this work"):
-            claim(tmp_path)
-        first.kill()
-        first.wait()
-        claim(tmp_path)  # though its worker lives on
+    first, receiver = start_beside(hold, tmp_path)
+    pid = receiver.recv()
+    with pytest.raises(ValueError, match=rf"process {pid} on .*, since .* trains in this work"):
         claim(tmp_path)
+    first.kill()
+    first.join()
+    claim(tmp_path)  # though its worker lives on
+    claim(tmp_path)
 
 
 def test_a_refused_job_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a log folder nor a dumped config beside those of the job that trains there."""
-    environment = dict(os.environ, PYTHONPATH=str(Path(__file__).resolve().parents[1]))
-    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as first:
-        assert first.stdout is not None
-        first.stdout.readline()
-        before = sorted(tmp_path.rglob("*"))
-        train: Any = importlib.import_module("projects.cpm_avs.commands.train")
-        words = ["cpm_mbv2-yamnet_stamps", "--work-dir", str(tmp_path)]
-        with pytest.raises(UserError, match="trains in this work folder"):
-            train.main(words)
-        assert sorted(tmp_path.rglob("*")) == before
-        monkeypatch.setenv("RANK", "1")
-        claim_work_folder(Config(dict(work_dir=str(tmp_path), launcher="pytorch")))
-        first.kill()
+    first, receiver = start_beside(hold, tmp_path)
+    receiver.recv()
+    before = sorted(tmp_path.rglob("*"))
+    train: Any = importlib.import_module("projects.cpm_avs.commands.train")
+    words = ["cpm_mbv2-yamnet_stamps", "--work-dir", str(tmp_path)]
+    with pytest.raises(UserError, match="trains in this work folder"):
+        train.main(words)
+    assert sorted(tmp_path.rglob("*")) == before
+    monkeypatch.setenv("RANK", "1")
+    claim_work_folder(Config(dict(work_dir=str(tmp_path), launcher="pytorch")))
+    first.kill()
     claim_work_folder(Config(dict(work_dir=str(tmp_path / "new"), launcher="none")))
     assert [path.name for path in (tmp_path / "new").iterdir()] == [".lock"]
 

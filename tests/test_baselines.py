@@ -51,6 +51,7 @@ def shrunk(name: str, **loader: Any) -> Config:
     return cfg
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STAMPS)
 def test_a_method_trains_resumes_tests_shows_and_is_exported(name, tmp_path, monkeypatch):
     config = tmp_path / f"{name}.py"

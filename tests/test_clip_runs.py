@@ -42,6 +42,7 @@ def narrow(tree: Path) -> Config:
     return cfg
 
 
+@pytest.mark.slow
 def test_a_run_on_clips_resumes_to_the_bit_and_is_tested(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     config = tmp_path / "clips.py"

@@ -158,6 +158,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_imports_that_lack_the_projects_own_are_told(tmp_path: Path) -> None:
     """In processes of their own: this one has them."""
     cases = {

@@ -313,6 +313,7 @@ def _answers(port: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_the_server_starts_behind_a_proxy_and_tidies_up_when_it_is_ended(tmp_path):
     config, checkpoint = write_model(tmp_path)
     program = (

@@ -326,20 +326,27 @@ def test_a_recorded_network_sees_and_hears_the_same(of_each_kind):
 @torch.no_grad()
 def test_what_is_exported_is_what_predicts(of_each_kind):
     batch = tiny_batch(1, channels=2)
-    batch["inputs"]["waveform"] = [panned(0.8)[0]]
-    given = ExportableModel(of_each_kind)(batch["inputs"]["img"][0][None].flip(1), panned(0.8))
+    sound = panned(0.8)
+    sound[:, 1] = sound[:, 1].roll(3)  # later at the right: there is a phase between the two
+    batch["inputs"]["waveform"] = [sound[0]]
+    given = ExportableModel(of_each_kind)(batch["inputs"]["img"][0][None].flip(1), sound)
     expected = predictions_of(of_each_kind, batch)[0].seg_logits.data
     torch.testing.assert_close(given[0], expected, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.slow
-@torch.no_grad()
-def test_a_graph_of_any_size_hears_places_and_looks_back():
+def looking_back():
     """Of one layer that looks at the picture: the fewer, the sooner a graph is there."""
     time = dict(type="ClipAttention", window=2)
     model = stereo_model("PhasePosition", time=time, num_visual_layers=1)
     for layer in model.decode_head.time.layers:
         torch.nn.init.normal_(layer.out_proj.weight, std=0.5)
+    return model
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_a_graph_of_any_size_hears_places_and_looks_back():
+    model = looking_back()
     program = export_program(model, size=(64, 64), channels=2, num_samples=SAMPLES)
     img, _ = example_inputs(size=(64, 96), channels=2, num_samples=SAMPLES, count=2)
     graph = program.module()
@@ -350,21 +357,22 @@ def test_a_graph_of_any_size_hears_places_and_looks_back():
 
 
 @torch.no_grad()
-def test_an_onnx_graph_hears_places(tmp_path):
+def test_an_onnx_graph_hears_places_and_looks_back(tmp_path):
     """At a fixed size; ``test_export.py`` has ONNX at another one."""
     pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
     sizes = dict(size=(64, 96), channels=2, num_samples=SAMPLES)
-    model = stereo_model("PhasePosition", num_visual_layers=1)
+    model = looking_back()
     program = export_program(model, **sizes, dynamic=False)
     export_onnx(program, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(
         str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"]
     )
-    img, _ = example_inputs(**sizes)
-    names = dict(img=img.numpy(), waveform=panned(0.9).numpy())
-    expected = ExportableModel(model)(img, panned(0.9))
-    np.testing.assert_allclose(session.run(None, names)[0], expected, atol=1e-4)
+    img, _ = example_inputs(**sizes, count=2)
+    sounds = panned(0.9, 0.2)
+    expected = ExportableModel(model)(img, sounds)
+    given = session.run(None, dict(img=img.numpy(), waveform=sounds.numpy()))[0]
+    np.testing.assert_allclose(given, expected, atol=1e-4)
 
 
 def test_a_mono_sound_is_told_of(model):

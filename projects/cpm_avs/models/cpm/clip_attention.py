@@ -32,11 +32,10 @@ def frames_ago(lengths: tuple[int, ...], past: int, window: int, device: torch.d
             or ahead.
         device: Of the result.
     """
-    sizes = torch.tensor([past + lengths[0], *lengths[1:]], device=device)
-    clip = torch.arange(len(sizes), device=device).repeat_interleave(
-        sizes, output_size=past + sum(lengths)
-    )
-    place = torch.arange(len(clip), device=device)
+    ends = past + torch.tensor(lengths, device=device).cumsum(0)
+    place = torch.arange(past + sum(lengths), device=device)
+    # Counted, not by repeat_interleave or searchsorted: ONNX has what this takes.
+    clip = (place[:, None] >= ends).sum(1)
     ago = place[past:, None] - place
     seen = (clip[past:, None] == clip) & (ago >= 0) & (ago < window)
     return torch.where(seen, ago, window)

@@ -53,7 +53,7 @@ def score(
     frames: list[SegDataSample], num_classes: int, batch_size: int = 1, **metric
 ) -> dict[str, float]:
     """Process what the sampler gives this rank, and evaluate, as the test loop does."""
-    evaluator = Evaluator(METRICS.build(dict(type="AVSMetric") | metric))
+    evaluator = Evaluator(METRICS.build(dict(type="mmseg.AVSMetric") | metric))
     evaluator.dataset_meta = dict(classes=tuple(f"class{i}" for i in range(num_classes)))
     mine = list(DefaultSampler(frames, shuffle=False, seed=0))
     for start in range(0, len(mine), batch_size):

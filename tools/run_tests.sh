@@ -18,5 +18,5 @@ if [ "${FAMILY:-onedl}" = onedl ]; then
 else
   export PATH="$PWD/.venv-$FAMILY/bin:$PATH"
 fi
-# A file's tests stay together: its fixtures are made once. Files keep the order of tests/conftest.py.
-python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder "$@"
+# A file's tests stay together: its fixtures are made once.
+python -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"

@@ -1,6 +1,5 @@
 """How processes are started, meet and end: launchers, scripts for many GPUs, ranks on the CPU."""
 
-import contextlib
 import os
 import platform
 import resource
@@ -133,8 +132,10 @@ def threads_after_training(sender: Any, environment: dict[str, str], words: list
     os.environ.update(environment)
     os.chdir(ROOT)
     sys.argv = words
-    with contextlib.suppress(SystemExit):
+    try:
         runpy.run_path(words[0], run_name="__main__")
+    except SystemExit as end:
+        assert not end.code
     tasks = Path("/proc/self/task").iterdir()
     sender.send([(task / "comm").read_text().strip() for task in tasks])
 

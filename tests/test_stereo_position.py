@@ -356,6 +356,7 @@ def test_a_graph_of_any_size_hears_places_and_looks_back():
     assert not torch.allclose(scores[0][1], scores[1][1], atol=1e-4)  # it has heard the one before
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_an_onnx_graph_hears_places_and_looks_back(tmp_path):
     """At a fixed size; ``test_export.py`` has ONNX at another one."""

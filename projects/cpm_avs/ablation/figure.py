@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ..visualization.colors import LINE_COLORS, LINE_STYLES
 from .records import RunRecord
-from .summary import summarise
+from .summary import standard_error, summarise
 
 CURVES = {
     "mIoU": "mIoU on val, dataset protocol (%)",
@@ -87,7 +87,7 @@ def draw_lead(axis: Axes, measures: dict[str, dict[str, float]], **style: Any) -
     axis.errorbar(
         list(DIFFICULTIES),
         [lead["mean"] for lead in leads],
-        [lead["std"] / lead["n"] ** 0.5 for lead in leads],
+        [standard_error(lead) for lead in leads],
         capsize=4,
         marker="o",
         **style,

@@ -11,7 +11,7 @@ from .figure import curves_figure
 from .rates import rates_markdown, read_rates
 from .records import RunRecord, named, write_runs
 from .rows import TABLE_4, Addition, Study
-from .summary import spread, summarise
+from .summary import spread, standard_error, summarise
 
 #: Sections of the page: columns with name, measure, format of mean and deviation.
 SECTIONS = {
@@ -147,7 +147,7 @@ def additions_markdown(records: Sequence[RunRecord], additions: Sequence[Additio
         cells = [
             f"{added.part} (`{added.before}` to `{added.after}`)",
             f"{gain['mean']:+.1f}",
-            f"{gain['std'] / gain['n'] ** 0.5:.1f}" if gain["n"] > 1 else "-",
+            f"{standard_error(gain):.1f}" if gain["n"] > 1 else "-",
             ", ".join(f"{value:+.1f}" for value in gains),
             "-" if added.paper is None else f"{added.paper:+.2f}",
         ]

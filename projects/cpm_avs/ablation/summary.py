@@ -74,3 +74,8 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     """Mean, standard deviation of the sample, and number."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return dict(mean=statistics.fmean(values), std=deviation, n=len(values))
+
+
+def standard_error(measure: dict[str, float]) -> float:
+    """Of the mean that `spread` gives."""
+    return measure["std"] / measure["n"] ** 0.5

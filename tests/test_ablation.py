@@ -284,8 +284,8 @@ def test_the_lead_is_counted_against_the_baseline_of_the_same_seed():
 
 @pytest.mark.parametrize(
     ("name", "study"),
-    [("ablation", "stamps"), ("ablation-1200", "stamps"), ("ablation-888", "stamps")]
-    + [("methods", "methods")],
+    [("ablation", "stamps"), ("ablation-1200", "stamps"), ("ablation-744", "stamps")]
+    + [("ablation-scenes", "stamps"), ("methods", "methods")],
 )
 def test_runs_before_a_measure_was_known_make_the_page_they_made(name, study, tmp_path):
     docs = Path(__file__).resolve().parents[1] / "docs"

@@ -51,6 +51,7 @@ COMMANDS = {
     "get-flops": Command("count a model's operations and parameters"),
     "browse-dataset": Command("draw what training sees and hears"),
     "confusion-matrix": Command("draw which classes a model takes for which"),
+    "where-lost": Command("tell where a score is lost, to names or to masks"),
     "plot-log": Command("draw the curves of runs"),
     "plot-scenes": Command("draw samples of a test set with truth and prediction"),
     "stereo-tests": Command("test whether masks follow a sound from left to right"),

@@ -219,7 +219,7 @@ class AVSegmentor(BaseAVSegmentor):
         if self.smoothing is None:
             return self.note_best(output, inputs, data_samples), ClipPast(queries)
         drawn = past.drawn
-        for sample, picture, resize in self._pictures(output, inputs, data_samples):
+        for sample, picture, resize in self.pictures(output, inputs, data_samples):
             cls_logits, masks = picture
             drawn = self.smoothing(cls_logits, masks, resize, sample.frame_time, drawn)
             self._note(sample, drawn.scores, drawn.labels)

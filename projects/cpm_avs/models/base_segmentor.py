@@ -156,7 +156,7 @@ class BaseAVSegmentor(BaseSegmentor):
             (C, H, W), scores not below 0, at the original size.
         """
         output, samples = self._output(inputs, data_samples)
-        for sample, picture, resize in self._pictures(output, inputs, samples):
+        for sample, picture, resize in self.pictures(output, inputs, samples):
             scores = self.draw(picture, resize)
             sample.seg_logits = PixelData(data=scores)
             # On a CPU max takes a third of argmax's time; both give the first of equal classes.
@@ -190,7 +190,7 @@ class BaseAVSegmentor(BaseSegmentor):
             list[SegDataSample]: Each with ``pred_sem_seg`` as of ``predict``, and in place of
             ``seg_logits`` its largest scores, ``pred_scores`` (1, H, W).
         """
-        for sample, picture, resize in self._pictures(output, inputs, data_samples):
+        for sample, picture, resize in self.pictures(output, inputs, data_samples):
             self._note(sample, *self.draw_best(picture, resize))
         return data_samples
 
@@ -210,7 +210,7 @@ class BaseAVSegmentor(BaseSegmentor):
         metas = [sample.metainfo for sample in data_samples]
         return self.encode_decode(inputs, metas), data_samples
 
-    def _pictures(
+    def pictures(
         self, output: Any, inputs: dict[str, Tensor], data_samples: list[SegDataSample]
     ) -> Iterator[tuple[SegDataSample, Any, Resize]]:
         """Each sample, told what was heard, with what ``draw`` takes."""

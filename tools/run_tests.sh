@@ -10,13 +10,17 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash tools/setup_env.sh tests
 export OMP_NUM_THREADS=1 # tiny models: threads cost more than they bring
 
+types=
 if [ "${FAMILY:-onedl}" = onedl ]; then
   export PATH="$PWD/.venv/bin:$PATH"
   ruff check .
   ruff format --check .
-  mypy
+  mypy & # a minute, in which the tests wait now and then
+  types=$!
+  trap 'kill "$types" 2>/dev/null || true' EXIT
 else
   export PATH="$PWD/.venv-$FAMILY/bin:$PATH"
 fi
 # A file's tests stay together: its fixtures are made once.
 python -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"
+if [ -n "$types" ]; then wait "$types"; fi

@@ -15,7 +15,7 @@ esac
 config=configs/cpm_mbv2-yamnet_stamps-ss.py
 work_dir=${1:-work_dirs/quickstart}
 checkpoint=$work_dir/quickstart.pth
-iterations=250 # about 4 minutes on two cores; the config's 600 give a better model
+iterations=250 # 4 to 6 minutes on two cores; the config's 600 give a better model
 
 say() { printf '\n[quickstart] %s\n' "$*"; }
 

@@ -2,12 +2,16 @@
 
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from mmengine.dataset import base_dataset
 from mmengine.registry import init_default_scope
+from yapf.yapflib import yapf_api
 
 # Before any test imports mmseg or mmdet: they look for mmcv's operators once and for all.
 import projects.cpm_avs  # noqa: F401
@@ -33,10 +37,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    # Whoever builds one of mmengine's data sets waits for a collection of garbage, which would look
-    # through all that the tests import each time: half a second.
+    # Or each collection of garbage looks through all that the tests import: half a second.
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_nobody_waits_for() -> Iterator[None]:
+    """mmengine collects garbage for each data set, and lays out each config that a run prints."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base_dataset, "gc", SimpleNamespace(collect=lambda: 0))
+        patch.setattr(yapf_api, "FormatCode", lambda text, **_: (text, True))
+        yield
 
 
 @pytest.fixture(scope="session")

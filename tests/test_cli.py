@@ -9,17 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from new_process import python
 
 from projects import cpm_avs_cli
 from projects.cpm_avs.two_names import own_name
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def python(code: str, *paths: Path) -> subprocess.CompletedProcess:
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, paths)))
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True)
 
 
 def test_help_and_version_import_nothing_slow() -> None:
@@ -31,7 +26,9 @@ for word in ("--help", "--version"):
     sys.argv = ["cpm-avs", word]
     assert cpm_avs_cli.main() == 0
 """
-    done = python(code, ROOT / "projects")
+    environment = dict(os.environ, PYTHONPATH=str(ROOT / "projects"))
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert all(f"  {name} " in done.stdout for name in cpm_avs_cli.COMMANDS)
     assert done.stdout.splitlines()[-1] == importlib.import_module("projects.cpm_avs").__version__
@@ -126,7 +123,8 @@ importlib.import_module(f"{{first}}.training")
     "names", [("cpm_avs", "projects.cpm_avs"), ("projects.cpm_avs", "cpm_avs")]
 )
 def test_both_names_are_one_package(names: tuple[str, str]) -> None:
-    done = python(_TWO_NAMES.format(names=names), ROOT, ROOT / "projects")
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "projects")))
+    done = python("-c", _TWO_NAMES.format(names=names), cwd=Path("/"), PYTHONPATH=paths)
     assert done.returncode == 0, done.stderr
 
 

@@ -1,13 +1,11 @@
 """Reading configs: what is wrong with a file is one sentence, and YAML and JSON are data."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from new_process import python
 
 from projects.cpm_avs.config_files import ConfigError, find_config, read_config_file
 from projects.cpm_avs.inference.model_loading import load_config
@@ -168,9 +166,7 @@ def test_imports_that_lack_the_projects_own_are_told(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.py" for number in range(len(cases))]
     for path, more in zip(paths, cases, strict=True):
         path.write_text(f"_base_ = {STAMPS!r}\ncustom_imports = dict(imports=['json'])\n{more}")
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    command = [sys.executable, "-c", REPLACED, *map(str, paths)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = python("-c", REPLACED, *paths)
     assert done.returncode == 0, done.stderr
     for told, name in zip(done.stderr.splitlines()[-len(cases) :], cases.values(), strict=True):
         assert told.startswith(f"error: {name}, which is not registered; it is in cpm_avs.tra")

@@ -1,9 +1,6 @@
 """The command line as a new user types it."""
 
 import importlib
-import os
-import subprocess
-import sys
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -12,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from clips import click_track, loud, make_clip
 from fake_segmentor import FakeSegmentor, write_model
+from new_process import python
 from typed_tools import run_tool
 
 from projects.cpm_avs.media.video_io import probe
@@ -179,11 +177,7 @@ def test_one_frame_late_sound_and_short_sound(demo, model, tmp_path):
 
 
 def test_help_as_a_script():
-    done = subprocess.run(
-        [sys.executable, "tools/demo.py", "--help"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = python("tools/demo.py", "--help")
     assert done.returncode == 0 and "--silent-ok" in done.stdout, done.stderr
     assert done.stdout.startswith("usage")  # no library has its say before
 
@@ -197,4 +191,5 @@ def test_the_config_is_read_where_nothing_of_training_is_imported():
         "assert read_config(None, read=load_config).model.type == 'AVSegmentor'\n"
         "assert not [name for name in sys.modules if name.endswith('cpm_avs.training')]\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from new_process import python
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "projects.cpm_avs"
@@ -241,15 +242,11 @@ def test_the_rule_sees_all_kinds_of_import(tmp_path: Path, monkeypatch: pytest.M
     assert violations(path, "models") == {"training.ccdm.em", "datasets", "evaluation.mask.c"}
 
 
-@pytest.mark.slow
 def test_inference_never_imports_training() -> None:
     code = (
         "import sys\n"
         f"sys.modules['{PACKAGE}.training'] = None\n"  # any import of it raises
         f"import {PACKAGE}.inference\n"
     )
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -1,9 +1,7 @@
 """mmseg's own tools and clients on this project's configs (docs/mmseg-tools.md)."""
 
 import json
-import os
 import runpy
-import subprocess
 import sys
 from collections.abc import Callable
 from importlib import metadata
@@ -20,6 +18,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.apis import MMSegInferencer, inference_model, init_model
 from mmseg.registry import MODELS, TRANSFORMS
+from new_process import python
 from tiny import build_tiny, tiny_model_cfg
 from tiny_config import shrink
 
@@ -54,10 +53,7 @@ def test_the_order_of_imports_does_not_matter() -> None:
         f"{_LIST_OPERATORS}\nimport json, mmseg.apis, projects.cpm_avs, projects.cpm_avs.training\n"
         "print(json.dumps(operators()))"
     )
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr[-2000:]
     later = json.loads(done.stdout.splitlines()[-1])
     here: dict[str, Any] = {}

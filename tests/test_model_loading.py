@@ -1,13 +1,12 @@
 """Which config, weights and device an inferencer takes, and which it refuses."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from clips import make_clip, tone
 from fake_segmentor import write_model
+from new_process import python
 
 from projects.cpm_avs.inference import AVSInferencer
 
@@ -60,9 +59,5 @@ class TestModelLoading:
             "from projects.cpm_avs.inference import AVSInferencer; "
             f"print(AVSInferencer({str(config)!r}, {str(checkpoint)!r})({str(clip)!r}).summary())"
         )
-        tests = Path(__file__).parent
-        done = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True,
-            env={"PYTHONPATH": f"{tests}:{tests.parent}", "PATH": ""}, check=False,
-        )  # fmt: skip
+        done = python("-c", program, PYTHONPATH=str(Path(__file__).parent))
         assert "green square 0.0-0.1 s" in done.stdout, done.stderr

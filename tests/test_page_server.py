@@ -4,9 +4,8 @@ import http.client
 import json
 import os
 import re
+import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from browser import until
 from clips import make_clip
 from fake_segmentor import write_model
+from new_process import start
 from page_server import serve
 
 from projects.cpm_avs.inference import AVSInferencer
@@ -314,7 +314,7 @@ def _answers(port: int) -> bool:
 
 
 @pytest.mark.slow
-def test_the_server_starts_behind_a_proxy_and_tidies_up_when_it_is_ended(tmp_path):
+def test_the_server_starts_behind_a_proxy_and_tidies_up_when_it_is_ended(tmp_path, monkeypatch):
     config, checkpoint = write_model(tmp_path)
     program = (
         "import sys, fake_segmentor; "
@@ -330,23 +330,20 @@ def test_the_server_starts_behind_a_proxy_and_tidies_up_when_it_is_ended(tmp_pat
     proxies = dict(http_proxy=f"http://{nobody}", https_proxy=f"http://{nobody}",
                    all_proxy=f"socks5://{nobody}", ALL_PROXY=f"socks5://{nobody}")  # fmt: skip
     paths = dict(PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}", TMPDIR=str(temporary))
-    environment = {key: value for key, value in os.environ.items() if key.lower() != "no_proxy"}
-    server = subprocess.Popen(
-        [sys.executable, "-c", program, *options],
-        env={**environment, **proxies, **paths},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    out, err = tmp_path / "out.txt", tmp_path / "err.txt"
+    server = start("-c", program, *options, stdout=out, stderr=err, **proxies, **paths)
     try:
         until(lambda: server.poll() is not None or _answers(port), seconds=200)
         assert [*temporary.glob("cpm_avs_page_*/scene 3.mp4")]
         looking = stream(f"127.0.0.1:{port}", "/gradio_api/heartbeat/me")
-        server.terminate()
-        assert server.wait(timeout=30) == 0
-        assert f"The page: http://127.0.0.1:{port}\n" in server.stdout.read()
-        assert "Traceback" not in server.stderr.read()
+        server.send_signal(signal.SIGTERM)
+        until(lambda: server.poll() is not None, seconds=30)
+        assert server.poll() == 0
+        assert f"The page: http://127.0.0.1:{port}\n" in out.read_text()
+        assert "Traceback" not in err.read_text()
         hang_up(looking)
     finally:
-        server.kill()
+        server.send_signal(signal.SIGKILL)
     assert not [*temporary.glob("cpm_avs_page_*")]

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from clips import make_clip
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
+from new_process import start
 from torch.utils.data import DataLoader
 from toy_avs import PIPELINE, ToySet, write_toy_files
 from typed_tools import run_tool, tool
@@ -190,14 +190,13 @@ with plain_errors():
 """
 
 
-def test_what_reads_the_output_may_be_gone_or_lack_letters() -> None:
-    environment = dict(os.environ, PYTHONPATH=str(ROOT), PYTHONIOENCODING="latin-1")
-    command = [sys.executable, "-c", PRINTING]
-    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    with subprocess.Popen(command, env=environment, **pipes) as printing:
-        assert printing.stdout.readline() == b"a dog: \\U0001f436\n"
-        printing.stdout.close()
-        assert b"Traceback" not in printing.stderr.read() and printing.wait() == 141
+def test_what_reads_the_output_may_be_gone_or_lack_letters(tmp_path: Path) -> None:
+    pipe, errors = tmp_path / "pipe", tmp_path / "errors.txt"
+    os.mkfifo(pipe)
+    printing = start("-c", PRINTING, stdout=pipe, stderr=errors, PYTHONIOENCODING="latin-1")
+    with pipe.open("rb") as reader:
+        assert reader.readline() == b"a dog: \\U0001f436\n"
+    assert printing.wait() == 141 and "Traceback" not in errors.read_text()
 
 
 def test_an_interrupt_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:

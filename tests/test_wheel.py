@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clips import make_clip
+from new_process import python
 
 import projects.cpm_avs
 
@@ -17,12 +18,16 @@ ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.slow
 
 
-def run(*command: object, cwd: Path, **environment: str) -> str:
-    kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=cwd, capture_output=True, text=True,
-        env={**kept, **environment},
-    )  # fmt: skip
+def pip(*words: object, cwd: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [sys.executable, "-m", "pip", *map(str, words)]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+
+
+def installed(*command: object, cwd: Path, site: Path) -> str:
+    """Where ``site`` is all that has the project."""
+    done = python(*command, cwd=cwd, PYTHONPATH=str(site))
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     return done.stdout
 
@@ -37,7 +42,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / "source" / name)
     options = ["--no-deps", "--no-build-isolation", "--no-index", "-w", folder]
-    run("-m", "pip", "wheel", "-q", *options, ".", cwd=folder / "source")
+    pip("wheel", "-q", *options, ".", cwd=folder / "source")
     (built,) = folder.glob("*.whl")
     return built
 
@@ -46,7 +51,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(wheel: Path) -> Path:
     folder = wheel.parent / "site"
     options = ["--no-deps", "--no-index", "--target", folder]
-    run("-m", "pip", "install", "-q", *options, wheel, cwd=wheel.parent)
+    pip("install", "-q", *options, wheel, cwd=wheel.parent)
     return folder
 
 
@@ -67,7 +72,7 @@ def test_what_is_in_it(wheel: Path) -> None:
 def test_demo_from_another_folder(site: Path, tmp_path: Path) -> None:
     make_clip(tmp_path / "clip.mp4", frames=2, sound=np.zeros((1, 4000), np.float32))
     words = ["demo", "clip.mp4", "--out-dir", "out"]
-    run(site / "bin" / "cpm-avs", *words, cwd=tmp_path, PYTHONPATH=str(site))
+    installed(site / "bin" / "cpm-avs", *words, cwd=tmp_path, site=site)
     assert (tmp_path / "out" / "clip" / "report.json").is_file()
 
 
@@ -78,7 +83,7 @@ def test_configs_are_read_by_mmengine_alone(site: Path, tmp_path: Path) -> None:
         "import cpm_avs; print(cpm_avs.__file__)\n"
     )
     config = site / "cpm_avs/.mim/configs/cpm_mbv2-yamnet_stamps.py"
-    said = run("-c", code, config, cwd=tmp_path, PYTHONPATH=str(site))
+    said = installed("-c", code, config, cwd=tmp_path, site=site)
     assert said.strip() == str(site / "cpm_avs" / "__init__.py")
 
 
@@ -88,5 +93,5 @@ def test_the_ablation_finds_the_tools(site: Path, tmp_path: Path) -> None:
         "with Tools(1) as tools:\n"
         "    tools.call('tools/train.py', '--help', output=Path('output.txt').absolute())\n"
     )
-    run("-c", code, cwd=tmp_path, PYTHONPATH=str(site))
+    installed("-c", code, cwd=tmp_path, site=site)
     assert "usage: train.py" in (tmp_path / "output.txt").read_text()

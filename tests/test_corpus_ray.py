@@ -13,6 +13,7 @@ from clips import make_clip, tone
 from corpus_kill import TITLES, titled, wait_for_end
 from corpus_runs import start
 from fake_segmentor import write_model
+from new_process import python
 
 from projects.cpm_avs.corpus.cluster import cluster
 from projects.cpm_avs.errors import UserError
@@ -55,11 +56,14 @@ class Trial:
         places = [str(Path(__file__).parent), str(self.folder), *filter(None, sys.path)]
         return os.pathsep.join(places)
 
-    def run(self, *options: str) -> subprocess.Popen:
+    @property
+    def command(self) -> list[str]:
         out = str(self.folder / "crew")
-        command = [sys.executable, "tools/corpus.py", str(self.videos), "--out", out, *self.model]
         common = ["--fps", "5", "--piece", "0.8", "--save-every", "0"]
-        return subprocess.Popen([*command, *common, *options], cwd=ROOT,
+        return ["tools/corpus.py", str(self.videos), "--out", out, *self.model, *common]
+
+    def run(self, *options: str) -> subprocess.Popen:
+        return subprocess.Popen([sys.executable, *self.command, *options], cwd=ROOT,
                                 env=dict(os.environ, PYTHONPATH=self.path), text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                 start_new_session=True)  # fmt: skip
@@ -74,11 +78,8 @@ class Trial:
     def _shards(self) -> int:
         return len([*(self.folder / "crew" / "pieces").glob("*.parquet")])
 
-    def check(self, run: subprocess.Popen) -> None:
+    def check(self) -> None:
         """The crew found what this process did."""
-        assert run.stdout is not None
-        output = run.stdout.read()
-        assert run.wait() == 1, output
         for table in ("videos", "masks", "pieces"):
             alone, crew = (
                 sorted(map(repr, pq.read_table(self.folder / out / table).to_pylist()))
@@ -88,22 +89,22 @@ class Trial:
 
 
 @pytest.mark.slow
-def test_a_scheduler_ends_it_and_workers_are_killed(tmp_path: Path) -> None:
+def test_workers_are_killed_and_a_scheduler_ends_it(tmp_path: Path) -> None:
     trial = Trial(tmp_path)
-    run = trial.run("--workers", "1")
-    trial.wait_for_shard(run)
-    run.terminate()
-    output, _ = run.communicate()
-    assert (run.returncode, output) == (130, "interrupted\n")
-    wait_for_end(run.pid)
     run = trial.run("--workers", "1")
     while not (loading := titled(TITLES["worker"], run.pid)):
         time.sleep(0.1)
     os.kill(loading[0], signal.SIGKILL)
     trial.wait_for_shard(run)
     os.kill(titled(TITLES["worker"], run.pid)[0], signal.SIGKILL)
-    trial.check(run)
+    trial.wait_for_shard(run)
+    run.terminate()
+    output, _ = run.communicate()
+    assert run.returncode == 130 and output.endswith("interrupted\n"), output
     wait_for_end(run.pid)
+    done = python(*trial.command, "--workers", "0", PYTHONPATH=trial.path)
+    assert done.returncode == 1, done.stderr
+    trial.check()
 
 
 @pytest.mark.slow
@@ -119,7 +120,9 @@ def test_a_machine_is_lost(tmp_path: Path, monkeypatch) -> None:
         run = trial.run("--address", machines.address)  # a worker a core: one on each machine
         trial.wait_for_shard(run)
         machines.remove_node(other, allow_graceful=False)
-        trial.check(run)  # the worker that is left does it all
+        output, _ = run.communicate()  # the worker that is left does it all
+        assert run.returncode == 1, output
+        trial.check()
     finally:
         machines.shutdown()
 

@@ -5,7 +5,7 @@ from typing import cast
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace
+from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 _UNSPECIFIED = 2  # as ITU-T H.273 numbers them, and FFmpeg
@@ -18,25 +18,32 @@ def matrix_of(height: int) -> Colorspace:
     return Colorspace.ITU709 if height >= _HD else Colorspace.ITU601
 
 
-def upright(picture: av.VideoFrame, pixel_aspect: Fraction | None = None) -> NDArray[np.uint8]:
+def upright(
+    picture: av.VideoFrame,
+    pixel_aspect: Fraction | None = None,
+    reformatter: VideoReformatter | None = None,
+) -> NDArray[np.uint8]:
     """Turn and mirror a decoded picture as its file says, and make its pixels square.
 
     Args:
         picture: As decoded.
         pixel_aspect: Width of a pixel by its height; None is square. The shorter side grows.
+        reformatter: One for all pictures of a video saves making its tables and threads for each.
 
     Returns:
         (H, W, 3) BGR.
     """
     width, height = square_size(picture, pixel_aspect)
     unknown = picture.colorspace == _UNSPECIFIED
-    image = picture.reformat(
+    converted = (reformatter or VideoReformatter()).reformat(
+        picture,
         width=width,
         height=height,
         format="bgr24",
         src_colorspace=matrix_of(picture.height) if unknown else None,
-    ).to_ndarray()
-    return np.ascontiguousarray(_turned(image.astype(np.uint8, copy=False), picture))
+    )
+    image = converted.to_ndarray().astype(np.uint8, copy=False)
+    return np.ascontiguousarray(_turned(image, picture))
 
 
 def square_size(picture: av.VideoFrame, aspect: Fraction | None) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from ..errors import BadSampleError
 from .joined import what_is_left_out
@@ -174,14 +175,14 @@ def read_frames(
         first = _key_before(path, start + origin)
     container, stream = _open_video(path, most_pixels)
     with container:
-        aspect = stream.sample_aspect_ratio
+        aspect, reformatter = stream.sample_aspect_ratio, VideoReformatter()
         for moment, picture in _pictures(container, path, stream, first, most_pixels):
             origin = moment if origin is None else origin
             time = moment - origin
             if end is not None and time >= end - 1e-6:
                 return
             if time >= start - 1e-6:
-                yield Frame(time, upright(picture, aspect))
+                yield Frame(time, upright(picture, aspect, reformatter))
 
 
 def _count(packets: Iterable[av.Packet], earliest: int | None) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ from typing import cast
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from .audio_functional import Waveform
 from .opening import media_url
@@ -69,6 +69,7 @@ class VideoWriter:
         self._video.codec_context.max_b_frames = 0  # then the order written is the order shown
         self._video.codec_context.time_base = time_base
         self._tag_colors()
+        self._reformatter = VideoReformatter()  # one for each picture takes 1 ms of each
         self._sound, self._written = sound, 0
         self._rest: Waveform = np.zeros((channels, 0), np.float32)
         self._audio: av.AudioStream | None = None
@@ -93,9 +94,10 @@ class VideoWriter:
         self._last_tick = tick
         if any(after for _, after in self._pad):
             image = np.pad(image, self._pad, mode="edge")
-        picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
-            format="yuv420p", dst_colorspace=self._matrix, dst_color_range=ColorRange.MPEG
-        )
+        picture = self._reformatter.reformat(
+            av.VideoFrame.from_ndarray(image, format="rgb24"), format="yuv420p",
+            dst_colorspace=self._matrix, dst_color_range=ColorRange.MPEG,
+        )  # fmt: skip
         picture.pts, picture.time_base = tick, self._tick
         self._container.mux(self._video.encode(picture))
         self._pull_sound(float(tick * self._tick))

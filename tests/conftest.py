@@ -8,13 +8,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from mmengine.dataset import base_dataset
-from mmengine.registry import init_default_scope
-from yapf.yapflib import yapf_api
-
-# Before any test imports mmseg or mmdet: they look for mmcv's operators once and for all.
-import projects.cpm_avs  # noqa: F401
 
 if TYPE_CHECKING:
     from projects.cpm_avs.inference import AVSInferencer
@@ -23,11 +16,20 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # it hands out tests, and others wait until it begins
+    import torch
+
+    # Before any test imports mmseg or mmdet: they look for mmcv's operators once and for all.
+    import projects.cpm_avs  # noqa: F401
+
     # Tiny models: more threads cost more than they bring, and runs stay repeatable.
     torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    import torch
+
     if torch.cuda.is_available():
         return
     skip = pytest.mark.skip(reason="needs a CUDA device")
@@ -45,6 +47,9 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _what_nobody_waits_for() -> Iterator[None]:
     """mmengine collects garbage for each data set, and lays out each config that a run prints."""
+    from mmengine.dataset import base_dataset
+    from yapf.yapflib import yapf_api
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(base_dataset, "gc", SimpleNamespace(collect=lambda: 0))
         patch.setattr(yapf_api, "FormatCode", lambda text, **_: (text, True))
@@ -83,9 +88,21 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["--photos", "photos", "--sounds", "sounds"]
 
 
+@pytest.fixture(scope="module")
+def bases_read_once() -> Iterator[None]:
+    """For a file of tests that reads many configs: what they inherit is read once."""
+    from config_leaves import read_bases_once
+
+    with pytest.MonkeyPatch.context() as patch:
+        read_bases_once(patch)
+        yield
+
+
 @pytest.fixture
 def mmseg_scope() -> None:
     """Names are looked up in mmseg's registries, as in a run."""
+    from mmengine.registry import init_default_scope
+
     init_default_scope("mmseg")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 NUMBERS = Path(__file__).parent / "peer_numbers"
 
@@ -64,9 +65,33 @@ def weight(name: str, shape: Sequence[int]) -> Tensor:
     return torch.from_numpy(np.asarray(values, dtype=np.float32))
 
 
-def checkpoint(keys: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-    """A state dict under the published names, as a published file would hold it."""
-    return {name: weight(name, shape) for name, shape in keys.items()}
+#: Weights by name and shape.
+Drawn = dict[tuple[str, tuple[int, ...]], Tensor]
+
+
+def checkpoint(keys: Mapping[str, Sequence[int]], drawn: Drawn | None = None) -> dict[str, Tensor]:
+    """A state dict under the published names, as a published file would hold it.
+
+    Args:
+        keys: Names to shapes.
+        drawn: Weights of other networks, which are not drawn again; the rest is added to them.
+            Networks that take them as they are share memory, and none may learn.
+    """
+    drawn = {} if drawn is None else drawn
+    wanted = {name: (name, tuple(shape)) for name, shape in keys.items()}
+    drawn.update({key: weight(*key) for key in wanted.values() if key not in drawn})
+    return {name: drawn[key] for name, key in wanted.items()}
+
+
+class Unfilled(TorchFunctionMode):
+    """Within it modules get memory for their weights and no random numbers, which take seconds."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in (Tensor.uniform_, Tensor.normal_):
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def frames(number: int = 5, size: int = 224) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from mmengine.config import Config
 
 from projects.cpm_avs.ablation import runs as ablation_runs
@@ -21,6 +22,8 @@ from projects.cpm_avs.ablation.summary import (
     summarise,
 )
 from projects.cpm_avs.commands import ablation
+
+pytestmark = pytest.mark.usefixtures("bases_read_once")
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 SCORES = {"dataset/mIoU": 40.0, "dataset/F": 50.0, "avsbench/J&F": 30.0, "coverage": 0.5}
@@ -70,7 +73,13 @@ def tools(monkeypatch):
     return calls
 
 
-def test_rows_are_trained_tested_and_summed_up(tools, tmp_path, monkeypatch):
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are made and not drawn, where nobody looks at them: that takes seconds."""
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: Path(path).touch())
+
+
+def test_rows_are_trained_tested_and_summed_up(tools, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
     arguments = ["--rows", "baseline", "ccdm", "--work-dir", "runs"]
     arguments += ["--out", str(tmp_path / "docs" / "ablation"), "--seeds", "0", "2"]
@@ -112,6 +121,7 @@ def test_rows_are_trained_tested_and_summed_up(tools, tmp_path, monkeypatch):
     assert all(str(tmp_path / "runs") in call[call.index("--work-dir") + 1] for call in tools)
 
     tools.clear()
+    request.getfixturevalue("undrawn")
     ablation.main(arguments)
     assert tools == []  # nothing that is finished is run again
 
@@ -127,7 +137,7 @@ def test_rows_are_trained_tested_and_summed_up(tools, tmp_path, monkeypatch):
     assert (tmp_path / "docs" / "ablation_runs.json").read_text() == before
 
 
-def test_rows_are_added_without_the_earlier_work_folder(tools, tmp_path):
+def test_rows_are_added_without_the_earlier_work_folder(tools, undrawn, tmp_path):
     def run(*rows: str, seeds: str, folder: str) -> list[tuple[str, int]]:
         out, work_dir = str(tmp_path / "table"), str(tmp_path / folder)
         arguments = ["--rows", *rows, "--seeds", *seeds, "--work-dir", work_dir, "--out", out]
@@ -158,7 +168,7 @@ def test_rows_are_added_without_the_earlier_work_folder(tools, tmp_path):
         run("ccdm", seeds="0", folder="third")
 
 
-def test_m3_is_the_full_model_and_shares_its_run(tools, tmp_path):
+def test_m3_is_the_full_model_and_shares_its_run(tools, undrawn, tmp_path):
     out = str(tmp_path / "ablation-1.2")
     ablation.main(
         ["--rows", "cpm", "m3", "--seeds", "1", "--work-dir", str(tmp_path), "--out", out]
@@ -170,7 +180,7 @@ def test_m3_is_the_full_model_and_shares_its_run(tools, tmp_path):
     assert written == {f"ablation-1.2{end}" for end in (".json", ".md", ".png", "_runs.json")}
 
 
-def test_rows_on_photographs_have_configs_of_their_own(tools, tmp_path):
+def test_rows_on_photographs_have_configs_of_their_own(tools, undrawn, tmp_path):
     arguments = ["--data", "real", "--rows", "baseline", "cpm", "--seeds", "0"]
     ablation.main([*arguments, "--work-dir", str(tmp_path), "--out", str(tmp_path / "real")])
     assert [call[1] for call in tools if call[0] == "tools/train.py"] == [
@@ -181,7 +191,7 @@ def test_rows_on_photographs_have_configs_of_their_own(tools, tmp_path):
     assert page.startswith("# The ablation on photographs and recordings, `ms`\n")
 
 
-def test_methods_are_rows_of_a_study_of_their_own(tools, tmp_path, capsys):
+def test_methods_are_rows_of_a_study_of_their_own(tools, undrawn, tmp_path, capsys):
     arguments = ["--data", "methods", "--seeds", "1", "--work-dir", str(tmp_path)]
     ablation.main([*arguments, "--rows", "tpavi", "baseline", "--out", str(tmp_path / "methods")])
     assert [call[1] for call in tools if call[0] == "tools/train.py"] == [

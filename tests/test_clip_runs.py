@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from PIL import Image
 from resuming import check_resume
+from tiny import with_first_blocks
 from typed_tools import run_tool, tool
 
 from projects.cpm_avs.benchmarking.loading import loading_rows
@@ -132,7 +133,7 @@ def clip_seconds(inferencer, clip) -> float:
 
 
 def test_a_clip_is_exported_whole(trained):
-    model = AVSInferencer(*trained, device="cpu").model
+    model = with_first_blocks(AVSInferencer(*trained, device="cpu").model)
     sound = dict(channels=1, num_samples=15360)
     program = export_program(model, size=(64, 64), dynamic=False, **sound)
     img, waveform = example_inputs(size=(64, 64), count=5, **sound)

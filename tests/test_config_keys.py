@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from config_leaves import read_once
 from mmengine.config import Config
 from mmengine.runner import Runner
 
 from projects.cpm_avs.config_files import ConfigError
 from projects.cpm_avs.launch import read_config
 from projects.cpm_avs.launch.config_keys import READ
+
+pytestmark = pytest.mark.usefixtures("bases_read_once")
 
 ROOT = Path(__file__).resolve().parents[1]
 STAMPS, AVSS = (str(ROOT / "configs" / f"cpm_{n}.py") for n in ("mbv2-yamnet_stamps", "r50_avss"))
@@ -48,7 +51,7 @@ def test_all_that_the_runner_looks_up_is_known() -> None:
 )
 def test_options_that_change_nothing_are_refused(config: str, option: str, instead: str) -> None:
     with pytest.raises(ConfigError, match=rf"^--cfg-options {option}: .*{instead}"):
-        read_config(config, {option: 5})
+        read_config(config, {option: 5}, read=read_once)
 
 
 def test_options_that_are_read_are_set() -> None:
@@ -59,7 +62,7 @@ def test_options_that_are_read_are_set() -> None:
         "experiment_name": "x",
         "test_evaluator.0.prefix": "p",
     }
-    cfg = read_config(STAMPS, settings)
+    cfg = read_config(STAMPS, settings, read=read_once)
     assert cfg.model.decode_head.num_heads == 4 and cfg.randomness == dict(seed=1)
     assert cfg.sync_bn == "torch" and cfg.test_evaluator[0].prefix == "p"
 

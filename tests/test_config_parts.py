@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from config_leaves import read_once
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
@@ -186,7 +187,7 @@ LOADER, HEAD, RULES = "train_dataloader", "model.decode_head", "optim_wrapper.pa
 def test_settings_are_checked_before_anything_is_built(key: str, value: Any, sentence: str) -> None:
     shown = key.rpartition(".")[0] if "no type" in sentence or "'optimzer'" in sentence else key
     with pytest.raises(ConfigError, match=rf"^{re.escape(shown)}\b.*{sentence}"):
-        read_config(STAMPS, {key: value})
+        read_config(STAMPS, {key: value}, read=read_once)
 
 
 def test_what_a_part_takes_is_left_alone() -> None:
@@ -200,11 +201,11 @@ def test_what_a_part_takes_is_left_alone() -> None:
         "randomness.seed": None,
         f"{LOADER}.num_batch_per_epoch": 3,
     }
-    assert read_config(STAMPS, settings).optim_wrapper.accumulative_counts == 2
+    assert read_config(STAMPS, settings, read=read_once).optim_wrapper.accumulative_counts == 2
 
 
 def test_what_is_deterministic_needs_no_seed() -> None:
-    cfg = read_config(AVSS, {"randomness.deterministic": True})
+    cfg = read_config(AVSS, {"randomness.deterministic": True}, read=read_once)
     assert cfg.randomness == dict(seed=None, deterministic=True)
 
 
@@ -245,7 +246,7 @@ def build(cfg: Config) -> None:
 )
 def test_what_a_part_raises_is_told_with_its_place(key: str, value: Any, sentence: str) -> None:
     init_default_scope("mmseg")
-    cfg = read_config(STAMPS, {"model.audio_backbone.init_cfg": None, key: value})
+    cfg = read_config(STAMPS, {"model.audio_backbone.init_cfg": None, key: value}, read=read_once)
     if not key.startswith("model.backbone.init_cfg"):
         cfg.model.backbone.init_cfg = None
     shown = key.rpartition(".")[0]
@@ -348,4 +349,4 @@ def test_a_part_is_whole(part: dict[str, Any], missing: str) -> None:
 
 def test_an_entry_of_a_list_is_no_plain_value() -> None:
     with pytest.raises(ConfigError, match=r"vis_backends\.0: an entry of a list .*KEY\.0\.NAME"):
-        read_config(STAMPS, {"visualizer.vis_backends.0": "LocalVisBackend"})
+        read_config(STAMPS, {"visualizer.vis_backends.0": "LocalVisBackend"}, read=read_once)

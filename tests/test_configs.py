@@ -17,6 +17,8 @@ from tiny_config import COMPOSED, check_step_and_prediction, frames_of, shrink
 from projects.cpm_avs.ablation.rows import TABLE_4, TABLE_5
 from projects.cpm_avs.datasets.seeding import seeded
 
+pytestmark = pytest.mark.usefixtures("bases_read_once")
+
 MISSING = "(missing)"
 CLASSIFIER = "model.decode_head.classifier"
 CRITERION = "model.criterion"
@@ -274,8 +276,8 @@ def changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Itera
 
 
 def differences(leaf: str, base: str) -> dict[str, Any]:
-    old, new = ({key: load(name).to_dict().get(key) for key in READ} for name in (base, leaf))
-    return dict(changes(old, new))
+    whole = (load(name).to_dict() for name in (base, leaf))
+    return dict(changes(*({key: one.get(key) for key in READ} for one in whole)))
 
 
 class TestLeaves:
@@ -386,7 +388,9 @@ def _as_the_tools_run(monkeypatch):
 
 @pytest.mark.parametrize("name", MAIN)
 def test_main_configs_train_and_predict(name):
-    cfg = shrink(load(name), narrow=False)
+    # The ears of most are those of one, which has them whole.
+    ears, those = (load(one).model.audio_backbone for one in (name, "cpm_r50_avss"))
+    cfg = shrink(load(name), narrow=ears == those and name != "cpm_r50_avss")
     check_step_and_prediction(cfg, deepcopy(made_batch(name)))
     Visualizer.get_instance("test_configs")  # the hook that draws asks for one
     for hook in cfg.default_hooks.values():

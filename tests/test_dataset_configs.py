@@ -11,7 +11,7 @@ from PIL import Image
 
 from projects.cpm_avs.datasets.sample_index import SampleIndex
 
-pytestmark = pytest.mark.usefixtures("mmseg_scope")
+pytestmark = pytest.mark.usefixtures("mmseg_scope", "bases_read_once")
 
 WINDOW, MIX = (1, 15360), (2, 48000)
 # Base: tree, size in training, size at test (None: the frame's own), sound, classes.

@@ -1,8 +1,6 @@
 """The exported graphs against the model, at sizes other than the traced one."""
 
 import importlib
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
+from new_process import python
 from segments import drawing
 
 from projects.cpm_avs.inference.export import (
@@ -31,17 +30,24 @@ SHAPES = dict(size=(64, 96), channels=1, num_samples=3200)
 
 @pytest.fixture(scope="module")
 def model():
-    """The small model of the built-in data with fewer and narrower layers."""
+    """The small model of the built-in data with fewer and narrower layers.
+
+    The fewer, the sooner a graph is there: what is left out is more of the same.
+    """
     config = load_config(None)
     init_default_scope("mmseg")
     torch.manual_seed(0)
     settings = config.model.copy()
     settings.update(criterion=None)
+    settings.audio_backbone.update(out_indices=(2, 4, 6), frozen_stages=-1)
     settings.decode_head.update(
         embed_dims=32, num_queries=6, num_encoder_layers=1, feedforward_channels=32,
-        num_audio_layers=1, num_visual_layers=2,
+        num_audio_layers=1, num_visual_layers=1,
     )  # fmt: skip
-    return MODELS.build(settings).eval()
+    model = MODELS.build(settings).eval()
+    for stage in model.backbone.stages[2:]:
+        del stage[1:]
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +171,5 @@ def test_without_the_training_part():
         "import sys; sys.modules['projects.cpm_avs.training'] = None; "
         "import projects.cpm_avs.inference.export, projects.cpm_avs.inference.page"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = python("-c", program)
     assert done.returncode == 0, done.stderr

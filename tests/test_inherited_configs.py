@@ -29,14 +29,14 @@ _base_ = [
     {str(CONFIGS / "_base_/datasets/avs_common.py")!r},
 ]
 custom_imports = dict(
-    imports=["projects.cpm_avs", "projects.cpm_avs.training", "test_inherited_configs"]
+    imports=["projects.cpm_avs", "projects.cpm_avs.training", "tiny", "test_inherited_configs"]
 )
 model = dict(
     backbone=dict(
         _delete_=True, type="SwinTransformer", embed_dims=24, depths=[1, 1, 1, 1],
         num_heads=[1, 2, 4, 8],
     ),
-    audio_backbone=dict(init_cfg=None),
+    audio_backbone=dict(_delete_=True, type="TinyAudioBackbone"),
     decode_head=dict(
         in_channels=[24, 48, 96, 192], num_classes=3, embed_dims=32, num_queries=4,
         num_encoder_layers=1, num_audio_layers=1, num_visual_layers=1, feedforward_channels=64,

@@ -22,6 +22,7 @@ from tiny import (
     stereo_cfg,
     tiny_batch,
     tiny_model_cfg,
+    with_first_blocks,
 )
 from tiny_config import shrink
 
@@ -334,44 +335,43 @@ def test_what_is_exported_is_what_predicts(of_each_kind):
     torch.testing.assert_close(given[0], expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.fixture(scope="module")
 def looking_back():
     """Of one layer that looks at the picture: the fewer, the sooner a graph is there."""
     time = dict(type="ClipAttention", window=2)
     model = stereo_model("PhasePosition", time=time, num_visual_layers=1)
     for layer in model.decode_head.time.layers:
         torch.nn.init.normal_(layer.out_proj.weight, std=0.5)
-    return model
+    return with_first_blocks(model)
 
 
 @pytest.mark.slow
 @torch.no_grad()
-def test_a_graph_of_any_size_hears_places_and_looks_back():
-    model = looking_back()
-    program = export_program(model, size=(64, 64), channels=2, num_samples=SAMPLES)
+def test_a_graph_of_any_size_hears_places_and_looks_back(looking_back):
+    program = export_program(looking_back, size=(64, 64), channels=2, num_samples=SAMPLES)
     img, _ = example_inputs(size=(64, 96), channels=2, num_samples=SAMPLES, count=2)
     graph = program.module()
     scores = [graph(img, panned(x, 0.9)) for x in (0.2, 0.9)]
-    torch.testing.assert_close(scores[1], ExportableModel(model)(img, panned(0.9, 0.9)))
+    torch.testing.assert_close(scores[1], ExportableModel(looking_back)(img, panned(0.9, 0.9)))
     assert not torch.allclose(scores[0][0], scores[1][0], atol=1e-4)
     assert not torch.allclose(scores[0][1], scores[1][1], atol=1e-4)  # it has heard the one before
 
 
 @pytest.mark.slow
 @torch.no_grad()
-def test_an_onnx_graph_hears_places_and_looks_back(tmp_path):
+def test_an_onnx_graph_hears_places_and_looks_back(looking_back, tmp_path):
     """At a fixed size; ``test_export.py`` has ONNX at another one."""
     pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
     sizes = dict(size=(64, 96), channels=2, num_samples=SAMPLES)
-    model = looking_back()
-    program = export_program(model, **sizes, dynamic=False)
+    program = export_program(looking_back, **sizes, dynamic=False)
     export_onnx(program, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(
         str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"]
     )
     img, _ = example_inputs(**sizes, count=2)
     sounds = panned(0.9, 0.2)
-    expected = ExportableModel(model)(img, sounds)
+    expected = ExportableModel(looking_back)(img, sounds)
     given = session.run(None, dict(img=img.numpy(), waveform=sounds.numpy()))[0]
     np.testing.assert_allclose(given, expected, atol=1e-4)
 

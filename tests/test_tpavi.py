@@ -13,7 +13,16 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from peer_rule import assert_agrees, checkpoint, coarse_truth, frames, load_numbers, log_mel
+from peer_rule import (
+    Drawn,
+    Unfilled,
+    assert_agrees,
+    checkpoint,
+    coarse_truth,
+    frames,
+    load_numbers,
+    log_mel,
+)
 from torch import Tensor, nn
 
 import projects.cpm_avs
@@ -43,9 +52,10 @@ LEVELS = range(4)
 def heard() -> dict[str, Tensor]:
     """What the whole of VGGish makes of ten seconds: its last map, and the embedding."""
     keys = load_numbers("tpavi_r50_s4")["keys"]
-    network = VGGishEmbedding().eval()
+    with Unfilled():
+        network = VGGishEmbedding().eval()
     names = {name: shape for name, shape in keys.items() if name.startswith(SOUND)}
-    network.load_state_dict(checkpoint(names), strict=True)
+    network.load_state_dict(checkpoint(names), strict=True, assign=True)
     assert sum(one.numel() for one in network.parameters()) == 72141184
     assert not any(one.requires_grad for one in network.parameters())
     kept: dict[str, Tensor] = {}
@@ -65,8 +75,15 @@ def build_parts(config: str) -> nn.ModuleDict:
     """The image backbone and the head of a config."""
     init_default_scope("mmseg")
     model = settings_of(config)
-    parts = {name: MODELS.build(model[name]) for name in ("backbone", "decode_head")}
+    with Unfilled():
+        parts = {name: MODELS.build(model[name]) for name in ("backbone", "decode_head")}
     return nn.ModuleDict(parts)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Drawn:
+    """Weights that networks of one name and shape have in common."""
+    return {}
 
 
 @pytest.fixture(scope="module")
@@ -141,13 +158,16 @@ def padded(parts: nn.ModuleDict, first: dict[str, Tensor]) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", NETWORKS)
 @torch.no_grad()
 def test_it_is_the_originals_network(
-    name: str, heard: dict[str, Tensor], seen: Callable[[str, nn.Module], tuple[Tensor, ...]]
+    name: str,
+    heard: dict[str, Tensor],
+    seen: Callable[[str, nn.Module], tuple[Tensor, ...]],
+    drawn: Drawn,
 ) -> None:
     numbers = load_numbers(name)
     keys = {key: shape for key, shape in numbers["keys"].items() if not key.startswith(SOUND)}
-    theirs = checkpoint(keys)
+    theirs = checkpoint(keys, drawn)
     parts = build_parts(NETWORKS[name]).eval()
-    parts.load_state_dict(tpavi(theirs), strict=True)  # none missing, none left over
+    parts.load_state_dict(tpavi(theirs), strict=True, assign=True)  # none missing, none left over
 
     # Theirs are ours, and what was never run; ours are all reached.
     counted = numbers["parameters"]

@@ -1,6 +1,7 @@
 """A CPM model that trains a step in a fraction of a second, and batches for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -121,16 +122,35 @@ def prompt_cfg(acp: float, vcp: float, pcl: float, **path: Any) -> dict[str, Any
     return tiny_model_cfg(criterion=dict(prompting=prompting))
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Only errors are logged: mmengine writes lines for each parameter it sets or optimises."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def build_tiny(cfg: Mapping[str, Any] | None = None, *, seed: int = 0) -> nn.Module:
     """Build and initialise a model; the same seed gives the same parameters."""
     init_default_scope("mmseg")  # as the runner does
     torch.manual_seed(seed)
     model = MODELS.build(deepcopy(dict(cfg or tiny_model_cfg())))
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel("ERROR")  # else mmengine writes three lines a parameter
-    model.init_weights()
-    logger.setLevel(level)
+    with quiet():
+        model.init_weights()
+    return model
+
+
+def with_first_blocks(model: nn.Module) -> nn.Module:
+    """The model with one block a stage of its ResNet: what a graph of more has is more of the same.
+
+    The fewer, the sooner the graph is there.
+    """
+    for name in model.backbone.res_layers:
+        del model.backbone.get_submodule(name)[1:]
     return model
 
 

@@ -9,7 +9,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.optim import build_optim_wrapper
 from mmseg.registry import DATASETS
 from photo_set import shared_photo_set
-from tiny import SAMPLES, SIZE, build_tiny, predictions_of
+from tiny import SAMPLES, SIZE, build_tiny, predictions_of, quiet
 
 # What has no gradient before the first step: the position of deformable attention, whose offsets
 # start at weight 0, residuals of the audio ResNet, of TPAVI and of what looks back in time, which
@@ -49,16 +49,18 @@ def shrink(cfg: Config, *, narrow: bool) -> Config:
 
     Args:
         cfg: Any of the configs.
-        narrow: Take an eighth of ResNet's channels and a small audio backbone, too: for rows that
-            leave the backbones alone.
+        narrow: Take a small audio backbone beside ResNet, too: for rows that leave the backbones
+            alone.
     """
     cfg = Config(cfg.to_dict())
     model = cfg.model
     for part in (model.backbone, model.audio_backbone, model.get("mask_classifier") or Config()):
         part.init_cfg = None
-    if narrow and model.backbone.type == "ResNet":
+    if model.backbone.type == "ResNet":
+        # An eighth of its channels, and of what the config says they are: that must be right.
         model.backbone.base_channels = 8
-        model.decode_head.in_channels = [32, 64, 128, 256]
+        model.decode_head.in_channels = [width // 8 for width in model.decode_head.in_channels]
+    if narrow and model.backbone.type == "ResNet":
         channels = model.audio_backbone.get("in_channels", 1)
         model.audio_backbone = dict(type="TinyAudioBackbone", in_channels=channels)
     if model.backbone.type in SMALL_EYES:
@@ -89,7 +91,8 @@ def shrink(cfg: Config, *, narrow: bool) -> Config:
 
 def train_a_step(model: torch.nn.Module, cfg: Config, batch: dict[str, Any]) -> dict[str, float]:
     """One step with the config's optimiser; the losses by name."""
-    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    with quiet():
+        optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
     before = {name: value.detach().clone() for name, value in trained.items()}
     data = model.data_preprocessor(batch, True)

@@ -4,6 +4,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,8 @@ def _check_value(where: str, value: Any, kinds: set[Any], reader: str) -> None:
         raise ConfigError(f"{where} is {value!r}; {reader} takes {wanted}")
 
 
-def _kinds(target: Callable) -> dict[str, set[Any]]:
+@cache  # many parts of a config, and many configs, name the same class
+def _kinds(target: Callable) -> Mapping[str, set[Any]]:
     """Types by parameter; parameters of other types than the simple ones are left out."""
     owners = target.__mro__[:-1] if inspect.isclass(target) else (target,)
     found: dict[str, set[Any]] = {}

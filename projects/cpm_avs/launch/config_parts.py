@@ -6,6 +6,7 @@ optimiser, only matter hours later, or never.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from mmengine.config import Config
@@ -91,25 +92,35 @@ def check_parts(cfg: Config) -> None:
     for path, part in walk(settings):
         where = ".".join(path)
         plain = isinstance(part, (str, int, float)) or (part is None and where == "env_cfg")
-        if plain and re.fullmatch(_DICTS, where):
+        if plain and _matches(_DICTS, where):
             raise ConfigError(f"{where} is {part!r}; it has settings of its own: {where}.KEY=VALUE")
-        several = isinstance(part, (list, tuple)) and not re.fullmatch(_SEVERAL, where)
-        if several and re.fullmatch(_DICTS, where):
+        several = isinstance(part, (list, tuple)) and not _matches(_SEVERAL, where)
+        if several and _matches(_DICTS, where):
             raise ConfigError(f"{where} is a list; give dict(KEY=VALUE)")
-        if re.fullmatch(_NAMED, where) and isinstance(part, dict) and "type" not in part:
+        if isinstance(part, dict) and "type" not in part and _matches(_NAMED, where):
             beside = [".".join(one) for one, _ in walk(settings) if one[:-1] == path[:-1]]
             near = nearest(where, [one for one in beside if one != where], cutoff=0.9)
             hint = f"did you mean {near[0]}?" if near else "say which class builds it"
             raise ConfigError(f"{where} has no type; {hint}")
         if isinstance(part, dict):
-            built_by = (by for pattern, by in _BUILT_BY.items() if re.fullmatch(pattern, where))
-            _check_part(where, part, next(built_by, None))
-            if re.fullmatch(HOOK, where):
+            _check_part(where, part, _built_by(where))
+            if _matches(HOOK, where):
                 check_hook(where, part)
         check_value(where, part)
     _check_decay(settings.get("optim_wrapper"))
     if isinstance(settings.get("custom_hooks"), dict):
         raise ConfigError("custom_hooks has settings by name; give a list of hooks, each a dict")
+
+
+@cache  # whoever reads one config after another asks for the same places
+def _matches(pattern: str, where: str) -> bool:
+    return re.fullmatch(pattern, where) is not None
+
+
+@cache
+def _built_by(where: str) -> Registry | Callable | None:
+    """What looks up, or takes, the part at a place."""
+    return next((by for pattern, by in _BUILT_BY.items() if re.fullmatch(pattern, where)), None)
 
 
 def _check_decay(wrapper: Any) -> None:

@@ -6,6 +6,7 @@ each is held against the rules for its place in the config.
 
 import multiprocessing
 import re
+from functools import cache
 from typing import Any
 
 import torch
@@ -83,6 +84,7 @@ _RULES: dict[str, rules.Rule] = {
     rf"{_SCHEDULER}\.(begin|eta_m(in|ax)|eta_min_ratio|gamma|factor|power)": rules.at_least(0),
     rf"{_SCHEDULER}\.start_factor": rules.above_zero,
 }
+_COMPILED = [(re.compile(place), rule) for place, rule in _RULES.items()]
 
 
 def check_value(where: str, value: Any) -> None:
@@ -95,6 +97,12 @@ def check_value(where: str, value: Any) -> None:
     Raises:
         ConfigError: With what may stand there.
     """
-    for place, rule in _RULES.items():
-        if re.fullmatch(place, where) and (rest := rule(value)):
+    for rule in _rules_at(where):
+        if rest := rule(value):
             raise ConfigError(f"{where} is {value!r}{rest}")
+
+
+@cache
+def _rules_at(where: str) -> list[rules.Rule]:
+    """Those for a place: whoever reads one config after another asks for the same places."""
+    return [rule for place, rule in _COMPILED if place.fullmatch(where)]

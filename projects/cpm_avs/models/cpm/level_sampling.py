@@ -57,12 +57,10 @@ def _by_torch(
     batch, heads = len(value), value.shape[2]
     sampled = []
     values = value.split([height * width for height, width in sizes], dim=1)
-    for level, (height, width) in enumerate(sizes):
+    for cells, offset, (height, width) in zip(values, offsets.unbind(3), sizes, strict=True):
         # One channel a head as in mmcv: (B * heads, D / heads, h, w).
-        plane = values[level].permute(0, 2, 3, 1).flatten(0, 1).unflatten(2, (height, width))
-        moved = torch.stack(
-            (offsets[:, :, :, level, :, 0] / width, offsets[:, :, :, level, :, 1] / height), -1
-        )
+        plane = cells.permute(0, 2, 3, 1).flatten(0, 1).unflatten(2, (height, width))
+        moved = torch.stack((offset[..., 0] / width, offset[..., 1] / height), -1)
         grid = 2 * (reference[None, :, None, None] + moved) - 1
         grid = grid.transpose(1, 2).flatten(0, 1)
         sampled.append(F.grid_sample(plane, grid, mode="bilinear", align_corners=False))

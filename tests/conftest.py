@@ -4,7 +4,6 @@ import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,14 +44,11 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _what_nobody_waits_for() -> Iterator[None]:
-    """mmengine collects garbage for each data set, and lays out each config that a run prints."""
-    from mmengine.dataset import base_dataset
-    from yapf.yapflib import yapf_api
+def _nobody_waits() -> Iterator[None]:
+    from no_waiting import spare
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(base_dataset, "gc", SimpleNamespace(collect=lambda: 0))
-        patch.setattr(yapf_api, "FormatCode", lambda text, **_: (text, True))
+        spare(patch.setattr)
         yield
 
 

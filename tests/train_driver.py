@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from no_waiting import spare
 from ranks import fork_server, rank_environments
 
 from projects.cpm_avs.launch import meet_without_gpu
@@ -89,6 +90,7 @@ def train(
     environment: dict[str, str],
 ) -> None:
     """What a process does; its output goes to ``log_rank<rank>.txt``."""
+    spare()
     os.environ.update(environment)
     rank = environment["RANK"]
     work_dir.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,6 @@ if [ "${FAMILY:-onedl}" = onedl ]; then
 else
   export PATH="$PWD/.venv-$FAMILY/bin:$PATH"
 fi
-# One more than cores, since some tests wait. A file's tests stay together: its fixtures are made once.
-workers=$(python -c "import os; print(min((os.cpu_count() or 1) + 1, 4))")
-python -m pytest -n "$workers" --dist loadfile "$@"
+# A file's tests stay together: its fixtures are made once.
+python -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"
 if [ -n "$types" ]; then wait "$types"; fi

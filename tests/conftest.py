@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from peer_rule import Drawn
+
     from projects.cpm_avs.inference import AVSInferencer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,6 +94,12 @@ def bases_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         read_bases_once(patch)
         yield
+
+
+@pytest.fixture(scope="module")
+def drawn() -> "Drawn":
+    """Weights that a file's networks of one name and shape have in common."""
+    return {}
 
 
 @pytest.fixture

@@ -60,12 +60,6 @@ def model_of(config: str) -> nn.Module:
     return model.eval()
 
 
-@pytest.fixture(scope="module")
-def drawn() -> Drawn:
-    """Weights that networks of one name and shape have in common."""
-    return {}
-
-
 def loaded(name: str, drawn: Drawn) -> tuple[nn.Module, dict[str, Any]]:
     numbers = load_numbers(f"avsegformer_{name}")
     keys = {key: shape for key, shape in numbers["keys"].items() if not key.startswith(UNUSED)}

@@ -14,7 +14,6 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from peer_rule import (
     NUMBERS,
-    Drawn,
     Unfilled,
     assert_agrees,
     checkpoint,
@@ -60,12 +59,6 @@ class Watched:
 
     def _see(self, name: str, out: Any) -> None:
         self.seen[name] = out.clone() if isinstance(out, Tensor) else out
-
-
-@pytest.fixture(scope="module")
-def drawn() -> Drawn:
-    """Weights that networks of one name and shape have in common."""
-    return {}
 
 
 @pytest.mark.parametrize(

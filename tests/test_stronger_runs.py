@@ -1,4 +1,4 @@
-"""The stronger eyes and ears, tiny: exact resume of a whole model, and export."""
+"""The stronger eyes and ears in a whole model: exact resume and export, tiny."""
 
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,8 @@ from resuming import assert_same
 from tiny import build_tiny, tiny_model_cfg
 from tiny_config import SMALL_EYES
 from tiny_run import write_config
-from torch import Tensor, nn
 
-from projects.cpm_avs.inference.export import example_inputs
+from projects.cpm_avs.inference.export import ExportableModel, example_inputs, export_program
 from projects.cpm_avs.safe_checkpoint import load_safely
 
 #: What hears beside each of the eyes: a run tests both.
@@ -49,29 +48,13 @@ def test_a_resumed_run_is_the_whole_one_to_the_bit(eyes: str, tmp_path: Path) ->
     assert_same(*ends)
 
 
-class Senses(nn.Module):
-    """What a model's eyes and ears make of a picture and a spectrogram: the maps of both."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, img: Tensor, specgram: Tensor) -> tuple[Tensor, ...]:
-        return *self.model.image_maps(img), *self.model.sound_maps(specgram)
-
-
 @pytest.mark.parametrize("eyes", SMALL_EYES)
 def test_the_exported_program_computes_the_same(eyes: str) -> None:
-    """At a fixed size: Swin's windows make a graph of free sizes a matter of minutes.
-
-    Of the backbones alone: the rest of the graph, in ``test_export.py``, is that of any.
-    """
+    """At a fixed size: Swin's windows make a graph of free sizes a matter of minutes."""
     model = build_tiny(settings(eyes, criterion=None)).eval()
-    img, waveform = example_inputs(size=(64, 96), channels=1, num_samples=3200)
-    inputs = model.data_preprocessor(dict(inputs=dict(img=[*img], waveform=[*waveform])))["inputs"]
-    senses, maps_of = Senses(model), (inputs["img"], inputs["specgram"])
+    shapes = dict(size=(64, 96), channels=1, num_samples=3200)
+    program = export_program(model, **shapes, dynamic=False)
+    inputs = example_inputs(**shapes)
     with torch.no_grad():
-        program = torch.export.export(senses, maps_of, strict=False)
-        torch.testing.assert_close(
-            program.module()(*maps_of), senses(*maps_of), atol=1e-5, rtol=1e-4
-        )
+        expected = ExportableModel(model)(*inputs)
+        torch.testing.assert_close(program.module()(*inputs), expected, atol=1e-5, rtol=1e-4)

@@ -81,12 +81,6 @@ def build_parts(config: str) -> nn.ModuleDict:
 
 
 @pytest.fixture(scope="module")
-def drawn() -> Drawn:
-    """Weights that networks of one name and shape have in common."""
-    return {}
-
-
-@pytest.fixture(scope="module")
 def seen() -> Callable[[str, nn.Module], tuple[Tensor, ...]]:
     """What a config's backbone makes of ten frames; configs that share it share its weights."""
     kept: dict[str, tuple[Tensor, ...]] = {}

@@ -84,7 +84,6 @@ _RULES: dict[str, rules.Rule] = {
     rf"{_SCHEDULER}\.(begin|eta_m(in|ax)|eta_min_ratio|gamma|factor|power)": rules.at_least(0),
     rf"{_SCHEDULER}\.start_factor": rules.above_zero,
 }
-_COMPILED = [(re.compile(place), rule) for place, rule in _RULES.items()]
 
 
 def check_value(where: str, value: Any) -> None:
@@ -105,4 +104,4 @@ def check_value(where: str, value: Any) -> None:
 @cache
 def _rules_at(where: str) -> list[rules.Rule]:
     """Those for a place: whoever reads one config after another asks for the same places."""
-    return [rule for place, rule in _COMPILED if place.fullmatch(where)]
+    return [rule for place, rule in _RULES.items() if re.fullmatch(place, where)]

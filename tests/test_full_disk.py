@@ -4,6 +4,7 @@ import errno
 import importlib
 import os
 import resource
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,11 +30,14 @@ ROOT = Path(__file__).resolve().parents[1]
 def full_disk(size: int = 512) -> Iterator[None]:
     """No file may grow beyond ``size`` bytes, so that a write fails in its midst."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with pytest.MonkeyPatch.context() as patch:
+        # What is imported now would be compiled to a file that is cut off, and read as such later.
+        patch.setattr(sys, "dont_write_bytecode", True)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def refused(write: Callable[[], object]) -> str:

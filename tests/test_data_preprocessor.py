@@ -102,3 +102,18 @@ def test_waveforms_of_two_lengths_and_an_unknown_bin_are_refused() -> None:
 
 def test_nothing_of_it_is_saved() -> None:
     assert not preprocessor().state_dict()
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_graph_computes_what_a_batch_of_one_size_gives(channels: int) -> None:
+    made = preprocessor(size_divisor=8, pad_val=3.0, cross_spectrum=channels == 2)
+    data = batch((5, 9), (5, 9), channels=channels)
+    found = made.network_inputs(
+        torch.stack(data["inputs"]["img"]), torch.stack(data["inputs"]["waveform"])
+    )
+    expected = made(data)["inputs"]
+    assert torch.equal(found.pop("view"), expected.pop("view", torch.tensor([[0, 9 / 16]] * 2)))
+    del expected["waveform"]
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name

@@ -12,6 +12,7 @@ from tiny import build_tiny, losses_of, predictions_of, tiny_batch, tiny_model_c
 from torch import nn
 
 from projects.cpm_avs.inference.recorded import record
+from projects.cpm_avs.models.memory_layout import interpolated
 
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda"
@@ -118,6 +119,13 @@ def test_the_kernel_of_deformable_attention_agrees_with_pytorch():
         (one * weights).sum().backward()
     for one, other in zip(fast, slow, strict=True):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-4)
+
+
+def test_interpolation_is_that_of_the_cpu():
+    maps = torch.randn(2, 32, 6, 8, generator=torch.Generator().manual_seed(0))
+    found = interpolated(maps.to(DEVICE), (24, 20))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(found.cpu(), interpolated(maps, (24, 20)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])

@@ -10,6 +10,7 @@ from projects.cpm_avs.evaluation.mask_functional import foreground_probability
 from projects.cpm_avs.models.mask_merge import (
     MERGE_RULES,
     best_of_max,
+    best_of_max_static,
     merge_max,
     merge_sum,
 )
@@ -143,7 +144,8 @@ NAMED = {
 
 @pytest.mark.parametrize("named", NAMED.values(), ids=NAMED.keys())
 @pytest.mark.parametrize("ties", [False, True])
-def test_best_of_max_is_the_argmax_over_all_classes(named, ties):
+@pytest.mark.parametrize("best_of", [best_of_max, best_of_max_static])
+def test_best_of_max_is_the_argmax_over_all_classes(best_of, named, ties):
     """With ties all queries are as sure, and masks have four values: the first class wins."""
     generator = torch.Generator().manual_seed(0)
     masks = 3 * torch.randn(QUERIES, 8, 8, generator=generator)
@@ -156,7 +158,7 @@ def test_best_of_max_is_the_argmax_over_all_classes(named, ties):
         logits = logits + torch.rand(logits.shape, generator=generator)
     resize = unchanged if ties else resizer((18, 16), (18, 14), (20, 15))
     expected = merge_max(logits, masks, resize)
-    best, classes = best_of_max(logits, masks, resize)
+    best, classes = best_of(logits, masks, resize)
     # Not to the bit: a sigmoid's last digit depends on where in memory its number lies.
     torch.testing.assert_close(best[0], expected.amax(0))
     assert torch.equal(classes[0], expected.argmax(0)) and classes.dtype == torch.long
@@ -172,7 +174,8 @@ def test_the_forms_of_a_rule_agree(rule):
         if seed % 3 == 0:
             cls_logits[:, 0] = -9.0
         expected = rule.maps(cls_logits, mask_logits, unchanged)
-        best, classes = rule.best(cls_logits, mask_logits, unchanged)
-        torch.testing.assert_close(best[0], expected.amax(0))
-        assert torch.equal(classes[0], expected.argmax(0))
+        for best_of in (rule.best, rule.best_static):
+            best, classes = best_of(cls_logits, mask_logits, unchanged)
+            torch.testing.assert_close(best[0], expected.amax(0))
+            assert torch.equal(classes[0], expected.argmax(0))
         torch.testing.assert_close(rule.static(cls_logits, mask_logits, unchanged), expected)

@@ -1,4 +1,4 @@
-"""The table of docs/performance.md: its numbers are the JSON file's, its verdicts theirs."""
+"""The tables of docs/performance.md: their numbers are the JSON files', their verdicts theirs."""
 
 import json
 import re
@@ -46,3 +46,22 @@ def test_what_grows_grows_linearly_or_better(measured):
             zip(sizes, sizes[1:], strict=False), zip(taken, taken[1:], strict=False), strict=True
         ):
             assert y / x <= 1.1 * b / a, name
+
+
+def test_the_table_of_the_gpu_has_the_measured_numbers():
+    page = (DOCS / "performance.md").read_text()
+    rows = json.loads((DOCS / "performance-gpu.json").read_text())["rows"]
+    lines = re.findall(
+        r"^\| (224|720x1280), batch (\d+), (\w+) \|([^|]*)\|(.*)\|$", page, re.MULTILINE
+    )
+    assert len(lines) == 6
+    for side, batch, precision, _, shown in lines:
+        size = "224x224" if side == "224" else side
+        measured = {
+            row["model"]: row["frames_per_s"]
+            for row in reversed(rows)  # the first command's count, beside mmseg's
+            if (row["size"], row["batch"], row["precision"]) == (size, int(batch), precision)
+        }
+        names = ("cpm_r50_avss-224, recorded", "cpm_r50_avss-224", "mmseg")
+        expected = [f"{measured[name]:.1f}" if name in measured else "" for name in names]
+        assert [cell.strip() for cell in shown.split("|")] == expected

@@ -1,10 +1,10 @@
 """A model whose network is recorded once for each shape of its input, and then replayed.
 
 On a GPU the time of one picture is that of launching some 2,000 kernels; a CUDA graph launches them
-at once. On the CPU, which has nothing to record, the same network runs as it is.
+at once, those that normalise the picture and take the sound's spectrum among them. On the CPU,
+which has nothing to record, the same network runs as it is.
 
-Shorthand: B batch, C classes, Q queries, A audio channels, T F spectrogram frames and bins, H W
-image size.
+Shorthand: B batch, A audio channels, L samples, H W image size.
 """
 
 from collections import OrderedDict
@@ -18,6 +18,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from ..models.base_segmentor import BaseAVSegmentor
+from ..models.data_preprocessor import stacked_sounds
 from ..models.resizing import resizer
 
 #: Shapes that are kept; the one that was not asked for the longest makes room.
@@ -45,14 +46,13 @@ class Shape(NamedTuple):
     """What a graph is recorded for; all but ``pictures`` must be the same to use it."""
 
     pictures: int
-    img: torch.Size
-    specgram: torch.Size
-    cropped: Size
+    img: tuple[torch.Size, torch.dtype]
+    waveform: torch.Size
     original: Size
     dtype: torch.dtype | None
 
 
-Network = Callable[..., Prediction]  # of a picture and what the model hears, batched
+Network = Callable[[Tensor, Tensor], Prediction]  # of pictures and sounds
 
 
 class RecordedSegmentor(nn.Module):
@@ -84,72 +84,53 @@ class RecordedSegmentor(nn.Module):
         if len(sizes) > 1:
             parts = (_part(data, index) for index in range(len(samples)))
             return [sample for part in parts for sample in self.best_step(part)]
-        batch = self.model.data_preprocessor(data, False)
-        found = self._run(batch["inputs"], batch["data_samples"][0])
-        for index, sample in enumerate(batch["data_samples"]):
+        given = torch.stack(list(pictures)), stacked_sounds(data["inputs"]["waveform"])
+        found = self._run(given, tuple(samples[0].ori_shape[:2]))
+        for index, sample in enumerate(samples):
             sample.pred_scores = PixelData(data=found.scores[index])
             sample.pred_sem_seg = PixelData(data=found.labels[index])
-        self.model.note_heard(found.heard, batch["data_samples"])
-        return batch["data_samples"]
+        self.model.note_heard(found.heard, samples)
+        return samples
 
-    def network(
-        self,
-        img: Tensor,
-        specgram: Tensor,
-        cross: Tensor | None = None,
-        *,
-        cropped: Size,
-        original: Size,
-    ) -> Prediction:
+    def network(self, img: Tensor, waveform: Tensor, *, original: Size) -> Prediction:
         """A prediction whose shapes depend on those of its input alone.
 
         Args:
-            img: (B, 3, H, W), normalised and padded.
-            specgram: (B, A, T, F).
-            cross: Of a model that hears phases, (B, 2, T, F).
-            cropped: Height and width without padding.
+            img: (B, 3, H, W) uint8.
+            waveform: (B, A, L) in [-1, 1].
             original: Height and width of the result.
         """
-        height, width = img.shape[-2:]
-        # The picture is the frame, padded at the right.
-        view = torch.zeros(len(img), 2, device=img.device)
-        view[:, 1] = cropped[1] / width
-        inputs = dict(img=img, specgram=specgram, view=view)
-        if cross is not None:
-            inputs["cross"] = cross
+        inputs = self.model.data_preprocessor.network_inputs(img, waveform)
         output = self.model.encode_decode(inputs, [])
-        resize = resizer((height, width), cropped, original)
+        resize = resizer(inputs["img"].shape[-2:], img.shape[-2:], original)
         # One by one: the claims of all queries at full size are the largest thing there is.
-        best = [
-            self.model.draw_static(one, resize).max(0, keepdim=True)
-            for one in self.model.per_picture(output)
-        ]
+        best = [self.model.draw_best_static(one, resize) for one in self.model.per_picture(output)]
         scores, labels = (torch.stack(maps) for maps in zip(*best, strict=True))
         return Prediction(scores, labels, self.model.heard(output))
 
-    def _run(self, inputs: dict[str, Tensor], sample: SegDataSample) -> Prediction:
-        given = [inputs[name] for name in ("img", "specgram", "cross") if name in inputs]
-        wanted, shape = len(given[0]), self._fitting(given[0], given[1], sample)
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def _run(self, given: Sequence[Tensor], original: Size) -> Prediction:
+        wanted, shape = len(given[0]), self._fitting(*given, original=original)
         if shape not in self._shapes:
             while len(self._shapes) >= _MOST_SHAPES:
                 self._shapes.popitem(last=False)
             self._shapes[shape] = self._recorded(shape, given)
         self._shapes.move_to_end(shape)
-        missing = shape.pictures - wanted
-        if missing:
-            given = [torch.cat([one, one[-1:].expand(missing, -1, -1, -1)]) for one in given]
+        if missing := shape.pictures - wanted:
+            given = [torch.cat([one, one[-1:].expand(missing, *one.shape[1:])]) for one in given]
         found = self._shapes[shape](*given)
         # The next replay writes over it.
         return Prediction(*(one[:wanted].clone() for one in found))
 
-    def _fitting(self, img: Tensor, specgram: Tensor, sample: SegDataSample) -> Shape:
+    def _fitting(self, img: Tensor, waveform: Tensor, *, original: Size) -> Shape:
         """Of the recorded shapes that these fit into the smallest, or their own."""
-        device = img.device.type
+        device = self._device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-        padding = sample.img_padding_size
-        cropped = img.shape[-2] - padding[3], img.shape[-1] - padding[1]
-        original = tuple(sample.ori_shape[:2])
-        own = Shape(len(img), img.shape[1:], specgram.shape[1:], cropped, original, dtype)
+        pictures = img.shape[1:], img.dtype
+        own = Shape(len(img), pictures, waveform.shape[1:], original, dtype)
         if self.model.clip_length > 1:
             return own
         larger = [
@@ -157,14 +138,20 @@ class RecordedSegmentor(nn.Module):
         ]
         return min(larger, key=lambda one: one.pictures, default=own)
 
-    def _recorded(self, shape: Shape, inputs: Sequence[Tensor]) -> Network:
-        network = partial(self.network, cropped=shape.cropped, original=shape.original)
-        return record_graph(network, inputs) if inputs[0].is_cuda else network
+    def _recorded(self, shape: Shape, given: Sequence[Tensor]) -> Network:
+        network = partial(self.network, original=shape.original)
+        if self._device.type != "cuda":
+            return network
+        return record_graph(network, [one.to(self._device, copy=True) for one in given])
 
 
 def record_graph(network: Network, inputs: Sequence[Tensor]) -> Network:
-    """A CUDA graph of a network; it copies its inputs in and gives the same tensors each time."""
-    inputs = [one.clone() for one in inputs]
+    """A CUDA graph of a network, which gives the same tensors each time.
+
+    Args:
+        network: What is recorded.
+        inputs: On the GPU; later ones, wherever they are, are copied into these.
+    """
     # A weight in half precision that autocast keeps would be freed with it, under the graph's feet.
     enabled, dtype = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
     with torch.autocast("cuda", dtype=dtype, enabled=enabled, cache_enabled=False):

@@ -258,6 +258,10 @@ class AVSegmentor(BaseAVSegmentor):
         """As ``draw``, with all queries."""
         return self.merge.static(*picture, resize)
 
+    def draw_best_static(self, picture: Picture, resize: Resize) -> tuple[Tensor, Tensor]:
+        """As ``draw_best``, with all queries."""
+        return self.merge.best_static(*picture, resize)
+
     def heard(self, output: DecoderOutput) -> Tensor:
         """The likeliest class of each query after TD-A."""
         return output.cls_logits[0].argmax(-1)

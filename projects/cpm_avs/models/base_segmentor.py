@@ -246,6 +246,11 @@ class BaseAVSegmentor(BaseSegmentor):
         """What ``draw`` gives, for graphs: no shape depends on what is predicted."""
         return self.draw(picture, resize)
 
+    def draw_best_static(self, picture: Any, resize: Resize) -> tuple[Tensor, Tensor]:
+        """What ``draw_best`` gives, for graphs."""
+        best = self.draw_static(picture, resize).max(0, keepdim=True)
+        return best.values, best.indices
+
     def heard(self, output: Any) -> Tensor:
         """Classes that queries name after they have heard the sound, (B, N); without such, N is 0.
 

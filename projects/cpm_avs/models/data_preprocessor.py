@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import ImgDataPreprocessor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -80,7 +81,7 @@ class AVDataPreprocessor(ImgDataPreprocessor):
             raise ValueError("a batch has no 'inputs': its pipeline must end in PackAVSInputs")
         if not isinstance(data["inputs"], dict):
             raise ValueError(PICTURE_ALONE)
-        inputs = {name: _together(values) for name, values in data["inputs"].items()}
+        inputs = {name: together(values) for name, values in data["inputs"].items()}
         data = self.cast_data(dict(data, inputs=inputs))
         data_samples = data.get("data_samples")
         images = data["inputs"]["img"]
@@ -100,17 +101,33 @@ class AVDataPreprocessor(ImgDataPreprocessor):
             for data_sample, padded in zip(data_samples or (), paddings, strict=False):
                 data_sample.set_metainfo(padded)
         widths = [image.shape[-1] for image in images]
-        waveform = self._stack(data["inputs"]["waveform"])
+        waveform = stacked_sounds(data["inputs"]["waveform"])
         inputs = dict(img=img, waveform=waveform, **self._spectra(waveform))
         if waveform.shape[1] == 2:
             spans = frame_spans(widths, data_samples)
             inputs["view"] = torch.tensor(spans, device=img.device) / img.shape[-1]
         if "noise_waveform" in data["inputs"]:
-            noise = self._stack(data["inputs"]["noise_waveform"])
+            noise = stacked_sounds(data["inputs"]["noise_waveform"])
             inputs["noise_waveform"] = noise
             spectra = self._spectra(noise)
             inputs |= {f"noise_{name}": spectrum for name, spectrum in spectra.items()}
         return dict(inputs=inputs, data_samples=data_samples)
+
+    def network_inputs(self, img: Tensor, waveform: Tensor) -> dict[str, Tensor]:
+        """What ``forward`` gives at test, of tensors on the device alone, for graphs.
+
+        Args:
+            img: Pictures of one size, each a whole frame, (B, 3, H, W) uint8.
+            waveform: (B, A, L) in [-1, 1].
+
+        Returns:
+            ``img``, the spectra and ``view``, whatever the number of channels.
+        """
+        right, bottom = (-side % self.pad_size_divisor for side in (img.shape[-1], img.shape[-2]))
+        padded = F.pad(self._normalise(img), (0, right, 0, bottom), value=self.pad_value)
+        view = torch.zeros(len(img), 2, device=img.device)
+        view[:, 1] = img.shape[-1] / padded.shape[-1]
+        return dict(img=padded, view=view, **self._spectra(waveform.float()))
 
     def _spectra(self, waveform: Tensor) -> dict[str, Tensor]:
         """What the model hears of sounds (B, A, L), by its name in ``inputs``."""
@@ -123,16 +140,6 @@ class AVDataPreprocessor(ImgDataPreprocessor):
         if self._channel_conversion:
             image = image.flip(-3)
         return (image.float() - self.mean) / self.std
-
-    @staticmethod
-    def _stack(waveforms: Tensor | Sequence[Tensor]) -> Tensor:
-        if not isinstance(waveforms, Tensor):
-            shapes = {tuple(waveform.shape) for waveform in waveforms}
-            raise ValueError(
-                f"waveforms of shapes {sorted(shapes)} can't share a batch: "
-                "cut them to one length and load them with one number of channels"
-            )
-        return waveforms.float()
 
 
 def frame_spans(
@@ -147,8 +154,24 @@ def frame_spans(
     return [span or frame for span, frame in zip(known or [None] * len(whole), whole, strict=True)]
 
 
-def _together(values: Tensor | Sequence[Tensor]) -> Tensor | Sequence[Tensor]:
+def together(values: Tensor | Sequence[Tensor]) -> Tensor | Sequence[Tensor]:
     """One tensor of those of one shape and kind: one transfer to the device, one of each step."""
     if isinstance(values, Tensor) or len({(value.shape, value.dtype) for value in values}) > 1:
         return values
     return torch.stack(list(values))
+
+
+def stacked_sounds(waveforms: Tensor | Sequence[Tensor]) -> Tensor:
+    """Sounds (A, L) as one float32 tensor (B, A, L).
+
+    Raises:
+        ValueError: They differ in length or channels.
+    """
+    waveforms = together(waveforms)
+    if not isinstance(waveforms, Tensor):
+        shapes = {tuple(waveform.shape) for waveform in waveforms}
+        raise ValueError(
+            f"waveforms of shapes {sorted(shapes)} can't share a batch: "
+            "cut them to one length and load them with one number of channels"
+        )
+    return waveforms.float()

@@ -1,9 +1,9 @@
 """Merging the queries' classes and masks into one score map a class (Sec. 3.1).
 
-A rule has three forms, see ``MergeRule``. The paper's has a function for each: ``merge_max`` draws
+A rule has four forms, see ``MergeRule``. The paper's has a function for each: ``merge_max`` draws
 the queries that name a class and gives every class its map; ``best_of_max`` keeps no such maps,
-which for many classes at full size are the largest thing there is; ``merge_max_static`` draws all
-queries.
+which for many classes at full size are the largest thing there is; ``merge_max_static`` and
+``best_of_max_static`` draw all queries.
 
 Shorthand: Q queries, C classes with background, h w masks, H W output size.
 """
@@ -145,6 +145,33 @@ def _best_of_each_class(claims: Tensor, labels: Tensor, num_classes: int) -> Ten
     return merged.scatter_reduce_(0, labels[:, None, None].expand_as(claims), claims, "amax")
 
 
+def best_of_max_static(
+    cls_logits: Tensor, mask_logits: Tensor, resize: Resize
+) -> tuple[Tensor, Tensor]:
+    """What ``best_of_max`` gives of one frame, for graphs: no shape depends on what queries say.
+
+    Args:
+        cls_logits: (Q, C + 1), the last class is no-object.
+        mask_logits: (Q, h, w).
+        resize: Brings mask logits (q, h, w) to the output size (q, H, W).
+
+    Returns:
+        Two tensors (1, H, W): scores in [0, 1] and classes, int64.
+    """
+    scores, labels = cls_logits.softmax(-1).max(-1)
+    # Of claims that are alike the first counts, which is to be that of the first class.
+    labels, queries = labels.sort(stable=True)
+    # A query that names no object, which are the last, counts as background with a score of 0.
+    named = labels < cls_logits.shape[-1] - 1
+    scores, labels = scores[queries] * named, labels * named
+    claims = resize(mask_logits[queries]).sigmoid() * scores[:, None, None]
+    best, owner = claims.max(0, keepdim=True)
+    floor = scores[owner] - best
+    says_background = (named & (labels == 0)).any()
+    nobodys = (floor >= best) & ~says_background
+    return torch.where(nobodys, floor, best), labels[owner].masked_fill(nobodys, 0)
+
+
 def merge_sum(cls_logits: Tensor, mask_logits: Tensor, resize: Resize) -> Tensor:
     """Mask2Former's rule: sum over the queries of p_i(c) * m_i.
 
@@ -174,16 +201,20 @@ class MergeRule:
         maps: Scores of all classes, (C, H, W).
         best: The largest score of each pixel, and its class, both (1, H, W).
         static: What ``maps`` gives, for graphs: no shape depends on what the queries say.
+        best_static: What ``best`` gives, for graphs.
         best_holds_maps: Whether ``best`` holds a map (H, W) of every class.
     """
 
     maps: Callable[[Tensor, Tensor, Resize], Tensor]
     best: Callable[[Tensor, Tensor, Resize], tuple[Tensor, Tensor]]
     static: Callable[[Tensor, Tensor, Resize], Tensor]
+    best_static: Callable[[Tensor, Tensor, Resize], tuple[Tensor, Tensor]]
     best_holds_maps: bool
 
 
 MERGE_RULES = {
-    "max": MergeRule(merge_max, best_of_max, merge_max_static, best_holds_maps=False),
-    "sum": MergeRule(merge_sum, best_of_sum, merge_sum, best_holds_maps=True),
+    "max": MergeRule(
+        merge_max, best_of_max, merge_max_static, best_of_max_static, best_holds_maps=False
+    ),
+    "sum": MergeRule(merge_sum, best_of_sum, merge_sum, best_of_sum, best_holds_maps=True),
 }

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from .memory_layout import interpolated
 
 #: Brings masks (q, h, w) to their final size (q, H, W).
 Resize = Callable[[Tensor], Tensor]
@@ -25,9 +26,7 @@ def resizer(padded: Sequence[int], cropped: Sequence[int], original: Sequence[in
     def interpolate(masks: Tensor, size: Sequence[int]) -> Tensor:
         if tuple(masks.shape[-2:]) == tuple(size):
             return masks
-        return F.interpolate(masks[:, None], tuple(size), mode="bilinear", align_corners=False)[
-            :, 0
-        ]
+        return interpolated(masks[None], size)[0]
 
     def resize(masks: Tensor) -> Tensor:
         if len(masks) == 0:  # no query found anything

@@ -6,12 +6,12 @@ Shorthand: B batch, D width, N tokens of all levels.
 from collections.abc import Iterable, Sequence
 
 import torch
-import torch.nn.functional as F
 from mmcv.ops import MultiScaleDeformableAttention
 from mmdet.models.layers import DeformableDetrTransformerEncoderLayer, MSDeformAttnPixelDecoder
 from mmengine.config import ConfigDict
 from torch import Tensor
 
+from ..memory_layout import interpolated, layout_to_resize
 from .level_sampling import Sample, sampler_for
 from .positions import cell_centres, sine_encoding
 
@@ -79,11 +79,9 @@ class PixelDecoder(MSDeformAttnPixelDecoder):
             self.lateral_convs, self.output_convs, reversed(finer), strict=True
         ):
             fine = lateral(feat)
-            grown = F.interpolate(
-                memories[-1], size=fine.shape[-2:], mode="bilinear", align_corners=False
-            )
-            memories.append(output(fine + grown))
-        return self.mask_feature(memories[-1]), memories[: self.num_outs]
+            memories.append(output(fine + interpolated(memories[-1], fine.shape[-2:])))
+        # The decoder reads them at three sizes.
+        return layout_to_resize(self.mask_feature(memories[-1])), memories[: self.num_outs]
 
 
 def encode_maps(

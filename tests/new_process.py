@@ -4,6 +4,7 @@ A process is forked from one that has imported the packages of others that take 
 the project, mmcv, mmdet or mmseg is imported there: each process imports those anew, in its order.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -129,6 +130,9 @@ def _become(command: list[str], cwd: str, environment: dict[str, str], outputs: 
 
 
 if __name__ == "__main__":
+    gc.disable()
     for name in IMPORTED:
         import_module(name)
+    gc.freeze()
+    gc.enable()
     _become(**_serve())

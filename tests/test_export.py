@@ -1,6 +1,7 @@
 """The exported graphs against the model, at sizes other than the traced one."""
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from projects.cpm_avs.inference.export import (
 )
 from projects.cpm_avs.inference.model_loading import load_config
 from projects.cpm_avs.launch import plain_errors
-from projects.cpm_avs.models.mask_merge import MERGE_RULES, MergeRule, merge_max
+from projects.cpm_avs.models.mask_merge import MERGE_RULES, merge_max
 from projects.cpm_avs.models.resizing import resizer
 from projects.cpm_avs.models.spectrogram import stft_magnitude
 
@@ -64,8 +65,7 @@ def both_rules(*picture) -> torch.Tensor:
 def program(model):
     """One graph for both rules: all else in it is the same, and takes half a minute to trace."""
     with pytest.MonkeyPatch.context() as patch:
-        both = MergeRule(both_rules, both_rules, both_rules, best_holds_maps=True)
-        patch.setattr(model, "merge", both)
+        patch.setattr(model, "merge", replace(MERGE_RULES["max"], static=both_rules))
         return export_program(model, **SHAPES)
 
 

@@ -21,6 +21,6 @@ if [ "${FAMILY:-onedl}" = onedl ]; then
 else
   export PATH="$PWD/.venv-$FAMILY/bin:$PATH"
 fi
-# A file's tests stay together: its fixtures are made once.
-python -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"
+# A file's tests stay together: its fixtures are made once. Their order is tests/conftest.py's.
+python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder "$@"
 if [ -n "$types" ]; then wait "$types"; fi

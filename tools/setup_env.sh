@@ -13,14 +13,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { printf '[set-up] %s\n' "$*"; }
 die() { printf '[set-up] %s\n' "$*" >&2; exit 1; }
 
+# What corpora need is tested with one family: it touches nothing of either.
 case "${FAMILY:-onedl}" in
-  onedl) venv=.venv lists=(requirements.txt) ;;
-  openmmlab) venv=.venv-openmmlab lists=(requirements-openmmlab.txt) ;;
+  onedl) venv=.venv lists=(requirements.txt) tests=(requirements-{tests,corpus}.txt) ;;
+  openmmlab) venv=.venv-openmmlab lists=(requirements-openmmlab.txt) tests=(requirements-tests.txt) ;;
   *) die "FAMILY=$FAMILY: there are onedl and openmmlab" ;;
 esac
 case "${1:-}" in
   "") ;;
-  tests) lists+=(requirements-tests.txt requirements-corpus.txt) ;;
+  tests) lists+=("${tests[@]}") ;;
   *) die "usage: bash tools/setup_env.sh [tests]" ;;
 esac
 venv_python="$PWD/$venv/bin/python"

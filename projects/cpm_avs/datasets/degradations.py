@@ -6,9 +6,9 @@ gap. All draw from numpy's global state, which a data set seeds for each draw.
 
 import cv2
 import numpy as np
+import scipy
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
-from scipy.signal import fftconvolve
 
 from ..constants import SAMPLE_RATE
 from ..media.audio_functional import Waveform, root_mean_square
@@ -121,7 +121,7 @@ def reverberate(sound: Waveform, seconds: float) -> Waveform:
     time = np.arange(1, int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     tail = np.random.standard_normal(len(time)) * 10 ** (-3 * time / seconds)
     response = np.concatenate([[1.0], tail / max(float(np.linalg.norm(tail)), 1e-12)])
-    wet: Waveform = fftconvolve(sound, response[None], axes=1)[:, : sound.shape[1]]
+    wet: Waveform = scipy.signal.fftconvolve(sound, response[None], axes=1)[:, : sound.shape[1]]
     wet = wet.astype(np.float32)
     return wet * np.float32(root_mean_square(sound) / max(root_mean_square(wet), 1e-12))
 

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 NUMBERS = Path(__file__).parent / "peer_numbers"
+_PART = 1 << 14  # numbers that are worked on together, which stay in the cache
 
 
 def load_numbers(name: str) -> dict[str, Any]:
@@ -51,18 +52,21 @@ def weight(name: str, shape: Sequence[int]) -> Tensor:
     """An entry of the published state dict, float32; counters, alone in being whole, are 0."""
     if name.endswith("num_batches_tracked"):
         return torch.zeros(tuple(shape), dtype=torch.int64)
-    values = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
-    if name.endswith("running_var"):
-        values = 1 + 0.1 * np.abs(values)
-    elif name.endswith("running_mean"):
-        values *= 0.1
+    generator = np.random.default_rng(zlib.crc32(name.encode()))
+    variance = name.endswith("running_var")
+    around, factor = 0.0, math.sqrt(1 / math.prod(shape[1:]))
+    if name.endswith("running_mean"):
+        factor = 0.1
     elif name.endswith("bias"):
-        values *= 0.02
-    elif len(shape) == 1 and name.endswith(".weight"):
-        values = 1 + 0.1 * values
-    else:
-        values *= math.sqrt(1 / math.prod(shape[1:]))
-    return torch.from_numpy(np.asarray(values, dtype=np.float32))
+        factor = 0.02
+    elif variance or (len(shape) == 1 and name.endswith(".weight")):
+        around, factor = 1.0, 0.1
+    values = np.empty(math.prod(shape), dtype=np.float32)
+    # In parts: memory for all of them in float64 would take longer to get than the numbers.
+    for part in np.split(values, range(_PART, len(values), _PART)):
+        drawn = generator.standard_normal(len(part))
+        part[:] = around + factor * (np.abs(drawn) if variance else drawn)
+    return torch.from_numpy(values.reshape(shape))
 
 
 #: Weights by name and shape.
@@ -83,15 +87,20 @@ def checkpoint(keys: Mapping[str, Sequence[int]], drawn: Drawn | None = None) ->
     return {name: drawn[key] for name, key in wanted.items()}
 
 
+#: Those of ``nn.init`` come here whole: what they call does not.
+_DRAWING = (Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
+
+
 class Unfilled(TorchFunctionMode):
     """Within it modules get memory for their weights and no random numbers, which take seconds."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func in (Tensor.uniform_, Tensor.normal_):
-            return args[0]
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if func in _DRAWING:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def frames(number: int = 5, size: int = 224) -> Tensor:
@@ -127,13 +136,17 @@ def assert_agrees(tensor: Tensor, numbers: Mapping[str, Any], what: str = "") ->
         what: Name for the message.
     """
     assert list(tensor.shape) == numbers["shape"], what
-    values = tensor.detach().double().flatten()
-    std = numbers["std"]
-    found = torch.stack([values.mean(), values.std(correction=0), values.norm()])
+    values, std = tensor.detach().flatten(), numbers["std"]
+    sums = torch.zeros(2, dtype=torch.float64)
+    for part in values.split(_PART):
+        part = part.double()
+        sums += torch.stack([part.sum(), part.dot(part)])
+    mean, square = sums / len(values)
+    found = torch.stack([mean, (square - mean * mean).sqrt(), (square * len(values)).sqrt()])
     expected = torch.tensor([numbers["mean"], std, numbers["l2"]], dtype=torch.float64)
     allowed = 1e-4 * torch.tensor([std, std, numbers["l2"]], dtype=torch.float64)
     assert ((found - expected).abs() <= allowed).all(), (what, found, expected)
     at = torch.from_numpy(np.random.default_rng(3).integers(0, values.numel(), 64))
     samples = torch.tensor(numbers["samples"], dtype=torch.float64)
-    worst = float((values[at][: len(samples)] - samples).abs().max()) / std
+    worst = float((values[at][: len(samples)].double() - samples).abs().max()) / std
     assert worst <= 1e-3, f"{what}: off by {worst:.2e} of the std"

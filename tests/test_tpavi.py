@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,18 +82,30 @@ def build_parts(config: str) -> nn.ModuleDict:
 
 
 @pytest.fixture(scope="module")
-def seen() -> Callable[[str, nn.Module], tuple[Tensor, ...]]:
-    """What a config's backbone makes of ten frames; configs that share it share its weights."""
+def seen() -> Callable[[str, nn.ModuleDict], tuple[Tensor, ...]]:
+    """What a config's backbone makes of ten frames, and the head's ``reduce`` of that.
+
+    Configs that share a backbone share the weights of both.
+    """
     kept: dict[str, tuple[Tensor, ...]] = {}
 
-    def see(config: str, backbone: nn.Module) -> tuple[Tensor, ...]:
-        shapes = {name: value.shape for name, value in backbone.state_dict().items()}
+    def see(config: str, parts: nn.ModuleDict) -> tuple[Tensor, ...]:
+        reduce: Any = parts["decode_head"].reduce
+        shared = nn.ModuleList([parts["backbone"], reduce])
+        shapes = {name: value.shape for name, value in shared.state_dict().items()}
         same = f"{settings_of(config).backbone} {shapes}"
         if same not in kept:
-            kept[same] = backbone(frames(10))
+            maps = parts["backbone"](frames(10))
+            kept[same] = (*maps, *(one(x) for one, x in zip(reduce, maps, strict=True)))
         return kept[same]
 
     return see
+
+
+def known(seen: Tensor, reduced: Tensor, x: Tensor) -> Tensor:
+    """In place of a ``reduce``, of what has been reduced."""
+    assert x is seen
+    return reduced
 
 
 @contextmanager
@@ -154,7 +167,7 @@ def padded(parts: nn.ModuleDict, first: dict[str, Tensor]) -> dict[str, Tensor]:
 def test_it_is_the_originals_network(
     name: str,
     heard: dict[str, Tensor],
-    seen: Callable[[str, nn.Module], tuple[Tensor, ...]],
+    seen: Callable[[str, nn.ModuleDict], tuple[Tensor, ...]],
     drawn: Drawn,
 ) -> None:
     numbers = load_numbers(name)
@@ -176,9 +189,12 @@ def test_it_is_the_originals_network(
     cases = numbers["cases"]
     count = 10 if "ten" in cases else 5
     sounds = heard["embedding"][:count]
+    head: Any = parts["decode_head"]
     with values_of(parts) as values:
-        maps = tuple(one[:count] for one in seen(NETWORKS[name], parts["backbone"]))
-        output = parts["decode_head"](maps, [sounds[..., None, None]], [count])
+        maps = tuple(one[:count] for one in seen(NETWORKS[name], parts))
+        for level in LEVELS:
+            head.reduce[level].forward = partial(known, maps[level], maps[4 + level])
+        output = head(maps[:4], [sounds[..., None, None]], [count])
     values |= {f"backbone.{level}": maps[level] for level in LEVELS}
     values |= {f"positive.{level}": output.features[level] for level in LEVELS}
     values |= {f"sound.{level}": output.features[4 + level] for level in LEVELS}

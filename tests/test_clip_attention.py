@@ -16,7 +16,7 @@ from tiny import (
     predictions_of,
     tiny_batch,
     tiny_model_cfg,
-    with_first_blocks,
+    with_one_step_maps,
 )
 
 from projects.cpm_avs.inference.export import ExportableModel, example_inputs, export_program
@@ -245,7 +245,7 @@ def test_frames_without_a_label_are_looked_at_and_count_for_nothing():
 
 def test_the_window_is_exported():
     """At a fixed size, in seconds; ``test_stereo_position.py`` has a window of any size."""
-    model = with_first_blocks(timed_model(criterion=None))
+    model = with_one_step_maps(timed_model(criterion=None))
     shape = dict(size=(64, 64), channels=1, num_samples=5120)
     program = export_program(model, **shape, dynamic=False)
     inputs = example_inputs(**shape, count=WINDOW)

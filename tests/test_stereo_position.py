@@ -22,7 +22,7 @@ from tiny import (
     stereo_cfg,
     tiny_batch,
     tiny_model_cfg,
-    with_first_blocks,
+    with_one_step_maps,
 )
 from tiny_config import shrink
 
@@ -335,18 +335,6 @@ def test_what_is_exported_is_what_predicts(of_each_kind):
     torch.testing.assert_close(given[0], expected, atol=1e-5, rtol=1e-4)
 
 
-class OneStepDecoder(torch.nn.Module):
-    """In place of the pixel decoder, whose graph of any size ``test_export.py`` has."""
-
-    def __init__(self, in_channels):
-        super().__init__()
-        self.project = torch.nn.ModuleList(torch.nn.Conv2d(c, WIDTH, 1) for c in in_channels)
-
-    def forward(self, maps):
-        fine, *memories = (layer(one) for layer, one in zip(self.project, maps, strict=True))
-        return fine, memories[::-1]
-
-
 @pytest.fixture(scope="module")
 def looking_back():
     """Of one layer that looks at the picture: the fewer, the sooner a graph is there."""
@@ -354,8 +342,7 @@ def looking_back():
     model = stereo_model("PhasePosition", time=time, num_visual_layers=1)
     for layer in model.decode_head.time.layers:
         torch.nn.init.normal_(layer.out_proj.weight, std=0.5)
-    model.decode_head.pixel_decoder = OneStepDecoder((8, 16, 32, 64))
-    return with_first_blocks(model)
+    return with_one_step_maps(model)
 
 
 @pytest.mark.slow

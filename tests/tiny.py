@@ -53,6 +53,40 @@ class TinyAudioBackbone(BaseModule):
         return tuple(outputs)
 
 
+class OneStepBackbone(nn.Module):
+    """A convolution for each map, at strides 4, 8, 16 and 32, for graphs of what reads the maps.
+
+    Args:
+        channels: Of each.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Conv2d(3, width, 4 << level, stride=4 << level)
+            for level, width in enumerate(channels)
+        )
+
+    def forward(self, img: Tensor) -> tuple[Tensor, ...]:
+        return tuple(conv(img) for conv in self.convs)
+
+
+class OneStepDecoder(nn.Module):
+    """In place of ``PixelDecoder``, whose graph of any size is in ``test_export.py``.
+
+    Args:
+        channels: Of the backbone's maps, finest first.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(width, WIDTH, 1) for width in channels)
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        fine, *memories = (conv(one) for conv, one in zip(self.convs, maps, strict=True))
+        return fine, memories[::-1]
+
+
 def _merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Override keys at any depth; a dict that names another type replaces the whole dict."""
     merged = dict(base)
@@ -151,6 +185,14 @@ def with_first_blocks(model: nn.Module) -> nn.Module:
     """
     for name in model.backbone.res_layers:
         del model.backbone.get_submodule(name)[1:]
+    return model
+
+
+def with_one_step_maps(model: nn.Module) -> nn.Module:
+    """The tiny model with a convolution in place of what comes before the decoder's layers."""
+    channels = (8, 16, 32, 64)
+    model.backbone = OneStepBackbone(channels)
+    model.decode_head.pixel_decoder = OneStepDecoder(channels)
     return model
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmseg.structures import SegDataSample
@@ -267,14 +268,13 @@ class AVSInferencer:
         return size, self._clip_length * clips
 
     def _result(self, frame: Frame, sample: SegDataSample) -> FrameResult:
-        labels = sample.pred_sem_seg.data[0].flatten()
-        # The score of a label is the mean over its pixels.
-        best, count = sample.pred_scores.data.flatten().double(), len(self.classes)
-        totals = torch.bincount(labels, weights=best, minlength=count).cpu()
-        sizes = torch.bincount(labels, minlength=count).cpu()
-        found = [label for label in range(1, count) if sizes[label]]
         class_map = sample.pred_sem_seg.data[0].to(torch.uint8).cpu().numpy()
-        areas = {label: int(sizes[label]) / labels.numel() for label in found}
+        inside = class_map > 0
+        labels, best = class_map[inside], sample.pred_scores.data[0].float().cpu().numpy()[inside]
+        # The score of a label is the mean over its pixels.
+        totals, sizes = np.bincount(labels, weights=best), np.bincount(labels)
+        found = np.flatnonzero(sizes).tolist()
+        areas = {label: int(sizes[label]) / class_map.size for label in found}
         fits = class_map.shape == frame.image.shape[:2]
         return FrameResult(
             time=frame.time,

@@ -72,7 +72,7 @@ class OverlayWriter:
     def write(self, frame: Frame, result: FrameResult) -> None:
         """Add a frame with the masks that hold for it, both at the size of the first frame."""
         self._size = self._size or frame.image.shape[:2]
-        picture = np.ascontiguousarray(frame.image[..., ::-1])
+        picture = np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_BGR2RGB), np.uint8)
         if picture.shape[:2] != self._size:
             picture = np.asarray(cv2.resize(picture, self._size[::-1]), np.uint8)
         class_map = fit_class_map(result.class_map, self._size)

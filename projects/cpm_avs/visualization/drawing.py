@@ -102,7 +102,8 @@ class MaskPainter:
 
     def labels(self, class_map: NDArray[np.integer]) -> list[int]:
         """Classes that a map shows, without the background."""
-        return [int(k) for k in np.unique(class_map) if 0 < k < len(self.classes)]
+        shown = class_map[(class_map > 0) & (class_map < len(self.classes))]
+        return np.flatnonzero(np.bincount(shown)).tolist()  # np.unique would sort all pixels
 
     def _fill(self, drawn: Picture, mask: Picture, label: int) -> None:
         x, y, width, height = cv2.boundingRect(mask)

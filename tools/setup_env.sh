@@ -62,6 +62,14 @@ torch_pulls_cuda() {
     -c constraints.txt torch | grep -Eq '"name": "(nvidia-|cuda-toolkit|triton)'
 }
 
+warn_of_cuda() {
+  if torch_pulls_cuda; then
+    say "no GPU here, but the package index offers a CUDA build of several GB. To take the CPU build"
+    say "instead, stop this and set TORCH_INDEX_URL to PyTorch's index of CPU wheels (it is named"
+    say "at pytorch.org under Get Started, with Compute Platform CPU)"
+  fi
+}
+
 install_torch() {
   local wanted
   wanted=$(sed -n 's/^torch==\([0-9.]*\).*/\1/p' constraints.txt)
@@ -74,11 +82,7 @@ install_torch() {
     pip_install --index-url "$TORCH_INDEX_URL" torch
     return
   fi
-  if ! has_gpu && torch_pulls_cuda; then
-    say "no GPU here, but the package index offers a CUDA build of several GB. To take the CPU build"
-    say "instead, stop this and set TORCH_INDEX_URL to PyTorch's index of CPU wheels (it is named"
-    say "at pytorch.org under Get Started, with Compute Platform CPU)"
-  fi
+  if ! has_gpu; then warn_of_cuda & fi # a download of minutes, in which there is time to stop it
   pip_install torch
 }
 

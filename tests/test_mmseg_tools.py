@@ -44,7 +44,7 @@ def operators():
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    metadata.packages_distributions()["mmcv"][0] == "mmcv-lite",
+    metadata.packages_distributions()["mmcv"] == ["mmcv-lite"],
     reason="upstream's mmseg can't be imported without operators, unless the project was before it",
 )
 def test_the_order_of_imports_does_not_matter() -> None:

@@ -81,7 +81,7 @@ class AVDataPreprocessor(ImgDataPreprocessor):
             raise ValueError("a batch has no 'inputs': its pipeline must end in PackAVSInputs")
         if not isinstance(data["inputs"], dict):
             raise ValueError(PICTURE_ALONE)
-        inputs = {name: together(values) for name, values in data["inputs"].items()}
+        inputs = {name: _together(values) for name, values in data["inputs"].items()}
         data = self.cast_data(dict(data, inputs=inputs))
         data_samples = data.get("data_samples")
         images = data["inputs"]["img"]
@@ -123,10 +123,11 @@ class AVDataPreprocessor(ImgDataPreprocessor):
         Returns:
             ``img``, the spectra and ``view``, whatever the number of channels.
         """
-        right, bottom = (-side % self.pad_size_divisor for side in (img.shape[-1], img.shape[-2]))
+        height, width = img.shape[-2:]
+        right, bottom = -width % self.pad_size_divisor, -height % self.pad_size_divisor
         padded = F.pad(self._normalise(img), (0, right, 0, bottom), value=self.pad_value)
         view = torch.zeros(len(img), 2, device=img.device)
-        view[:, 1] = img.shape[-1] / padded.shape[-1]
+        view[:, 1] = width / (width + right)
         return dict(img=padded, view=view, **self._spectra(waveform.float()))
 
     def _spectra(self, waveform: Tensor) -> dict[str, Tensor]:
@@ -154,7 +155,7 @@ def frame_spans(
     return [span or frame for span, frame in zip(known or [None] * len(whole), whole, strict=True)]
 
 
-def together(values: Tensor | Sequence[Tensor]) -> Tensor | Sequence[Tensor]:
+def _together(values: Tensor | Sequence[Tensor]) -> Tensor | Sequence[Tensor]:
     """One tensor of those of one shape and kind: one transfer to the device, one of each step."""
     if isinstance(values, Tensor) or len({(value.shape, value.dtype) for value in values}) > 1:
         return values
@@ -167,7 +168,7 @@ def stacked_sounds(waveforms: Tensor | Sequence[Tensor]) -> Tensor:
     Raises:
         ValueError: They differ in length or channels.
     """
-    waveforms = together(waveforms)
+    waveforms = _together(waveforms)
     if not isinstance(waveforms, Tensor):
         shapes = {tuple(waveform.shape) for waveform in waveforms}
         raise ValueError(

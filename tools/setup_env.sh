@@ -56,34 +56,55 @@ fingerprint() {
 
 pip_install() { "$venv_python" -m pip install -qq -c constraints.txt "$@"; }
 
-# True where the package index would send CUDA libraries along with torch. Reads metadata only.
-torch_pulls_cuda() {
-  "$venv_python" -m pip install -qq --dry-run --ignore-installed --report - \
-    -c constraints.txt torch | grep -Eq '"name": "(nvidia-|cuda-toolkit|triton)'
+# What pip is told by its files and variables about the setting $1; empty where nothing is.
+pip_setting() { sed -n "s/^[a-z:]*\.$1='\(.*\)'$/\1/p" <<<"$pip_settings" | sed 's/\\n/ /g;q'; }
+
+# uv does pip's work in a tenth of the time. It reads none of pip's settings, so it is told those
+# that say where packages are.
+find_uv() {
+  local index links cert
+  uv=$(command -v uv) || { pip_install uv && uv=$PWD/$venv/bin/uv; } || return 0
+  pip_settings=$("$venv_python" -m pip config list)
+  index=$(pip_setting index-url) links=$(pip_setting find-links) cert=$(pip_setting cert)
+  if [ -n "$index" ]; then export UV_DEFAULT_INDEX="$index"; fi
+  if [ -n "$links" ]; then export UV_FIND_LINKS="${links// /,}"; fi
+  if [ -n "$cert" ]; then export SSL_CERT_FILE="$cert"; fi
 }
 
-warn_of_cuda() {
-  if torch_pulls_cuda; then
+uv_install() { "$uv" pip install -q --python "$venv_python" -c constraints.txt "$@"; }
+
+# pip knows more ways to an index than uv.
+install() {
+  if [ -n "$uv" ]; then
+    if uv_install "$@"; then return; fi
+    say "uv can't; pip tries"
+  fi
+  pip_install "$@"
+}
+
+# True where the package index would send CUDA libraries along with torch. Reads metadata only.
+torch_pulls_cuda() {
+  [ -n "$uv" ] && "$uv" pip install --python "$venv_python" -c constraints.txt --dry-run torch 2>&1 |
+    grep -Eq '^ \+ (nvidia-|cuda-toolkit|triton)'
+}
+
+install_torch() {
+  if [ -n "${TORCH_INDEX_URL:-}" ]; then
+    install --index-url "$TORCH_INDEX_URL" torch
+    return
+  fi
+  # Builds for the CPU stand in an index of their own. uv takes all files of a release from one
+  # index, of which others may lack some: so only torch is looked for there.
+  local extra
+  extra=$(pip_setting extra-index-url)
+  if [ -n "$extra" ]; then export UV_INDEX="$extra" UV_INDEX_STRATEGY=unsafe-best-match; fi
+  if ! has_gpu && torch_pulls_cuda; then
     say "no GPU here, but the package index offers a CUDA build of several GB. To take the CPU build"
     say "instead, stop this and set TORCH_INDEX_URL to PyTorch's index of CPU wheels (it is named"
     say "at pytorch.org under Get Started, with Compute Platform CPU)"
   fi
-}
-
-install_torch() {
-  local wanted
-  wanted=$(sed -n 's/^torch==\([0-9.]*\).*/\1/p' constraints.txt)
-  if "$venv_python" -c "import sys, torch; sys.exit(torch.__version__.split('+')[0] != '$wanted')" \
-    2>/dev/null; then
-    return
-  fi
-  say "torch $wanted"
-  if [ -n "${TORCH_INDEX_URL:-}" ]; then
-    pip_install --index-url "$TORCH_INDEX_URL" torch
-    return
-  fi
-  if ! has_gpu; then warn_of_cuda & fi # a download of minutes, in which there is time to stop it
-  pip_install torch
+  install torch
+  unset UV_INDEX UV_INDEX_STRATEGY
 }
 
 compile_mmcv_ops() {
@@ -102,7 +123,7 @@ compile_mmcv_ops() {
 use_headless_opencv() {
   if "$venv_python" -m pip show --quiet opencv-python 2>/dev/null; then
     "$venv_python" -m pip uninstall --quiet --yes opencv-python opencv-python-headless
-    pip_install --no-deps opencv-python-headless
+    install --no-deps opencv-python-headless
   fi
 }
 
@@ -118,14 +139,15 @@ if ! "$venv_python" -m pip --version >/dev/null 2>&1; then
 fi
 say "installing; this takes one to five minutes"
 rm -f "$venv"/.installed*
-pip_install --upgrade pip
+find_uv
+say "torch"
 install_torch
 if can_compile_cuda; then compile_mmcv_ops; fi
 say "the OpenMMLab packages and the rest"
-pip_install "${lists[@]/#/-r}"
+install pip "${lists[@]/#/-r}"
 use_headless_opencv
 # No dependencies: pyproject.toml asks for one family, and the lists have named them.
-pip_install --no-deps -e .
+install --no-deps -e .
 "$venv_python" -c "import cpm_avs" >/dev/null
 printf '%s\n' "$fingerprint" >"$venv/.installed" # what the tests need is more than this
 printf '%s\n' "$fingerprint" >"$stamp_file"

@@ -24,9 +24,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
     # Before any test imports mmseg or mmdet: they look for mmcv's operators once and for all.
     import projects.cpm_avs  # noqa: F401
+    from projects.cpm_avs.launch import keep_freed_memory
 
     # Tiny models: more threads cost more than they bring, and runs stay repeatable.
     torch.set_num_threads(1)
+    keep_freed_memory()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -71,7 +71,11 @@ find_uv() {
   if [ -n "$cert" ]; then export SSL_CERT_FILE="$cert"; fi
 }
 
-uv_install() { "$uv" pip install -q --python "$venv_python" -c constraints.txt "$@"; }
+# Of OpenCV's builds only the one without a display: see use_headless_opencv.
+uv_install() {
+  "$uv" pip install -q --python "$venv_python" -c constraints.txt \
+    --override <(echo "opencv-python; sys_platform == 'none'") "$@"
+}
 
 # pip knows more ways to an index than uv.
 install() {
@@ -121,7 +125,7 @@ compile_mmcv_ops() {
 # mmcv and mmdet ask for the OpenCV that needs a display's libraries (libGL), which a bare machine
 # lacks. Both builds own the same folder, so the one without a display goes in last and alone.
 use_headless_opencv() {
-  if "$venv_python" -m pip show --quiet opencv-python 2>/dev/null; then
+  if "$venv_python" -c "import importlib.metadata as m; m.version('opencv-python')" 2>/dev/null; then
     "$venv_python" -m pip uninstall --quiet --yes opencv-python opencv-python-headless
     install --no-deps opencv-python-headless
   fi

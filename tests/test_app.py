@@ -6,7 +6,6 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-import gradio as gr
 import numpy as np
 import pytest
 from browser import hosts_asked, open_browser, until
@@ -18,6 +17,7 @@ from projects.cpm_avs.errors import BadSampleError
 from projects.cpm_avs.inference import AVSInferencer
 from projects.cpm_avs.inference.page import Limits, Page
 from projects.cpm_avs.inference.page.answers import check_upload, explain, introduce
+from projects.cpm_avs.inference.page.importing import gr
 from projects.cpm_avs.inference.sources import open_sources
 from projects.cpm_avs.media.video_io import probe
 

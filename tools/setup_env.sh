@@ -141,7 +141,7 @@ if ! "$venv_python" -m pip --version >/dev/null 2>&1; then
   say "making $venv with $("$python" --version)"
   "$python" -m venv --clear "$venv"
 fi
-say "installing; this takes one to five minutes"
+say "installing; this takes a minute, with CUDA's libraries some more"
 rm -f "$venv"/.installed*
 find_uv
 say "torch"

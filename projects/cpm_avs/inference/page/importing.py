@@ -1,0 +1,33 @@
+"""Gradio, imported without the stubs for editors that it writes beside its modules each time."""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def without_stubs() -> Iterator[None]:
+    """Have Gradio find no file of its components, which it writes no stubs for, then.
+
+    They take more than half of the time of its import, and two programs that start at once would
+    write the same files.
+    """
+    getfile = inspect.getfile
+
+    def of_others(one: Any) -> str:
+        if isinstance(one, type) and one.__module__.startswith("gradio."):
+            raise OSError(f"{one} shall have no stubs")
+        return getfile(one)
+
+    inspect.getfile = of_others
+    try:
+        yield
+    finally:
+        inspect.getfile = getfile
+
+
+with without_stubs():
+    import gradio as gr
+
+__all__ = ["gr", "without_stubs"]

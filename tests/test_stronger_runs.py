@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from resuming import assert_same
-from tiny import build_tiny, tiny_model_cfg
+from tiny import OneStepDecoder, build_tiny, tiny_model_cfg
 from tiny_config import SMALL_EYES
 from tiny_run import write_config
 
@@ -52,6 +52,7 @@ def test_a_resumed_run_is_the_whole_one_to_the_bit(eyes: str, tmp_path: Path) ->
 def test_the_exported_program_computes_the_same(eyes: str) -> None:
     """At a fixed size: Swin's windows make a graph of free sizes a matter of minutes."""
     model = build_tiny(settings(eyes, criterion=None)).eval()
+    model.decode_head.pixel_decoder = OneStepDecoder(SMALL_EYES[eyes][1])
     shapes = dict(size=(64, 96), channels=1, num_samples=3200)
     program = export_program(model, **shapes, dynamic=False)
     inputs = example_inputs(**shapes)

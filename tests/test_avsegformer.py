@@ -166,6 +166,7 @@ def test_values_at_512(r50: SimpleNamespace) -> None:
             assert abs(float(values[index]) - value) < 1e-3 * numbers["std"], name
 
 
+@pytest.mark.slow
 def test_values_of_pvt(drawn: Drawn) -> None:
     model, numbers = loaded("pvt_s4", drawn)
     check(run(model, frames(), log_mel()), numbers["cases"]["main"])

@@ -162,6 +162,7 @@ def padded(parts: nn.ModuleDict, first: dict[str, Tensor]) -> dict[str, Tensor]:
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 @torch.no_grad()
 def test_it_is_the_originals_network(

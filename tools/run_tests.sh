@@ -23,4 +23,7 @@ else
 fi
 # A file's tests stay together: its fixtures are made once. Their order is tests/conftest.py's.
 python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder "$@"
-if [ -n "$types" ]; then wait "$types"; fi
+if [ -n "$types" ] && ! wait "$types"; then
+  echo "error: mypy found what it says above" >&2
+  exit 1
+fi

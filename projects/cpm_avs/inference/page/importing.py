@@ -15,10 +15,10 @@ def without_stubs() -> Iterator[None]:
     """
     getfile = inspect.getfile
 
-    def of_others(one: Any) -> str:
-        if isinstance(one, type) and one.__module__.startswith("gradio."):
-            raise OSError(f"{one} shall have no stubs")
-        return getfile(one)
+    def of_others(object: Any) -> str:
+        if isinstance(object, type) and object.__module__.startswith("gradio."):
+            raise OSError(f"{object} shall have no stubs")
+        return getfile(object)
 
     inspect.getfile = of_others
     try:

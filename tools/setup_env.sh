@@ -57,14 +57,16 @@ fingerprint() {
 pip_install() { "$venv_python" -m pip install -qq -c constraints.txt "$@"; }
 
 # What pip is told by its files and variables about the setting $1; empty where nothing is.
-pip_setting() { sed -n "s/^[a-z:]*\.$1='\(.*\)'$/\1/p" <<<"$pip_settings" | sed 's/\\n/ /g;q'; }
+pip_setting() {
+  sed -n "/^[a-z:]*\\.$1='/{s/^[^']*'\\(.*\\)'$/\\1/;s/\\\\n/ /g;p;q;}" <<<"$pip_settings"
+}
 
 # uv does pip's work in a tenth of the time. It reads none of pip's settings, so it is told those
 # that say where packages are.
 find_uv() {
   local index links cert
-  uv=$(command -v uv) || { pip_install uv && uv=$PWD/$venv/bin/uv; } || return 0
   pip_settings=$("$venv_python" -m pip config list)
+  uv=$(command -v uv) || { pip_install uv && uv=$PWD/$venv/bin/uv; } || return 0
   index=$(pip_setting index-url) links=$(pip_setting find-links) cert=$(pip_setting cert)
   if [ -n "$index" ]; then export UV_DEFAULT_INDEX="$index"; fi
   if [ -n "$links" ]; then export UV_FIND_LINKS="${links// /,}"; fi

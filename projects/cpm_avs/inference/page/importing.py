@@ -8,10 +8,10 @@ from typing import Any
 
 @contextmanager
 def without_stubs() -> Iterator[None]:
-    """Have Gradio find no file of its components, which it writes no stubs for, then.
+    """Have Gradio find no file of its components: for what has none it writes no stubs.
 
-    They take more than half of the time of its import, and two programs that start at once would
-    write the same files.
+    They take half of the time of its import, and two programs that start at once would write the
+    same files.
     """
     getfile = inspect.getfile
 
